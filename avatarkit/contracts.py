@@ -1,0 +1,253 @@
+"""The contracts of the replaceable parts: one Protocol per role.  This is the API that plugins implement.
+
+Conventions (docs/conventions.md): metres, right-handed world, y up; OpenCV cameras, world-to-camera; pixel centres at +0.5;
+quaternions wxyz; images float32 in [0, 1], (…, C, H, W); angles in radians; colours blend in sRGB.
+
+No torch at import: tensors are named in annotations only.  ``API_VERSION`` is the version that a Provider states in ``api``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from avatarkit.cameras import Cameras
+    from avatarkit.capture.capture import Capture
+    from avatarkit.events import Run
+    from avatarkit.gaussians.avatar import Avatar
+    from avatarkit.head.parameters import HeadParams, HeadPose
+    from avatarkit.track.sequence import Sequence as TrackedSequence
+
+API_VERSION = 1
+
+
+# --- rasterizing -------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Render:
+    """What a rasterizer returns for B cameras, N Gaussians and D feature channels.
+
+    features: (B, D, H, W) float32, blended front to back; ``background`` is already composited where one was given.
+    alpha:    (B, 1, H, W) in [0, 1].
+    depth:    (B, 1, H, W) expected depth along the camera's z: Σ α·T·z / Σ α·T, metres; 0 where alpha is 0.
+    means2d:  (B, N, 2) pixels, detached.     radii: (B, N) int32 pixels; 0 where a Gaussian does not show.
+    sums:     (B, M, N) Σ over pixels of mask_m·α·T, or None without ``masks``; detached.
+    top:      (B, H, W) int32 index of the Gaussian with the largest α·T, −1 where none, or None unless asked for.
+    mean2d_gradients: call it after ``backward``: (B, N, 2), ∂loss/∂means2d in pixels.
+    """
+
+    features: Tensor
+    alpha: Tensor
+    depth: Tensor
+    means2d: Tensor
+    radii: Tensor
+    sums: Tensor | None = None
+    top: Tensor | None = None
+    mean2d_gradients: Callable[[], Tensor] | None = field(default=None, repr=False)
+
+
+@runtime_checkable
+class Rasterizer(Protocol):
+    """Blends 3D Gaussians into images (Kerbl et al., SIGGRAPH 2023; EWA projection, Zwicker et al. 2001).
+
+    ``capabilities`` is a set out of {"top", "antialiased", "camera_gradients", "absgrad"}.
+    """
+
+    name: str
+    capabilities: frozenset[str]
+
+    def render(
+        self,
+        means: Tensor,
+        quats: Tensor,
+        scales: Tensor,
+        opacities: Tensor,
+        features: Tensor,
+        cameras: Cameras,
+        *,
+        background: Tensor | None = None,
+        masks: Tensor | None = None,
+        antialiased: bool = False,
+        top: bool = False,
+        absgrad: bool = False,
+    ) -> Render:
+        """Render.
+
+        means (N, 3) or (B, N, 3) world, metres; quats (…, 4) wxyz, any non-zero length; scales (…, 3) metres, > 0;
+        opacities (N,) or (B, N) in [0, 1]; features (N, D) or (B, N, D); background (D,), (B, D) or (B, D, H, W);
+        masks (B, M, H, W) float32 weights for ``Render.sums``.  ``absgrad``: accumulate |∂/∂means2d| per pixel instead of
+        the signed sum.  Differentiable in means, quats, scales, opacities, features, background and both camera tensors.
+
+        Conventions: low-pass 0.3 px² on the 2D covariance; ``antialiased`` multiplies opacity by √(det Σ / det(Σ + 0.3 I));
+        α < 1/255 is cut, α ≤ 0.999; near plane 0.01 m; a pixel stops once its transmittance falls below 1e-4.
+        A Gaussian with a non-finite parameter, a zero quaternion or a non-positive scale is invisible; shapes or dtypes that
+        do not fit raise InputError.
+        """
+        ...
+
+
+# --- head models and tracking ------------------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class HeadModel(Protocol):
+    """Parametric head mesh: parameters → vertices and joints.
+
+    name: "flame" or "bust" or a file's stem.        reference: what an avatar file stores to find the model again
+    ({"name", "sha256", "vertices", "shape", "expr"}).
+    faces (F, 3) int64; template (V, 3) float32; expr_names: one per expression mode, "" where a mode has no name;
+    joint_names, parents (J,): joints are root, neck, jaw, l_eye, r_eye for both built-ins;
+    regions: name → (V,) float32 weights in [0, 1] (see ``avatarkit.head.regions``);
+    landmarks: embedding of MediaPipe landmarks, or None.
+    """
+
+    name: str
+    num_shape: int
+    num_expr: int
+    expr_names: tuple[str, ...]
+    joint_names: tuple[str, ...]
+    parents: tuple[int, ...]
+    faces: Tensor
+    template: Tensor
+    regions: dict[str, Tensor]
+    landmarks: LandmarkEmbedding | None
+
+    @property
+    def reference(self) -> dict[str, Any]: ...
+
+    def pose(self, params: HeadParams) -> HeadPose:
+        """(T, V, 3) vertices and (T, J, 4, 4) joint transforms for T timesteps; differentiable in every parameter."""
+        ...
+
+
+@dataclass(frozen=True)
+class LandmarkEmbedding:
+    """Landmarks as points on the mesh.
+
+    indices (L,) int64: which of the 478 MediaPipe landmarks; faces (L,) int64; barycentrics (L, 3) float32.
+    """
+
+    indices: Tensor
+    faces: Tensor
+    barycentrics: Tensor
+
+    def points(self, vertices: Tensor, mesh_faces: Tensor) -> Tensor:
+        """(…, V, 3) → (…, L, 3)."""
+        corners = vertices[..., mesh_faces[self.faces], :]
+        return (corners * self.barycentrics.to(corners)[:, :, None]).sum(-2)
+
+
+@runtime_checkable
+class Tracker(Protocol):
+    """Head parameters for a capture."""
+
+    def track(
+        self, capture: Capture, head: HeadModel, run: Run, initial: TrackedSequence | None = None
+    ) -> TrackedSequence:
+        """Fit ``head`` to every timestep of ``capture``.  Raises InputError when no face is found."""
+        ...
+
+
+@dataclass(frozen=True)
+class FaceLandmarks:
+    """What a landmark detector found in one image.
+
+    points (478, 3) float32: x, y in pixels, z in pixels relative to the head's centre (smaller is nearer);
+    blendshapes: ARKit name → score in [0, 1]; count: how many faces the image has; score in [0, 1].
+    """
+
+    points: Any
+    blendshapes: dict[str, float]
+    count: int
+    score: float
+
+
+class LandmarkDetector(Protocol):
+    """Finds face landmarks; what a landmark-based tracker plugin supplies to the core's fit."""
+
+    def detect(self, images: Sequence[Any]) -> list[FaceLandmarks | None]:
+        """images: uint8 (H, W, 3) arrays in time order.  None where no face was found."""
+        ...
+
+
+# --- segmenting, editing -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class View:
+    """Where an image was taken from, for parts that use geometry: camera (batch of one), timestep, posed head."""
+
+    cameras: Cameras
+    timestep: int
+    pose: HeadPose | None = None
+    mask: Tensor | None = None  # (1, H, W) foreground
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    def segment(self, images: Tensor, views: Sequence[View]) -> Tensor:
+        """images (B, 3, H, W) → label probabilities (B, 19, H, W) that sum to one; labels as in ``avatarkit.labels``."""
+        ...
+
+
+@runtime_checkable
+class Refiner(Protocol):
+    def refine(self, request: Any, run: Run) -> Any:
+        """Turn a prompt (``edit.plan.EditRequest``) into an ``edit.plan.EditPlan``."""
+        ...
+
+
+@runtime_checkable
+class Editor(Protocol):
+    def edit(
+        self,
+        views: Tensor,
+        masks: Tensor,
+        step: Any,
+        *,
+        references: Tensor | None,
+        cameras: Cameras,
+        correspondences: Any,
+        seed: int,
+        run: Run,
+    ) -> Tensor:
+        """views (B, 3, H, W), masks (B, 1, H, W) → edited views of the same shape."""
+        ...
+
+
+@runtime_checkable
+class Discriminator(Protocol):
+    def logits(self, x: Tensor, condition: Tensor) -> Tensor: ...
+
+    def d_loss(self, real: Tensor, fake: Tensor, condition: Tensor) -> Tensor:
+        """E[relu(1 − D(real))] + E[relu(1 + D(fake))]; ``fake`` is detached by the implementation."""
+        ...
+
+    def g_loss(self, fake: Tensor, condition: Tensor) -> Tensor:
+        """−E[D(fake)]."""
+        ...
+
+
+@runtime_checkable
+class Exporter(Protocol):
+    suffix: str
+
+    def export(self, avatar: Avatar, path: Path, pose: HeadPose | None = None, **options: Any) -> None:
+        """Write ``avatar`` (posed by ``pose``, or at rest) to ``path``, atomically."""
+        ...
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One row of ``doctor``."""
+
+    ok: bool
+    found: str
+    mend: str = ""

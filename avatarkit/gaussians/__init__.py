@@ -1,0 +1,1 @@
+"""Gaussians: their parameters, their binding to a head, and the avatar file."""

@@ -1,0 +1,1 @@
+"""Parametric head models: parameters → vertices and joints."""

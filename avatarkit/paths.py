@@ -1,0 +1,103 @@
+"""Where things live on disk, and how files are written so that a crash leaves the old one intact.
+
+``AVATARKIT_HOME`` (default: ``~/.cache/avatarkit``) holds assets and caches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from avatarkit.errors import EnvironmentProblem, InputError
+from avatarkit.types import PathArg
+
+
+def home() -> Path:
+    """The folder for assets and caches; made on first use."""
+    folder = Path(os.environ.get("AVATARKIT_HOME") or Path.home() / ".cache" / "avatarkit")
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def explained(path: PathArg) -> Iterator[None]:
+    """Turn the operating system's errors about ``path`` into one line with what to do."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"{error.filename or path}: no such file or folder") from error
+    except PermissionError as error:
+        raise EnvironmentProblem(
+            f"{error.filename or path}: no permission; choose another folder or change its mode"
+        ) from error
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise EnvironmentProblem(f"{path}: the disk is full; free some space, nothing was overwritten") from error
+        if error.errno == errno.EROFS:
+            raise EnvironmentProblem(f"{path}: the file system is read-only; choose another folder") from error
+        raise
+
+
+@contextlib.contextmanager
+def atomic_write(path: PathArg) -> Iterator[BinaryIO]:
+    """A binary file that replaces ``path`` on success only: temporary file, fsync, rename, directory fsync.
+
+    Raises EnvironmentProblem when the disk is full or the folder cannot be written; the previous file is untouched then.
+    """
+    target = Path(path)
+    with explained(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            with contextlib.suppress(OSError, AttributeError):  # mkstemp makes 0600; a result should follow the umask
+                mask = os.umask(0)
+                os.umask(mask)
+                os.chmod(temporary, 0o666 & ~mask)
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        _fsync_directory(target.parent)
+
+
+def atomic_write_text(path: PathArg, text: str) -> None:
+    """``atomic_write`` for UTF-8 text."""
+    with atomic_write(path) as stream:
+        stream.write(text.encode())
+
+
+def atomic_path(path: PathArg, write: Callable[[Path], None]) -> None:
+    """For writers that need a path: ``write`` gets a temporary one with the same suffix, renamed to ``path`` on success."""
+    target = Path(path)
+    with explained(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
+        try:
+            write(temporary)
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        _fsync_directory(target.parent)
+
+
+def _fsync_directory(folder: Path) -> None:
+    """Make a rename durable.  Windows cannot open directories; some network file systems refuse the fsync."""
+    with contextlib.suppress(OSError, AttributeError):
+        descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Head parameters for captures: sequence files, landmark fit, photometric fit."""

@@ -6,9 +6,9 @@ the entry point names must import no torch.  ``docs/plugin-hooks.md`` is generat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import pluggy
 
@@ -16,7 +16,6 @@ from avatarkit.contracts import API_VERSION
 
 if TYPE_CHECKING:
     from avatarkit.contracts import CheckResult
-    from avatarkit.events import Event, Run
 
 PROJECT = "avatarkit"
 hookspec = pluggy.HookspecMarker(PROJECT)

@@ -1,0 +1,103 @@
+"""Every setting of a reconstruction, with its unit and source.
+
+Steps are given for a run of ``iterations``; ``--iterations N`` and ``--minutes M`` shorten every schedule in proportion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class ReconConfig:
+    """Settings of stage 1.  The defaults are ``configs/recon.yaml``: the best that we know on two cores."""
+
+    iterations: int = 15000
+    """Steps of a full run."""
+    minutes: float | None = None
+    """Training time; the iteration count is fixed from the measured rate, then stored."""
+    seed: int = 0
+    batch: int = 1
+    """Views a step; all of one timestep."""
+    background: tuple[float, ...] = (1.0, 1.0, 1.0)
+    """Colour behind the head, sRGB."""
+
+    # What is optimised
+    sh_degree: int = 0
+    sh_every: int = 1000
+    """Steps between raising the degree in use by one."""
+    gaussians_per_triangle: int = 1
+    free_gaussians: int = 4000
+    """At most so many free Gaussians are placed where the matte has more than the head model: hair, shoulders."""
+    free_voxel: float = 0.008
+    """Spacing of the first free Gaussians, metres."""
+    tune_head: bool = True
+    """Fine-tune head parameters with the pictures."""
+    tune_every: int = 16
+    """Steps whose vertex gradients are gathered before one update of the head parameters."""
+
+    # Losses
+    l1: float = 0.5
+    dssim: float = 0.5
+    position: float = 0.01
+    """Weight of relu(|μ| − threshold) in triangle units (GaussianAvatars, eq. 4)."""
+    position_threshold: float = 1.0
+    scale: float = 1.0
+    """Weight of relu(s − threshold) in triangle units (GaussianAvatars, eq. 5)."""
+    scale_threshold: float = 0.6
+    smooth: float = 0.0
+    """Weight that holds head parameters near their neighbours in time."""
+
+    # Learning rates (Adam): first → last, exponential.  Means and scales in triangle units (bound) or centimetres (free).
+    lr_means: float = 0.05
+    lr_means_final: float = 5e-4
+    lr_quats: float = 0.025
+    lr_quats_final: float = 1e-3
+    lr_scales: float = 0.05
+    lr_scales_final: float = 2e-3
+    lr_opacity: float = 0.1
+    lr_opacity_final: float = 4e-3
+    lr_colour: float = 0.06
+    lr_colour_final: float = 1.5e-3
+    """Of the constant SH term; 3.5 times the rate of the colour itself."""
+    lr_sh: float = 0.003
+    lr_sh_final: float = 1e-4
+    """Of the higher SH terms."""
+    lr_expr: float = 1e-3
+    lr_pose: float = 2e-4
+    """Of rotation, neck, jaw and eyes, radians."""
+    lr_translation: float = 1e-4
+    """Metres."""
+    lr_shape: float = 1e-3
+    lr_offset: float = 0.0
+    """Of a static per-vertex offset, metres; 0 keeps the model's own surface."""
+    lr_head_final: float = 0.1
+    """Last rate of the head parameters, as a part of the first."""
+
+    # Density
+    density: Literal["budget", "threshold"] = "budget"
+    """budget: split the Gaussians with the largest gathered screen gradient until ``max_splats``;
+    threshold: clone and split above ``densify_gradient`` as 3DGS does."""
+    max_splats: int = 30000
+    densify_from: int = 900
+    densify_until: int = 7500
+    densify_every: int = 600
+    densify_gradient: float = 2e-4
+    """In normalised device coordinates, as 3DGS (threshold only)."""
+    clone_size: float = 0.003
+    """A smaller Gaussian is cloned, a larger one split (threshold only); metres."""
+    prune_opacity: float = 0.005
+    reset_every: int = 0
+    """Steps between resets of opacity to 0.01; 0 never."""
+
+    # Course
+    coarse_until: int = 1800
+    """Half resolution up to this step."""
+    checkpoint_every: float = 60.0
+    """Seconds between checkpoints."""
+    log_every: int = 20
+    eval_every: int = 0
+    """Steps between held-out evaluations in the log; 0: ten over the run."""
+    eval_frames: int = 12
+    antialiased: bool = False

@@ -1,0 +1,314 @@
+"""A software mesh renderer: z-buffer, supersampling, labels, depth.  It shares no code with the Gaussian rasterizer.
+
+Pictures of the synthetic subject are the truth that reconstructions and edits are judged by, so nothing here comes from
+what is judged.  Triangles are drawn into a supersampled z-buffer (Pineda's edge functions), every visible sample is shaded
+by itself (``avatarkit.synthetic.shading``) with perspective-correct barycentrics, and samples are averaged in sRGB, so
+that silhouettes have soft edges.  All kernels are serial and release the GIL: frames are made in parallel by threads.
+
+Conventions: OpenCV cameras, world-to-camera, pixel centres at +0.5, metres (docs/conventions.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from avatarkit.errors import InputError
+from avatarkit.labels import NUM_LABELS
+from avatarkit.synthetic.shading import ATTRIBUTES, Lighting, Material, shade_sample
+from avatarkit.types import ByteArray, Float32Array, FloatArray, IntArray
+
+NEAR = 0.01  # metres; a triangle with a corner nearer than this is not drawn
+
+_FLAGS = {"nopython": True, "nogil": True, "cache": True, "fastmath": {"contract", "nsz", "arcp"}}
+
+
+@dataclass(frozen=True)
+class Camera:
+    """One pinhole camera.  viewmat (4, 4) world to camera; K (3, 3) pixels; float64.  No skew."""
+
+    viewmat: FloatArray
+    K: FloatArray
+    width: int
+    height: int
+
+    @property
+    def centre(self) -> FloatArray:
+        """(3,) in the world."""
+        return -self.viewmat[:3, :3].T @ self.viewmat[:3, 3]
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Triangles ready to draw.
+
+    vertices (V, 3) float32 world; faces (F, 3) int32; attributes (V, ATTRIBUTES) float32 (``shading``'s order);
+    material (F,) int32 into ``materials``; label (F,) uint8, ``avatarkit.labels``; opacity (F,) float32, below 1 for
+    glass: the nearest such layer is blended over what lies behind it, and gives the label where it is 0.5 or more.
+    """
+
+    vertices: Float32Array
+    faces: IntArray
+    attributes: Float32Array
+    material: IntArray
+    label: ByteArray
+    opacity: Float32Array
+    materials: tuple[Material, ...]
+
+    def __post_init__(self) -> None:
+        faces, points = len(self.faces), len(self.vertices)
+        if self.attributes.shape != (points, ATTRIBUTES):
+            raise InputError(f"attributes have shape {self.attributes.shape}; expected ({points}, {ATTRIBUTES})")
+        for name in ("material", "label", "opacity"):
+            if getattr(self, name).shape != (faces,):
+                raise InputError(f"'{name}' has shape {getattr(self, name).shape}; expected ({faces},)")
+        if faces and (int(self.faces.min()) < 0 or int(self.faces.max()) >= points):
+            raise InputError(f"faces name vertices outside 0..{points - 1}")
+        if faces and int(self.label.max()) >= NUM_LABELS:
+            raise InputError(f"a label of {int(self.label.max())}; expected 0..{NUM_LABELS - 1}")
+
+
+@dataclass(frozen=True)
+class View:
+    """What a camera sees.
+
+    rgb (H, W, 3) uint8, composited over the background; mask (H, W) uint8, 255 × the covered fraction; labels (H, W)
+    uint8: the commonest label where at least half of the pixel is covered, else 0; depth (H, W) float32: the mean camera z
+    (metres) of the samples that carry the pixel's label, 0 where the label is 0.
+    """
+
+    rgb: ByteArray
+    mask: ByteArray
+    labels: ByteArray
+    depth: Float32Array
+
+
+@numba.jit(**_FLAGS)
+def _draw(
+    screen: Float32Array,
+    nearness: Float32Array,
+    faces: IntArray,
+    chosen: ByteArray,
+    limit: Float32Array,
+    buffer: Float32Array,
+    ids: IntArray,
+) -> None:
+    """Draw the chosen triangles.  ``nearness`` is linear on the screen and larger when nearer (1/z, or −z without
+    perspective); a sample must be nearer than both ``buffer`` and ``limit`` to be drawn."""
+    height, width = buffer.shape
+    for f in range(faces.shape[0]):
+        if chosen[f] == 0:
+            continue
+        i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+        x0, y0, x1, y1, x2, y2 = screen[i, 0], screen[i, 1], screen[j, 0], screen[j, 1], screen[k, 0], screen[k, 1]
+        area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+        if not abs(area) > np.float32(1e-9):  # also leaves out NaN
+            continue
+        low_x = max(0, int(np.ceil(min(x0, min(x1, x2)) - np.float32(0.5))))
+        high_x = min(width - 1, int(np.floor(max(x0, max(x1, x2)) - np.float32(0.5))))
+        low_y = max(0, int(np.ceil(min(y0, min(y1, y2)) - np.float32(0.5))))
+        high_y = min(height - 1, int(np.floor(max(y0, max(y1, y2)) - np.float32(0.5))))
+        if low_x > high_x or low_y > high_y:
+            continue
+        inverse = np.float32(1.0) / area
+        a0, b0 = (y1 - y2) * inverse, (x2 - x1) * inverse
+        a1, b1 = (y2 - y0) * inverse, (x0 - x2) * inverse
+        n0, n1, n2 = nearness[i], nearness[j], nearness[k]
+        for y in range(low_y, high_y + 1):
+            py = np.float32(y) + np.float32(0.5)
+            for x in range(low_x, high_x + 1):
+                px = np.float32(x) + np.float32(0.5)
+                w0 = a0 * (px - x2) + b0 * (py - y2)
+                w1 = a1 * (px - x2) + b1 * (py - y2)
+                w2 = np.float32(1.0) - w0 - w1
+                if w0 < 0 or w1 < 0 or w2 < 0:
+                    continue
+                near = w0 * n0 + w1 * n1 + w2 * n2
+                if near > buffer[y, x] and near > limit[y, x]:
+                    buffer[y, x] = near
+                    ids[y, x] = f
+
+
+@numba.jit(**_FLAGS)
+def _sample(
+    f: int,
+    px: float,
+    py: float,
+    screen: Float32Array,
+    nearness: Float32Array,
+    vertices: Float32Array,
+    faces: IntArray,
+    attributes: Float32Array,
+    values: Float32Array,
+) -> float:
+    """Attributes and world position of triangle ``f`` at a sample, perspective-correct, into ``values``; returns z."""
+    i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+    x2, y2 = screen[k, 0], screen[k, 1]
+    area = (screen[j, 0] - screen[i, 0]) * (y2 - screen[i, 1]) - (x2 - screen[i, 0]) * (screen[j, 1] - screen[i, 1])
+    w0 = ((screen[j, 1] - y2) * (px - x2) + (x2 - screen[j, 0]) * (py - y2)) / area
+    w1 = ((y2 - screen[i, 1]) * (px - x2) + (screen[i, 0] - x2) * (py - y2)) / area
+    w2 = (np.float32(1.0) - w0 - w1) * nearness[k]
+    w0, w1 = w0 * nearness[i], w1 * nearness[j]
+    z = np.float32(1.0) / (w0 + w1 + w2)
+    w0, w1, w2 = w0 * z, w1 * z, w2 * z
+    count = attributes.shape[1]
+    for a in range(count):
+        values[a] = w0 * attributes[i, a] + w1 * attributes[j, a] + w2 * attributes[k, a]
+    for a in range(3):
+        values[count + a] = w0 * vertices[i, a] + w1 * vertices[j, a] + w2 * vertices[k, a]
+    return z
+
+
+@numba.jit(**_FLAGS)
+def _resolve(
+    samples: int,
+    ids: IntArray,
+    glass_ids: IntArray,
+    screen: Float32Array,
+    nearness: Float32Array,
+    vertices: Float32Array,
+    faces: IntArray,
+    attributes: Float32Array,
+    material: IntArray,
+    label: ByteArray,
+    opacity: Float32Array,
+    materials: Float32Array,
+    lighting: Float32Array,
+    eye: Float32Array,
+    background: Float32Array,
+    rgb: Float32Array,
+    mask: Float32Array,
+    labels: ByteArray,
+    depth: Float32Array,
+) -> None:
+    """Shade every sample and average the samples of each pixel."""
+    height, width = mask.shape
+    count = attributes.shape[1]
+    values = np.zeros(count + 3, np.float32)
+    colour = np.zeros(3, np.float32)
+    glass = np.zeros(3, np.float32)
+    votes = np.zeros(NUM_LABELS, np.int32)
+    depths = np.zeros(NUM_LABELS, np.float32)
+    share = np.float32(1.0) / np.float32(samples * samples)
+    for row in range(height):
+        for column in range(width):
+            votes[:] = 0
+            depths[:] = 0.0
+            covered = np.float32(0.0)
+            red = green = blue = np.float32(0.0)
+            for sy in range(samples):
+                y = row * samples + sy
+                for sx in range(samples):
+                    x = column * samples + sx
+                    f, g = ids[y, x], glass_ids[y, x]
+                    px, py = np.float32(x) + np.float32(0.5), np.float32(y) + np.float32(0.5)
+                    solid = np.float32(0.0)
+                    colour[0], colour[1], colour[2] = background[0], background[1], background[2]
+                    name, z = 0, np.float32(0.0)
+                    if f >= 0:
+                        z = _sample(f, px, py, screen, nearness, vertices, faces, attributes, values)
+                        shade_sample(values, eye, materials[material[f]], lighting, colour)
+                        solid, name = np.float32(1.0), label[f]
+                    if g >= 0:
+                        glass_z = _sample(g, px, py, screen, nearness, vertices, faces, attributes, values)
+                        shine = shade_sample(values, eye, materials[material[g]], lighting, glass)
+                        a = min(np.float32(1.0), opacity[g] + shine)
+                        for c in range(3):
+                            colour[c] = a * glass[c] + (np.float32(1.0) - a) * colour[c]
+                        solid = a + (np.float32(1.0) - a) * solid
+                        if f < 0 or opacity[g] >= np.float32(0.5):
+                            name, z = label[g], glass_z
+                    red += colour[0]
+                    green += colour[1]
+                    blue += colour[2]
+                    covered += solid
+                    if f >= 0 or g >= 0:
+                        votes[name] += 1
+                        depths[name] += z
+            rgb[row, column, 0] = red * share
+            rgb[row, column, 1] = green * share
+            rgb[row, column, 2] = blue * share
+            covered *= share
+            mask[row, column] = covered
+            best = 0
+            for name in range(1, NUM_LABELS):
+                if votes[name] > votes[best]:
+                    best = name
+            if best > 0 and covered >= np.float32(0.5):
+                labels[row, column] = best
+                depth[row, column] = depths[best] / np.float32(votes[best])
+
+
+def render_surface(
+    surface: Surface,
+    camera: Camera,
+    lighting: Lighting,
+    *,
+    samples: int = 3,
+    background: tuple[float, float, float] = (1.0, 1.0, 1.0),
+) -> View:
+    """Draw ``surface`` with ``samples`` × ``samples`` samples a pixel over ``background`` (sRGB, 0 to 1)."""
+    points = surface.vertices.astype(np.float64) @ camera.viewmat[:3, :3].T + camera.viewmat[:3, 3]
+    z = points[:, 2]
+    safe = np.where(z > NEAR, z, 1.0)
+    screen = np.stack([camera.K[0, 0] * points[:, 0] / safe + camera.K[0, 2],
+                       camera.K[1, 1] * points[:, 1] / safe + camera.K[1, 2]], 1)  # fmt: skip
+    screen = (screen * samples).astype(np.float32)
+    nearness = (1.0 / safe).astype(np.float32)
+    visible = (z > NEAR)[surface.faces].all(1)
+    solid = surface.opacity >= 1.0
+    shape = (camera.height * samples, camera.width * samples)
+    nothing = np.zeros(shape, np.float32)
+    buffer, ids = np.zeros(shape, np.float32), np.full(shape, -1, np.int32)
+    _draw(screen, nearness, surface.faces, (visible & solid).astype(np.uint8), nothing, buffer, ids)
+    glass_ids = np.full(shape, -1, np.int32)
+    if not solid.all():
+        _draw(screen, nearness, surface.faces, (visible & ~solid).astype(np.uint8), buffer, nothing, glass_ids)
+    rgb = np.zeros((camera.height, camera.width, 3), np.float32)
+    mask, depth = np.zeros(rgb.shape[:2], np.float32), np.zeros(rgb.shape[:2], np.float32)
+    labels = np.zeros(rgb.shape[:2], np.uint8)
+    _resolve(
+        samples, ids, glass_ids, screen, nearness, surface.vertices, surface.faces, surface.attributes, surface.material,
+        surface.label, surface.opacity, np.stack([m.row() for m in surface.materials]), lighting.row(),
+        camera.centre.astype(np.float32), np.asarray(background, np.float32), rgb, mask, labels, depth,
+    )  # fmt: skip
+    return View(to_bytes(rgb), to_bytes(mask), labels, depth)
+
+
+def to_bytes(values: FloatArray) -> ByteArray:
+    """[0, 1] → uint8, rounded."""
+    return (np.clip(values, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+
+
+def visibility(
+    vertices: FloatArray, faces: IntArray, direction: FloatArray, points: FloatArray, *, size: int = 320, bias: float = 0.002
+) -> FloatArray:
+    """(P,) float32: whether ``points`` (P, 3) see a distant light in ``direction`` (3,) past the triangles, 0 to 1.
+
+    A shadow map without perspective; the four nearest texels are blended, so that edges are soft.  bias in metres.
+    """
+    direction = np.asarray(direction, np.float64) / np.linalg.norm(direction)
+    helper = np.array([0.0, 1.0, 0.0]) if abs(direction[1]) < 0.9 else np.array([1.0, 0.0, 0.0])
+    right = np.cross(helper, direction)
+    right /= np.linalg.norm(right)
+    basis = np.stack([right, np.cross(direction, right), direction])
+    seen = np.asarray(vertices, np.float64) @ basis.T
+    low, high = seen[:, :2].min(0), seen[:, :2].max(0)
+    scale = (size - 4) / float((high - low).max())
+    far = float(seen[:, 2].min()) - 1.0
+    screen = ((seen[:, :2] - low) * scale + 2.0).astype(np.float32)
+    buffer, ids = np.zeros((size, size), np.float32), np.full((size, size), -1, np.int32)
+    _draw(screen, (seen[:, 2] - far).astype(np.float32), faces, np.ones(len(faces), np.uint8), np.zeros_like(buffer), buffer, ids)
+    where = np.asarray(points, np.float64) @ basis.T
+    at = (where[:, :2] - low) * scale + 1.5
+    corner = np.clip(np.floor(at).astype(np.int64), 0, size - 2)
+    part = np.clip(at - corner, 0.0, 1.0)
+    total = np.zeros(len(where))
+    for dy in (0, 1):
+        for dx in (0, 1):
+            weight = np.abs(1 - dx - part[:, 0]) * np.abs(1 - dy - part[:, 1])
+            front = buffer[corner[:, 1] + dy, corner[:, 0] + dx]
+            total += weight * (where[:, 2] - far + bias >= front)
+    return total.astype(np.float32)

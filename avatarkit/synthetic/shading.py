@@ -1,0 +1,268 @@
+"""Light and materials of the synthetic subject: one shaded sample at a time.
+
+Three distant lights (key, fill, rim) and a hemisphere of sky and ground.  Skin wraps light around the terminator, most in
+red (a cheap stand-in for subsurface scattering: Green, GPU Gems 16); gloss is Blinn–Phong with Schlick's Fresnel term;
+hair uses Kajiya and Kay's tangent model (SIGGRAPH 1989).  Textures are solid: noise of the rest position, so they stick to
+the surface and need no unwrapping.  Shading is linear; the result is sRGB.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from avatarkit.types import Float32Array
+
+# Columns of a vertex's attributes.  TEXTURE is the rest position (metres) on surfaces, the direction from the eyeball's
+# centre on eyes, and (along, across, random) on strands.
+NORMAL, TANGENT, ALBEDO, TEXTURE, OCCLUSION, SUN, GLOSS, DETAIL = 0, 3, 6, 9, 12, 13, 14, 15
+ATTRIBUTES = 16
+
+SURFACE, SKIN, EYE, STRAND = 0, 1, 2, 3  # kinds of material
+
+_FLAGS = {"nopython": True, "nogil": True, "cache": True, "fastmath": {"contract", "nsz", "arcp"}}
+_MATERIAL_FLOATS = 24
+_LIGHT_FLOATS = 26
+
+
+@dataclass(frozen=True)
+class Material:
+    """How a surface answers light.
+
+    wrap: how far light reaches past the terminator, per channel, 0 to 1; gloss: strength of the highlight; shininess:
+    its exponent; mottle: relative amplitude of colour noise; mottle_scale: its cells per metre; bump: slope of the bumps;
+    bump_scale: cells per metre; two_sided: the normal turns to the viewer; iris, pupil, sclera, limbus: linear colours
+    and sizes (radians) of an eye.
+    """
+
+    kind: int = SURFACE
+    wrap: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    gloss: float = 0.04
+    shininess: float = 30.0
+    mottle: float = 0.0
+    mottle_scale: float = 200.0
+    bump: float = 0.0
+    bump_scale: float = 900.0
+    two_sided: bool = False
+    iris: tuple[float, float, float] = (0.1, 0.2, 0.3)
+    iris_size: float = 0.5
+    pupil_size: float = 0.2
+    sclera: tuple[float, float, float] = (0.75, 0.72, 0.7)
+    weave: float = 0.0
+
+    def row(self) -> Float32Array:
+        """The floats that the kernels read."""
+        row = np.zeros(_MATERIAL_FLOATS, np.float32)
+        row[0] = self.kind
+        row[1:4] = self.wrap
+        row[4:6] = self.gloss, self.shininess
+        row[6:10] = self.mottle, self.mottle_scale, self.bump, self.bump_scale
+        row[10] = self.two_sided
+        row[11:14] = self.iris
+        row[14:16] = self.iris_size, self.pupil_size
+        row[16:19] = self.sclera
+        row[19] = self.weave
+        return row
+
+
+@dataclass(frozen=True)
+class Lighting:
+    """Directions point from the subject to the light (world); colours are linear, 1 = a white surface comes out white."""
+
+    key: tuple[float, float, float] = (0.45, 0.55, 0.75)
+    key_colour: tuple[float, float, float] = (0.66, 0.62, 0.57)
+    fill: tuple[float, float, float] = (-0.75, 0.10, 0.65)
+    fill_colour: tuple[float, float, float] = (0.20, 0.22, 0.26)
+    rim: tuple[float, float, float] = (-0.55, 0.50, -0.75)
+    rim_colour: tuple[float, float, float] = (0.34, 0.36, 0.40)
+    sky: tuple[float, float, float] = (0.40, 0.41, 0.43)
+    ground: tuple[float, float, float] = (0.22, 0.20, 0.18)
+
+    def row(self) -> Float32Array:
+        """The floats that the kernels read."""
+        row = np.zeros(_LIGHT_FLOATS, np.float32)
+        pairs = ((self.key, self.key_colour), (self.fill, self.fill_colour), (self.rim, self.rim_colour))
+        for index, (direction, colour) in enumerate(pairs):
+            row[6 * index : 6 * index + 3] = np.asarray(direction) / np.linalg.norm(direction)
+            row[6 * index + 3 : 6 * index + 6] = colour
+        row[18:21], row[21:24] = self.sky, self.ground
+        return row
+
+
+def linear(colour: tuple[float, float, float]) -> Float32Array:
+    """sRGB in [0, 1] → linear light, (3,) float32 (IEC 61966-2-1)."""
+    value = np.asarray(colour, np.float64)
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+@numba.jit(**_FLAGS)
+def _hash(x: int, y: int, z: int) -> float:
+    """A repeatable random number in [0, 1) for a lattice point."""
+    h = np.uint32(x * 374761393 + y * 668265263 + z * 2147483647 + 974711)
+    h = np.uint32((h ^ (h >> np.uint32(13))) * np.uint32(1274126177))
+    h = np.uint32((h ^ (h >> np.uint32(16))) * np.uint32(2246822519))
+    h ^= h >> np.uint32(15)
+    return np.float32(h & np.uint32(0xFFFFFF)) * np.float32(1.0 / 16777216.0)
+
+
+@numba.jit(**_FLAGS)
+def noise(x: float, y: float, z: float) -> tuple[float, float, float, float]:
+    """Value noise in [0, 1] with unit cells, and its gradient."""
+    fx, fy, fz = np.floor(x), np.floor(y), np.floor(z)
+    i, j, k = int(fx), int(fy), int(fz)
+    tx, ty, tz = np.float32(x - fx), np.float32(y - fy), np.float32(z - fz)
+    one, two, three, six = np.float32(1), np.float32(2), np.float32(3), np.float32(6)
+    sx, sy, sz = tx * tx * (three - two * tx), ty * ty * (three - two * ty), tz * tz * (three - two * tz)
+    dx, dy, dz = six * tx * (one - tx), six * ty * (one - ty), six * tz * (one - tz)
+    a, b = _hash(i, j, k), _hash(i + 1, j, k)
+    c, d = _hash(i, j + 1, k), _hash(i + 1, j + 1, k)
+    e, f = _hash(i, j, k + 1), _hash(i + 1, j, k + 1)
+    g, h = _hash(i, j + 1, k + 1), _hash(i + 1, j + 1, k + 1)
+    ab, cd, ef, gh = a + sx * (b - a), c + sx * (d - c), e + sx * (f - e), g + sx * (h - g)
+    abcd, efgh = ab + sy * (cd - ab), ef + sy * (gh - ef)
+    slope_x = (b - a) * (one - sy) * (one - sz) + (d - c) * sy * (one - sz) + (f - e) * (one - sy) * sz + (h - g) * sy * sz
+    slope_y = (cd - ab) * (one - sz) + (gh - ef) * sz
+    return abcd + sz * (efgh - abcd), slope_x * dx, slope_y * dy, (efgh - abcd) * dz
+
+
+@numba.jit(**_FLAGS)
+def _srgb(value: float) -> float:
+    """Linear light → sRGB, with a soft shoulder above 0.8 so that highlights do not clip hard."""
+    if value > np.float32(0.8):
+        value = np.float32(0.8) + np.float32(0.2) * (np.float32(1.0) - np.exp(-(value - np.float32(0.8)) * np.float32(5.0)))
+    if value <= np.float32(0.0031308):
+        return max(np.float32(0.0), np.float32(12.92) * value)
+    return np.float32(1.055) * value ** np.float32(1.0 / 2.4) - np.float32(0.055)
+
+
+@numba.jit(**_FLAGS)
+def _eye_colour(values: Float32Array, material: Float32Array, albedo: Float32Array) -> float:
+    """Pupil, iris with fibres and limbal ring, sclera with veins; returns how much of it is cornea (sharper gloss)."""
+    x, y, z = values[TEXTURE], values[TEXTURE + 1], values[TEXTURE + 2]
+    length = np.sqrt(x * x + y * y + z * z) + np.float32(1e-9)
+    x, y, z = x / length, y / length, z / length
+    theta = np.arctan2(np.sqrt(x * x + y * y), z)
+    iris, pupil = material[14], material[15]
+    angle = np.arctan2(y, x)
+    fibre, _, _, _ = noise(np.float32(30.0) + np.cos(angle) * np.float32(9.0), np.sin(angle) * np.float32(9.0), theta * np.float32(9.0))
+    vein, _, _, _ = noise(x * np.float32(14.0), y * np.float32(22.0), z * np.float32(9.0))
+    inside = min(np.float32(1.0), max(np.float32(0.0), (iris - theta) / np.float32(0.05)))  # soft limbus
+    hole = min(np.float32(1.0), max(np.float32(0.0), (pupil - theta) / np.float32(0.03)))
+    t = min(np.float32(1.0), max(np.float32(0.0), (theta - pupil) / (iris - pupil)))
+    tone = (np.float32(0.62) + np.float32(0.85) * fibre) * (np.float32(1.25) - np.float32(0.35) * t)
+    ring = max(np.float32(0.0), (t - np.float32(0.72)) / np.float32(0.28))
+    tone *= np.float32(1.0) - np.float32(0.8) * ring * ring
+    away = min(np.float32(1.0), max(np.float32(0.0), (theta - iris) / np.float32(0.6)))
+    for c in range(3):
+        white = material[16 + c]
+        if c > 0:  # a little redder towards the corners, with veins
+            white *= np.float32(1.0) - away * (np.float32(0.10) + np.float32(0.16) * vein * vein)
+        ball = material[11 + c] * tone * (np.float32(1.0) - hole) + np.float32(0.004)
+        albedo[c] = inside * ball + (np.float32(1.0) - inside) * white
+    return inside
+
+
+@numba.jit(**_FLAGS)
+def shade_sample(
+    values: Float32Array, eye: Float32Array, material: Float32Array, lighting: Float32Array, colour: Float32Array
+) -> float:
+    """sRGB of one sample into ``colour`` (3,); ``values``: attributes, then world position.  Returns the highlight."""
+    kind = int(material[0])
+    nx, ny, nz = values[0], values[1], values[2]
+    vx, vy, vz = eye[0] - values[ATTRIBUTES], eye[1] - values[ATTRIBUTES + 1], eye[2] - values[ATTRIBUTES + 2]
+    length = np.float32(1.0) / (np.sqrt(vx * vx + vy * vy + vz * vz) + np.float32(1e-9))
+    vx, vy, vz = vx * length, vy * length, vz * length
+    tx, ty, tz = values[TEXTURE], values[TEXTURE + 1], values[TEXTURE + 2]
+    r, g, b = values[ALBEDO], values[ALBEDO + 1], values[ALBEDO + 2]
+    gloss, shininess = material[4] * values[GLOSS], material[5]
+
+    if kind == EYE:
+        cornea = _eye_colour(values, material, values[ALBEDO : ALBEDO + 3])
+        r, g, b = values[ALBEDO], values[ALBEDO + 1], values[ALBEDO + 2]
+        shininess = shininess * (np.float32(0.4) + np.float32(0.6) * cornea)
+    elif kind == STRAND:
+        tone, _, _, _ = noise(tx * np.float32(6.0), ty * np.float32(2.0), tz * np.float32(977.0))
+        factor = np.float32(1.0) + material[6] * (tone - np.float32(0.5)) * np.float32(2.0)
+        r, g, b = r * factor, g * factor, b * factor
+    else:
+        if material[6] > 0:
+            s = material[7]
+            low, _, _, _ = noise(tx * s, ty * s, tz * s)
+            high, _, _, _ = noise(tx * s * np.float32(4.1), ty * s * np.float32(4.1), tz * s * np.float32(4.1))
+            tone = material[6] * (np.float32(1.2) * (low - np.float32(0.5)) + np.float32(0.8) * (high - np.float32(0.5)))
+            if kind == SKIN:  # blood varies more than melanin: green and blue move most
+                r, g, b = r * (np.float32(1.0) + np.float32(0.45) * tone), g * (np.float32(1.0) + tone), b * (np.float32(1.0) + tone)
+            else:
+                r, g, b = r * (np.float32(1.0) + tone), g * (np.float32(1.0) + tone), b * (np.float32(1.0) + tone)
+        if kind == SKIN and values[DETAIL] > np.float32(0.01):  # freckles: the peaks of a noise of 3 mm cells
+            f1, _, _, _ = noise(tx * np.float32(330.0), ty * np.float32(330.0), tz * np.float32(330.0))
+            f2, _, _, _ = noise(tx * np.float32(610.0) + np.float32(9.0), ty * np.float32(610.0), tz * np.float32(610.0))
+            spot = max(np.float32(0.0), max(f1 - np.float32(0.66), f2 - np.float32(0.74))) * np.float32(4.5)
+            spot = min(np.float32(1.0), spot) * values[DETAIL]
+            r, g, b = r * (np.float32(1.0) - np.float32(0.30) * spot), g * (np.float32(1.0) - np.float32(0.52) * spot), b * (np.float32(1.0) - np.float32(0.68) * spot)
+        if material[19] > 0:  # knitted or woven cloth: fine ribs
+            rib = np.sin(tx * np.float32(1500.0)) * np.sin(ty * np.float32(1500.0) + tz * np.float32(900.0))
+            factor = np.float32(1.0) + material[19] * rib
+            r, g, b = r * factor, g * factor, b * factor
+        if material[8] > 0:
+            s = material[9]
+            _, gx, gy, gz = noise(tx * s + np.float32(0.37), ty * s, tz * s)
+            nx, ny, nz = nx - material[8] * gx, ny - material[8] * gy, nz - material[8] * gz
+
+    length = np.float32(1.0) / (np.sqrt(nx * nx + ny * ny + nz * nz) + np.float32(1e-9))
+    nx, ny, nz = nx * length, ny * length, nz * length
+    facing = nx * vx + ny * vy + nz * vz
+    if facing < 0 and material[10] > 0:
+        nx, ny, nz, facing = -nx, -ny, -nz, -facing
+
+    ambient = values[OCCLUSION]
+    up = np.float32(0.5) + np.float32(0.5) * ny
+    out_r = (lighting[21] + (lighting[18] - lighting[21]) * up) * ambient * r
+    out_g = (lighting[22] + (lighting[19] - lighting[22]) * up) * ambient * g
+    out_b = (lighting[23] + (lighting[20] - lighting[23]) * up) * ambient * b
+    shine = np.float32(0.0)
+    ax, ay, az = values[TANGENT], values[TANGENT + 1], values[TANGENT + 2]
+    if kind == STRAND:
+        length = np.float32(1.0) / (np.sqrt(ax * ax + ay * ay + az * az) + np.float32(1e-9))
+        ax, ay, az = ax * length, ay * length, az * length
+    for light in range(3):
+        o = 6 * light
+        lx, ly, lz = lighting[o], lighting[o + 1], lighting[o + 2]
+        open_to = values[SUN] if light == 0 else ambient
+        n_l = nx * lx + ny * ly + nz * lz
+        hx, hy, hz = lx + vx, ly + vy, lz + vz
+        length = np.float32(1.0) / (np.sqrt(hx * hx + hy * hy + hz * hz) + np.float32(1e-9))
+        hx, hy, hz = hx * length, hy * length, hz * length
+        if kind == STRAND:
+            along = ax * lx + ay * ly + az * lz
+            kajiya = np.sqrt(max(np.float32(0.0), np.float32(1.0) - along * along))
+            volume = max(np.float32(0.0), (n_l + np.float32(0.35)) / np.float32(1.35))
+            lit = volume * (np.float32(0.55) + np.float32(0.45) * kajiya)
+            lit_r = lit_g = lit_b = lit
+            t_h = ax * hx + ay * hy + az * hz + np.float32(0.10) * (tz - np.float32(0.5))
+            sine = np.sqrt(max(np.float32(0.0), np.float32(1.0) - t_h * t_h))
+            strong = gloss * (sine**shininess) * volume
+            wide = gloss * np.float32(2.2) * (sine ** (shininess * np.float32(0.25))) * volume
+            out_r += lighting[o + 3] * open_to * (strong + wide * r)
+            out_g += lighting[o + 4] * open_to * (strong + wide * g)
+            out_b += lighting[o + 5] * open_to * (strong + wide * b)
+        else:
+            lit_r = max(np.float32(0.0), (n_l + material[1]) / (np.float32(1.0) + material[1]))
+            lit_g = max(np.float32(0.0), (n_l + material[2]) / (np.float32(1.0) + material[2]))
+            lit_b = max(np.float32(0.0), (n_l + material[3]) / (np.float32(1.0) + material[3]))
+            if n_l > 0 and gloss > 0:
+                n_h = max(np.float32(0.0), nx * hx + ny * hy + nz * hz)
+                h_v = max(np.float32(0.0), hx * vx + hy * vy + hz * vz)
+                fresnel = np.float32(0.25) + np.float32(0.75) * (np.float32(1.0) - h_v) ** 5
+                high = gloss * fresnel * (n_h**shininess) * min(np.float32(1.0), n_l * np.float32(4.0)) * open_to
+                shine += high
+                out_r += lighting[o + 3] * high * np.float32(4.0)
+                out_g += lighting[o + 4] * high * np.float32(4.0)
+                out_b += lighting[o + 5] * high * np.float32(4.0)
+        out_r += lighting[o + 3] * open_to * lit_r * r
+        out_g += lighting[o + 4] * open_to * lit_g * g
+        out_b += lighting[o + 5] * open_to * lit_b * b
+    colour[0], colour[1], colour[2] = _srgb(out_r), _srgb(out_g), _srgb(out_b)
+    return shine

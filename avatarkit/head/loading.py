@@ -8,7 +8,7 @@ from typing import Any
 
 from avatarkit.contracts import HeadModel
 from avatarkit.errors import InputError
-from avatarkit.head.flame import FlameModel, read_flame
+from avatarkit.head.flame import read_flame
 from avatarkit.types import PathArg
 
 

@@ -28,9 +28,9 @@ from avatarkit.head.parameters import HeadParams, HeadPose
 class Rig:
     """The constant tensors of a skinned head, laid out for matrix products.  Make one with ``make_rig``.
 
-    template (V, 3); shape_basis (S, V·3); motion_basis (E + 9·(J − 1), V·3): expression modes, then pose correctives;
-    joint_regressor (J, V); joint_expr (E, J·3): how expression moves joints; weights (V, J); parents (J,).
-    Metres; one dtype, one device.
+    template (V, 3); shape_basis (S, 3·V) and motion_basis (E + 9·(J − 1), 3·V; expression modes, then pose correctives)
+    planar: all x, all y, all z; joint_regressor (J, V); joint_expr (E, J·3): how expression moves joints; weights (J, V);
+    parents (J,).  Metres; one dtype, one device.
     """
 
     template: Tensor
@@ -50,11 +50,15 @@ class Rig:
 
     def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> Rig:
         """The same rig on another device or in another dtype."""
-        moved = [
-            getattr(self, name).to(device=device, dtype=dtype)
-            for name in ("template", "shape_basis", "motion_basis", "joint_regressor", "joint_expr", "weights")
-        ]
-        return Rig(*moved, self.parents)
+        return Rig(
+            self.template.to(device=device, dtype=dtype),
+            self.shape_basis.to(device=device, dtype=dtype),
+            self.motion_basis.to(device=device, dtype=dtype),
+            self.joint_regressor.to(device=device, dtype=dtype),
+            self.joint_expr.to(device=device, dtype=dtype),
+            self.weights.to(device=device, dtype=dtype),
+            self.parents,
+        )
 
 
 def make_rig(
@@ -88,14 +92,13 @@ def make_rig(
         raise InputError(
             f"head model: parents {list(parents)} are no tree with the root first and parents before children"
         )
-    motion = torch.cat([exprdirs, posedirs], -1).reshape(vertices * 3, -1).T.contiguous()
     return Rig(
         template.contiguous(),
-        shapedirs.reshape(vertices * 3, -1).T.contiguous(),
-        motion,
+        shapedirs.permute(2, 1, 0).reshape(-1, 3 * vertices).contiguous(),
+        torch.cat([exprdirs, posedirs], -1).permute(2, 1, 0).reshape(-1, 3 * vertices).contiguous(),
         J_regressor.contiguous(),
         torch.einsum("jv,vce->ejc", J_regressor, exprdirs).reshape(exprdirs.shape[-1], joints * 3).contiguous(),
-        weights.contiguous(),
+        weights.T.contiguous(),
         tuple(int(parent) for parent in parents),
     )
 
@@ -128,21 +131,20 @@ def pose_rig(rig: Rig, params: HeadParams) -> HeadPose:
     )
     identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
     corrective = (rotations[:, 1:] - identity).reshape(steps, -1)
-    posed = torch.addmm(neutral.view(1, -1), torch.cat([params.expr, corrective], 1), rig.motion_basis).view(
-        steps, -1, 3
-    )
+    motion = torch.cat([params.expr, corrective], 1)
+    planar = torch.addmm(neutral.view(1, -1), motion, rig.motion_basis).view(steps, 3, -1)
     rest_joints = torch.addmm(neutral_joints.view(1, -1), params.expr, rig.joint_expr).view(steps, joints, 3)
     if params.dynamic_offset is not None:
-        posed = posed + params.dynamic_offset
+        planar = planar + params.dynamic_offset.transpose(1, 2)
         rest_joints = rest_joints + rig.joint_regressor @ params.dynamic_offset
     transforms = chain_joints(rotations, rest_joints, params.translation, rig.parents)
     turn = transforms[:, :, :3, :3]
-    shift = transforms[:, :, :3, 3] - (turn @ rest_joints[..., None])[..., 0]
-    return HeadPose(blend_vertices(posed, turn, shift, rig.weights), transforms)
+    shift = transforms[:, :, :3, 3:] - turn @ rest_joints[..., None]
+    return HeadPose(blend_vertices(planar, torch.cat([turn, shift], -1), rig.weights), transforms)
 
 
 def neutral_head(rig: Rig, params: HeadParams) -> tuple[Tensor, Tensor]:
-    """(V, 3) and (J, 3): template + shape + static offset and its joints.
+    """(3, V) planar and (J, 3): template + shape + static offset and its joints.
 
     Kept while the same shape and static offset come again and neither is being optimised: a training step that only fits
     expression and pose then pays nothing for 300 identity modes.
@@ -153,11 +155,11 @@ def neutral_head(rig: Rig, params: HeadParams) -> tuple[Tensor, Tensor]:
     kept = rig._neutral.get("last")
     if fixed and kept is not None and kept[0] == key:
         return kept[1], kept[2]
-    neutral = rig.template.view(-1) + params.shape @ rig.shape_basis
-    neutral = neutral.view(-1, 3)
+    neutral = rig.template.T + (params.shape @ rig.shape_basis).view(3, -1)
     if params.static_offset is not None:
-        neutral = neutral + params.static_offset
-    joints = rig.joint_regressor @ neutral
+        neutral = neutral + params.static_offset.T
+    neutral = neutral.contiguous()
+    joints = rig.joint_regressor @ neutral.T
     if fixed:
         rig._neutral["last"] = (key, neutral, joints)
     return neutral, joints
@@ -198,14 +200,24 @@ def chain_joints(rotations: Tensor, rest_joints: Tensor, translation: Tensor, pa
     return torch.cat([upper, last], 2)
 
 
-def blend_vertices(posed: Tensor, turn: Tensor, shift: Tensor, weights: Tensor) -> Tensor:
-    """Σ_j weights[v, j]·(turn_j·posed_v + shift_j).
+def blend_vertices(planar: Tensor, transforms: Tensor, weights: Tensor) -> Tensor:
+    """Σ_j weights[j, v]·(transforms_j · [position_v, 1]).
 
-    posed (T, V, 3); turn (T, J, 3, 3); shift (T, J, 3); weights (V, J) → (T, V, 3).
+    planar (T, 3, V) positions; transforms (T, J, 3, 4); weights (J, V), constant → (T, V, 3).
     """
-    blended = weights @ torch.cat([turn, shift[..., None]], -1).flatten(2)
-    blended = blended.view(*posed.shape[:2], 3, 4)
-    return (blended[..., :3] * posed[..., None, :]).sum(-1) + blended[..., 3]
+    if planar.device.type == "cpu" and planar.dtype == torch.float32:
+        from avatarkit.head.skinning_cpu import BlendVertices
+
+        return BlendVertices.apply(planar, transforms, weights)
+    return blend_vertices_torch(planar, transforms, weights)
+
+
+def blend_vertices_torch(planar: Tensor, transforms: Tensor, weights: Tensor) -> Tensor:
+    """``blend_vertices`` in plain torch: any device, any dtype."""
+    steps, joints = transforms.shape[:2]
+    blended = (transforms.view(steps, joints, 12).transpose(1, 2) @ weights).view(steps, 3, 4, -1)
+    placed = (blended[:, :, :3] * planar[:, None]).sum(2) + blended[:, :, 3]
+    return placed.transpose(1, 2)
 
 
 def check_counts(rig: Rig, params: HeadParams) -> None:

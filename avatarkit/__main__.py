@@ -1,0 +1,5 @@
+"""``python -m avatarkit``."""
+
+from avatarkit.cli.main import main
+
+main()

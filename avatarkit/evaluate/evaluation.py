@@ -1,0 +1,145 @@
+"""Score an avatar on frames of a sequence.
+
+Head parameters come from the avatar's own motion where the sequence is the one that it was made from, else from the
+sequence; region masks always from the sequence's, so that they do not depend on what is scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from avatarkit.contracts import HeadModel, Rasterizer
+from avatarkit.evaluate.regions import REGIONS, RegionFinder
+from avatarkit.evaluate.trivial import TrivialPredictors, psnr_of
+from avatarkit.gaussians.avatar import Avatar
+from avatarkit.gaussians.draw import picture
+from avatarkit.head.parameters import HeadParams
+from avatarkit.losses.metrics import lpips_or_none, ssim
+from avatarkit.track.sequence import Sequence
+from avatarkit.types import Float32Array
+
+Predict = Callable[[int], Float32Array]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One frame: prediction and truth (H, W, 3) in [0, 1], and its row of figures."""
+
+    index: int
+    predicted: Float32Array
+    truth: Float32Array
+    row: dict[str, Any]
+
+
+def avatar_predictor(
+    avatar: Avatar, sequence: Sequence, params: HeadParams, head: HeadModel, rasterizer: Rasterizer
+) -> Predict:
+    """frame index → the avatar's picture (H, W, 3), driven by ``params`` (T timesteps of ``sequence``)."""
+    background = torch.as_tensor(avatar.background, dtype=torch.float32)
+
+    def predict(index: int) -> Float32Array:
+        timestep = sequence.capture.frames[index].timestep
+        with torch.no_grad():
+            pose = head.pose(params[timestep])
+        drawn = picture(avatar.gaussians, pose, head.faces, sequence.cameras([index]), rasterizer, background)
+        return drawn.permute(1, 2, 0).numpy()
+
+    return predict
+
+
+def score_frames(
+    predict: Predict,
+    sequence: Sequence,
+    head: HeadModel,
+    frames: list[int],
+    background: Float32Array,
+    *,
+    perceptual: Any = None,
+) -> Iterator[Scored]:
+    """PSNR, SSIM and LPIPS of every frame, whole and by region (PSNR)."""
+    finder = RegionFinder(head)
+    for index in frames:
+        frame = sequence.capture.frames[index]
+        truth = sequence.capture.composited(index, background).astype(np.float32)
+        predicted = predict(index)
+        masks = region_masks(finder, sequence, head, index)
+        error = ((predicted - truth) ** 2).mean(-1)
+        pair = [torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)))[None] for x in (predicted, truth)]
+        row: dict[str, Any] = {
+            "frame": index,
+            "source": frame.source,
+            "timestep": frame.timestep,
+            "camera": sequence.capture.cameras[frame.camera].name,
+            "psnr": psnr_of(float(error.mean())),
+            "ssim": float(ssim(pair[0], pair[1]).mean()),
+            "lpips": None if perceptual is None else float(perceptual(pair[0], pair[1]).mean()),
+            "regions": {
+                name: {"psnr": psnr_of(float(error[mask].mean()))} if mask.any() else None
+                for name, mask in masks.items()
+            },
+        }
+        yield Scored(index, predicted, truth, row)
+
+
+def region_masks(finder: RegionFinder, sequence: Sequence, head: HeadModel, index: int) -> dict[str, np.ndarray]:
+    """The regions of frame ``index`` by the sequence's own head parameters."""
+    frame = sequence.capture.frames[index]
+    camera = sequence.capture.cameras[frame.camera]
+    with torch.no_grad():
+        vertices = head.pose(sequence.params[frame.timestep]).vertices[0].numpy()
+    view, K = sequence.viewmats[frame.camera].numpy(), sequence.Ks[frame.camera].numpy()
+    return finder.masks(vertices, view, K, camera.width, camera.height)
+
+
+def evaluate_split(
+    predict: Predict,
+    sequence: Sequence,
+    head: HeadModel,
+    split: str,
+    background: Float32Array,
+    *,
+    lpips_net: str = "alex",
+    keep: Callable[[Scored], None] | None = None,
+    on_frame: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """The figures of ``avatarkit eval`` for one split; ``keep`` sees every frame's pictures.
+
+    Frames go camera by camera, since the trivial predictors hold one camera's training frames at a time.
+    """
+    capture = sequence.capture
+    frames = sorted(capture.indices(split), key=lambda i: (capture.frames[i].camera, capture.frames[i].timestep))  # type: ignore[arg-type]
+    perceptual = lpips_or_none(lpips_net)
+    trivial = TrivialPredictors(sequence, background)
+    finder = RegionFinder(head)
+    rows = []
+    for scored in score_frames(predict, sequence, head, frames, background, perceptual=perceptual):
+        trivial.add(scored.index, scored.truth, region_masks(finder, sequence, head, scored.index))
+        rows.append(scored.row)
+        if keep is not None:
+            keep(scored)
+        if on_frame is not None:
+            on_frame(len(rows), len(frames))
+    return {
+        "split": split,
+        "frames": len(rows),
+        "psnr": _mean([row["psnr"] for row in rows]),
+        "ssim": _mean([row["ssim"] for row in rows]),
+        "lpips": _mean([row["lpips"] for row in rows]),
+        "lpips_net": lpips_net if perceptual is not None else None,
+        "regions": {
+            name: {"psnr": _mean([row["regions"][name]["psnr"] for row in rows if row["regions"][name]])}
+            for name in REGIONS
+        },
+        "trivial": trivial.scores() if rows else {},
+        "rows": rows,
+    }
+
+
+def _mean(values: list[Any]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

@@ -1,0 +1,108 @@
+"""Trivial predictors: what one scores without reconstructing anything.  An avatar that does not beat them learnt nothing.
+
+mean_frame: the mean of the camera's training frames.  nearest_in_time: the training frame nearest in time.
+best_training_frame: the one still picture that scores best over the whole split, chosen with the truth in hand, separately for
+the whole frame and for each region.  oracle_training_frame: the best training frame chosen anew for every frame.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+
+from avatarkit.evaluate.regions import REGIONS, Mask
+from avatarkit.losses.metrics import PSNR_CAP
+from avatarkit.track.sequence import Sequence
+from avatarkit.types import ByteArray, Float32Array
+
+MAX_CANDIDATES = 400
+PREDICTORS = ("mean_frame", "nearest_in_time", "best_training_frame", "oracle_training_frame")
+
+
+def psnr_of(error: float) -> float:
+    """Mean squared error → decibels, capped where nothing differs."""
+    return PSNR_CAP if error <= 10 ** (-PSNR_CAP / 10) else float(-10 * np.log10(error))
+
+
+class TrivialPredictors:
+    """Scores of the trivial predictors over the frames of a split, gathered frame by frame with ``add``.
+
+    A frame whose camera has no training frames is compared with those of all cameras of its size.
+    """
+
+    def __init__(self, sequence: Sequence, background: Float32Array) -> None:
+        capture = sequence.capture
+        train = capture.indices("train")
+        step = max(1, len(train) // 2000)
+        by_camera: dict[int, list[int]] = defaultdict(list)
+        for index in train[::step]:
+            by_camera[capture.frames[index].camera].append(index)
+        self.sequence, self.background = sequence, background
+        self._by_camera = dict(by_camera)
+        self._stacks: dict[int, tuple[list[int], ByteArray, Float32Array]] = {}
+        self._rows: list[dict[str, dict[str, float]]] = []
+        self._stills: dict[str, dict[int, dict[int, float]]] = {}
+
+    def add(self, index: int, truth: Float32Array, masks: dict[str, Mask]) -> None:
+        """Score every predictor on frame ``index`` whose truth is (H, W, 3)."""
+        camera = self.sequence.capture.frames[index].camera
+        chosen, stack, mean = self._training(camera)
+        if not chosen:
+            return
+        time = self.sequence.capture.frames[index].timestep
+        nearest = int(np.argmin([abs(self.sequence.capture.frames[i].timestep - time) for i in chosen]))
+        mean_error = ((mean - truth) ** 2).mean(-1)
+        errors = np.stack([((picture * np.float32(1 / 255) - truth) ** 2).mean(-1) for picture in stack])
+        row: dict[str, dict[str, float]] = {}
+        for name, mask in {"frame": np.ones(truth.shape[:2], bool), **masks}.items():
+            if not mask.any():
+                continue
+            per_still = errors[:, mask].mean(1)
+            row[name] = {
+                "mean_frame": psnr_of(float(mean_error[mask].mean())),
+                "nearest_in_time": psnr_of(float(per_still[nearest])),
+                "oracle_training_frame": psnr_of(float(per_still.min())),
+            }
+            for still, error in zip(chosen, per_still, strict=True):
+                self._stills.setdefault(name, {}).setdefault(camera, {}).setdefault(still, 0.0)
+                self._stills[name][camera][still] += psnr_of(float(error))
+        row.setdefault("frame", {})["camera"] = float(camera)
+        self._rows.append(row)
+
+    def scores(self) -> dict[str, dict[str, object]]:
+        """predictor → {"psnr", "regions": {region: {"psnr"}}}, means over the frames added."""
+        return {
+            name: {
+                "psnr": self._mean(name, "frame"),
+                "regions": {region: {"psnr": self._mean(name, region)} for region in REGIONS},
+            }
+            for name in PREDICTORS
+        }
+
+    def _mean(self, predictor: str, region: str) -> float | None:
+        if predictor != "best_training_frame":
+            values = [row[region][predictor] for row in self._rows if region in row and predictor in row[region]]
+            return float(np.mean(values)) if values else None
+        totals = self._stills.get(region, {})
+        count = sum(1 for row in self._rows if region in row)
+        return sum(max(stills.values()) for stills in totals.values()) / count if totals and count else None
+
+    def _training(self, camera: int) -> tuple[list[int], ByteArray, Float32Array]:
+        """Indices, uint8 pictures (n, H, W, 3) and their float mean for one camera, decoded once."""
+        if camera not in self._stacks:
+            capture = self.sequence.capture
+            size = (capture.cameras[camera].width, capture.cameras[camera].height)
+            same = [
+                i
+                for c, rows in self._by_camera.items()
+                if (capture.cameras[c].width, capture.cameras[c].height) == size
+                for i in rows
+            ]
+            rows = self._by_camera.get(camera) or same
+            rows = rows[:: max(1, -(-len(rows) // MAX_CANDIDATES))]
+            stack = [np.rint(capture.composited(i, self.background) * 255.0).astype(np.uint8) for i in rows]
+            pictures = np.stack(stack) if stack else np.zeros((0, 1, 1, 3), np.uint8)
+            mean = (pictures.mean(0) / 255.0 if rows else pictures).astype(np.float32)
+            self._stacks = {camera: (rows, pictures, mean)}  # one camera at a time: pictures are large
+        return self._stacks[camera]

@@ -1,0 +1,62 @@
+"""Draw Gaussians on a posed head: binding, then the rasterizer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from avatarkit.cameras import Cameras
+from avatarkit.contracts import Rasterizer, Render
+from avatarkit.gaussians.binding import pose_gaussians
+from avatarkit.gaussians.gaussians import Gaussians
+from avatarkit.head.parameters import HeadPose
+from avatarkit.labels import LABEL_COLOURS
+
+
+def draw(
+    gaussians: Gaussians,
+    pose: HeadPose,
+    faces: Tensor,
+    cameras: Cameras,
+    rasterizer: Rasterizer,
+    *,
+    background: Tensor,
+    sh_degree: int | None = None,
+    antialiased: bool = False,
+) -> Render:
+    """Colour pictures of one timestep: ``pose`` holds one, ``cameras`` may hold several when SH degree is 0.
+
+    Features of the result are (B, 3, H, W) over ``background`` (3,); values may leave [0, 1] and are clipped by the caller.
+    """
+    posed = pose_gaussians(
+        gaussians,
+        pose.vertices[0],
+        pose.joints[0],
+        faces,
+        camera_centre=cameras.centres()[0].detach(),
+        sh_degree=sh_degree,
+    )
+    return rasterizer.render(
+        posed.means, posed.quats, posed.scales, posed.opacities, posed.colours, cameras,
+        background=background, antialiased=antialiased,
+    )  # fmt: skip
+
+
+def picture(
+    gaussians: Gaussians, pose: HeadPose, faces: Tensor, camera: Cameras, rasterizer: Rasterizer, background: Tensor
+) -> Tensor:
+    """(3, H, W) in [0, 1] of one timestep and camera, without gradients."""
+    with torch.no_grad():
+        return draw(gaussians, pose, faces, camera, rasterizer, background=background).features[0].clamp(0.0, 1.0)
+
+
+def label_picture(
+    gaussians: Gaussians, pose: HeadPose, faces: Tensor, camera: Cameras, rasterizer: Rasterizer
+) -> Tensor:
+    """(3, H, W): the label field in flat colours, blended like colour; background black."""
+    with torch.no_grad():
+        posed = pose_gaussians(gaussians, pose.vertices[0], pose.joints[0], faces, camera_centre=None, sh_degree=0)
+        palette = torch.tensor(LABEL_COLOURS, dtype=torch.float32) / 255.0
+        colours = palette[gaussians.label_logits.argmax(1)]
+        features = rasterizer.render(posed.means, posed.quats, posed.scales, posed.opacities, colours, camera).features
+        return features[0].clamp(0.0, 1.0)

@@ -17,6 +17,22 @@ Split = Literal["train", "val", "test"]
 
 
 @dataclass(frozen=True)
+class Crop:
+    """Where a camera's images were cut out of what the file holds, after rotation flags and with square pixels.
+
+    ``x, y``: left upper corner, ``width, height``: extent, all in pixels of the upright source, whose size is ``source``
+    (width, height).  An image pixel (u, v) is the source's (x + u * scale, y + v * scale), pixel centres at +0.5.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    scale: float
+    source: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class CaptureCamera:
     """One physical camera.  K (3, 3) pixels and viewmat (4, 4) OpenCV world-to-camera, or None where unknown."""
 
@@ -25,6 +41,7 @@ class CaptureCamera:
     height: int
     K: FloatArray | None = None
     viewmat: FloatArray | None = None
+    crop: Crop | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +72,8 @@ class Capture:
     masked: bool = False
     static_camera: bool = True
     source: str = ""
+    cache_key: str = ""  # identifies the pixels: what is derived from them can be cached beside them
+    cache_dir: str = ""
 
     def __len__(self) -> int:
         return len(self.frames)

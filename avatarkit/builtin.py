@@ -1,0 +1,40 @@
+"""The built-in plugin: what avatarkit itself provides, as records like any other plugin's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from avatarkit.hookspecs import Check, Provider, hookimpl
+
+
+@hookimpl
+def avatarkit_rasterizers() -> Iterable[Provider]:
+    yield Provider("cpu", "avatarkit.render.cpu:CpuRasterizer", "SIMD tiles on the CPU; needs no GPU and no compiler")
+    yield Provider("reference", "avatarkit.render.reference:ReferenceRasterizer", "float64 oracle in plain torch; slow")
+
+
+@hookimpl
+def avatarkit_head_models() -> Iterable[Provider]:
+    yield Provider("bust", "avatarkit.head.bust:BustModel", "head and shoulders made by code, free of licences")
+    yield Provider(
+        "flame",
+        "avatarkit.head.loading:registered_flame",
+        "FLAME from your own licensed file",
+        install_hint="avatarkit assets add flame FILE",
+        licence="Apache-2.0; the model file has its own licence",
+    )
+
+
+@hookimpl
+def avatarkit_checks() -> Iterable[Check]:
+    from avatarkit import machine
+
+    yield Check("python", machine.python)
+    yield Check("torch", machine.torch_build)
+    yield Check("gpu", machine.gpu)
+    yield Check("cuda compiler", machine.cuda_compiler)
+    yield Check("cpu lanes", machine.cpu_lanes)
+    yield Check("numba cache", machine.numba_cache)
+    yield Check("video", machine.video)
+    yield Check("assets", machine.assets)
+    yield Check("home", machine.home_folder)

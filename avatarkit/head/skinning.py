@@ -126,21 +126,18 @@ def pose_rig(rig: Rig, params: HeadParams) -> HeadPose:
     check_counts(rig, params)
     steps, joints = len(params), len(rig.parents)
     neutral, neutral_joints = neutral_head(rig, params)
-    rotations = rotation_matrices(
-        torch.cat([params.rotation, params.neck_pose, params.jaw_pose, params.eyes_pose], 1).view(steps, joints, 3)
-    )
-    identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
-    corrective = (rotations[:, 1:] - identity).reshape(steps, -1)
-    motion = torch.cat([params.expr, corrective], 1)
-    planar = torch.addmm(neutral.view(1, -1), motion, rig.motion_basis).view(steps, 3, -1)
     rest_joints = torch.addmm(neutral_joints.view(1, -1), params.expr, rig.joint_expr).view(steps, joints, 3)
     if params.dynamic_offset is not None:
-        planar = planar + params.dynamic_offset.transpose(1, 2)
         rest_joints = rest_joints + rig.joint_regressor @ params.dynamic_offset
-    transforms = chain_joints(rotations, rest_joints, params.translation, rig.parents)
-    turn = transforms[:, :, :3, :3]
-    shift = transforms[:, :, :3, 3:] - turn @ rest_joints[..., None]
-    return HeadPose(blend_vertices(planar, torch.cat([turn, shift], -1), rig.weights), transforms)
+    rotvecs = torch.cat([params.rotation, params.neck_pose, params.jaw_pose, params.eyes_pose], 1).view(
+        steps, joints, 3
+    )
+    corrective, transforms, affine = joint_transforms(rotvecs, rest_joints, params.translation, rig.parents)
+    motion = torch.cat([params.expr, corrective], 1)
+    planar = torch.addmm(neutral.view(1, -1), motion, rig.motion_basis).view(steps, 3, -1)
+    if params.dynamic_offset is not None:
+        planar = planar + params.dynamic_offset.transpose(1, 2)
+    return HeadPose(blend_vertices(planar, affine, rig.weights), transforms)
 
 
 def neutral_head(rig: Rig, params: HeadParams) -> tuple[Tensor, Tensor]:
@@ -186,18 +183,40 @@ def rotation_matrices(rotvecs: Tensor) -> Tensor:
     return diagonal + skew + outer
 
 
-def chain_joints(rotations: Tensor, rest_joints: Tensor, translation: Tensor, parents: tuple[int, ...]) -> Tensor:
-    """Forward kinematics.  rotations (T, J, 3, 3), rest_joints (T, J, 3), translation (T, 3) → (T, J, 4, 4) joint → world."""
+def joint_transforms(
+    rotvecs: Tensor, rest_joints: Tensor, translation: Tensor, parents: tuple[int, ...]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Forward kinematics of T timesteps.
+
+    rotvecs (T, J, 3) axis-angle of each joint in its parent's frame; rest_joints (T, J, 3) and translation (T, 3) metres
+    → vec(R_j − I, j = 1 …) (T, 9·(J − 1)), joint frame → world (T, J, 4, 4), rest position → world (T, J, 3, 4).
+    """
+    if rotvecs.device.type == "cpu" and rotvecs.dtype == torch.float32:
+        from avatarkit.head.kinematics_cpu import JointKinematics
+
+        return JointKinematics.apply(rotvecs, rest_joints, translation, parents)
+    return joint_transforms_torch(rotvecs, rest_joints, translation, parents)
+
+
+def joint_transforms_torch(
+    rotvecs: Tensor, rest_joints: Tensor, translation: Tensor, parents: tuple[int, ...]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """``joint_transforms`` in plain torch: any device, any dtype."""
+    rotations = rotation_matrices(rotvecs)
     turns = [rotations[:, 0]]
     places = [rest_joints[:, 0] + translation]
     for joint, parent in enumerate(parents[1:], start=1):
         bone = rest_joints[:, joint] - rest_joints[:, parent]
         turns.append(turns[parent] @ rotations[:, joint])
         places.append(places[parent] + (turns[parent] @ bone[..., None])[..., 0])
-    upper = torch.cat([torch.stack(turns, 1), torch.stack(places, 1)[..., None]], -1)
+    turn, place = torch.stack(turns, 1), torch.stack(places, 1)[..., None]
+    upper = torch.cat([turn, place], -1)
     last = torch.zeros_like(upper[:, :, :1])
     last[..., 3] = 1
-    return torch.cat([upper, last], 2)
+    affine = torch.cat([turn, place - turn @ rest_joints[..., None]], -1)
+    identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+    corrective = (rotations[:, 1:] - identity).flatten(1)
+    return corrective, torch.cat([upper, last], 2), affine
 
 
 def blend_vertices(planar: Tensor, transforms: Tensor, weights: Tensor) -> Tensor:
@@ -205,8 +224,8 @@ def blend_vertices(planar: Tensor, transforms: Tensor, weights: Tensor) -> Tenso
 
     planar (T, 3, V) positions; transforms (T, J, 3, 4); weights (J, V), constant → (T, V, 3).
     """
-    if planar.device.type == "cpu" and planar.dtype == torch.float32:
-        from avatarkit.head.skinning_cpu import BlendVertices
+    if planar.device.type == "cpu" and planar.dtype == torch.float32 and len(weights) == 5:
+        from avatarkit.head.skinning_cpu import BlendVertices  # numba: only where it is needed
 
         return BlendVertices.apply(planar, transforms, weights)
     return blend_vertices_torch(planar, transforms, weights)

@@ -14,9 +14,11 @@ class ReconConfig:
     """Settings of stage 1.  The defaults are ``configs/recon.yaml``: the best that we know on two cores."""
 
     iterations: int = 15000
-    """Steps of a full run."""
+    """Steps that the schedules below are written for."""
+    run_iterations: int | None = None
+    """Steps of this run (``--iterations``); schedules shrink in proportion.  Default: ``iterations``."""
     minutes: float | None = None
-    """Training time; the iteration count is fixed from the measured rate, then stored."""
+    """Training time (``--minutes``); the iteration count is fixed from the measured rate, then stored."""
     seed: int = 0
     batch: int = 1
     """Views a step; all of one timestep."""

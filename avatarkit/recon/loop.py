@@ -30,7 +30,6 @@ from avatarkit.recon.schedule import Schedule, view_order
 from avatarkit.recon.views import TrainingView, Views
 from avatarkit.track.sequence import Sequence
 
-CALIBRATION_STEPS = 20
 MAX_SKIPPED = 10  # non-finite steps in a row before the run rolls back, once
 
 
@@ -70,8 +69,12 @@ def reconstruct(
     if state is None:
         state = start(sequence, head, config)
     if state.total == 0:
+        from avatarkit.recon.calibrate import measured_total
+
         state.total = (
-            _measured_total(state, views, head, config, run, rasterizer) if config.minutes else config.iterations
+            _measured_total(state, views, head, config, run, rasterizer)
+            if config.minutes
+            else config.run_iterations or config.iterations
         )
     schedule = Schedule(config, state.total)
     background = torch.tensor(config.background)
@@ -310,38 +313,3 @@ def _held_out_psnr(
             ).features
         scores.append(float(psnr(drawn.clamp(0.0, 1.0), view.target)))
     return float(np.mean(scores))
-
-
-def _measured_total(
-    state: TrainState, views: Views, head: HeadModel, config: ReconConfig, run: Run, rasterizer: Rasterizer
-) -> int:
-    """How many steps fit in ``config.minutes``: the rate is measured after compilation, at first and at full splat count."""
-    assert config.minutes is not None
-    schedule = Schedule(config, config.iterations)
-    rates = []
-    for splats in (len(state.gaussians), config.max_splats if config.density == "budget" else len(state.gaussians)):
-        gaussians = state.gaussians.detach()
-        if splats > len(gaussians):
-            score = torch.from_numpy(np.random.default_rng([config.seed, 4]).random(len(gaussians)).astype(np.float32))
-            extra = min(splats - len(gaussians), len(gaussians))
-            gaussians = density.split_worst(gaussians, score, extra, state.next_id, np.random.default_rng(0)).gaussians
-        trial = fresh_state(
-            gaussians.select(torch.arange(len(gaussians))), HeadState.start(state.head.params, head), 1.0
-        )
-        for half in (True, False):
-            times = []
-            for i in range(4 + CALIBRATION_STEPS):
-                began = time.perf_counter()
-                batch = [views.view(j, half) for j in view_order(len(views), config.seed, i, config.batch)]
-                train_step(trial, batch, head, config, schedule, rasterizer, torch.tensor(config.background))
-                times.append(time.perf_counter() - began)
-            rates.append(float(np.median(times[4:])))
-    half_few, full_few, half_many, full_many = rates
-    coarse, growth, early = (
-        config.coarse_until / config.iterations, config.densify_until / config.iterations, config.densify_from / config.iterations,
-    )  # fmt: skip
-    growing = max(0.0, growth - max(coarse, early)) * 0.5
-    mean = coarse * half_few + growing * full_few + (1.0 - coarse - growing) * full_many
-    total = max(50, int(config.minutes * 60.0 / mean))
-    run.notice(f"{1.0 / mean:.1f} steps a second here: {total} steps in {config.minutes:g} minutes")
-    return total

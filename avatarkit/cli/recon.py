@@ -1,0 +1,84 @@
+"""``avatarkit recon``: an avatar from a video, images or a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from avatarkit.cli.output import ProgressSink, console, metric, short, write_json
+from avatarkit.errors import InputError
+
+
+def recon(
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="A video (or several of one person), a folder of images, or a GaussianAvatars/VHAP data set.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The avatar to write, e.g. me.avatar; its run folder stands beside it.", show_default=False)],
+    config: Annotated[str, typer.Option(metavar="NAME|FILE", help="Shipped config (recon, gaussianavatars) or a YAML file.")] = "recon",
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.", show_default=False)] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Minutes of training; the rate is measured first.", show_default=False)] = None,
+    iterations: Annotated[int | None, typer.Option(min=1, help="Training steps; every schedule shrinks in proportion.", show_default=False)] = None,
+    rasterizer: Annotated[str | None, typer.Option(metavar="NAME", help="Default: gsplat where CUDA works, else cpu.", show_default=False)] = None,
+    head: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Head model: bust, flame, or a FLAME-topology .npz.", show_default=False)] = None,
+    tracker: Annotated[str | None, typer.Option(metavar="NAME", help="For videos and images. Default: mediapipe.", show_default=False)] = None,
+    size: Annotated[int, typer.Option(min=64, max=2048, help="Side of the square crop around the head, pixels (videos and images).")] = 512,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn.", show_default=False)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run from its last checkpoint.")] = False,
+    report: Annotated[bool, typer.Option(help="Write report.html into the run folder.")] = True,
+    json: Annotated[str | None, typer.Option("--json", metavar="PATH", help="Write the summary as JSON; - for stdout.", show_default=False)] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:  # fmt: skip
+    """Reconstruct a head avatar.
+
+    A video needs a tracker plugin (avatarkit-mediapipe). Every tenth frame and the last 15 % of a video are held out for the
+    figures in the report.
+    """
+    if minutes is not None and iterations is not None:
+        raise InputError("give --minutes or --iterations, not both")
+    if not output.suffix:
+        output = output.with_suffix(".avatar")
+    from avatarkit.config import load_config, parse_overrides
+    from avatarkit.events import Run
+    from avatarkit.recon.config import ReconConfig
+
+    overrides = parse_overrides(set_ or [])
+    settings = load_config(ReconConfig, config, overrides)
+    settings = _shortened(settings, minutes, iterations, seed)
+
+    from avatarkit.recon.job import Job, run_job
+
+    job = Job(inputs, output, settings, head, tracker, rasterizer, size, resume, report)
+    sink = ProgressSink(quiet)
+    run = Run(job.folder, seed=settings.seed, sinks=(sink,))
+    try:
+        summary = run_job(job, run)
+    finally:
+        sink.close()
+    if not quiet:
+        _print(summary)
+    write_json(summary, json)
+    if run.stopping:
+        raise typer.Exit(130)
+
+
+def _shortened(settings: Any, minutes: float | None, iterations: int | None, seed: int | None) -> Any:
+    """The config with the command line's length and seed."""
+    from dataclasses import replace
+
+    if iterations is not None:
+        settings = replace(settings, run_iterations=iterations, minutes=None)
+    if minutes is not None:
+        settings = replace(settings, minutes=minutes, run_iterations=None)
+    return settings if seed is None else replace(settings, seed=seed)
+
+
+def _print(summary: dict[str, Any]) -> None:
+    console.print(f"[bold]{short(Path(summary['avatar']))}[/]  {summary['splats']} Gaussians, {summary['steps']} steps")
+    for split, values in summary.get("metrics", {}).items():
+        regions = "  ".join(f"{name} {metric(region['psnr'])}" for name, region in values["regions"].items())
+        lpips = "LPIPS – (weights not on this machine)" if values["lpips"] is None else f"LPIPS {values['lpips']:.4f}"
+        console.print(
+            f"  {split:5} {metric(values['psnr'])} dB  SSIM {metric(values['ssim'], 4)}  {lpips}  [dim]{regions}[/]"
+        )
+    if "report" in summary:
+        console.print(f"  report {short(Path(summary['report']))}")

@@ -1,0 +1,1 @@
+"""Drive an avatar: camera paths, motions, films."""

@@ -1,0 +1,64 @@
+"""How many steps fit in a number of minutes on this machine."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import torch
+
+from avatarkit.contracts import HeadModel, Rasterizer
+from avatarkit.events import Run
+from avatarkit.recon import density
+from avatarkit.recon.config import ReconConfig
+from avatarkit.recon.head_tuning import HeadState
+from avatarkit.recon.loop import TrainState, fresh_state, train_step
+from avatarkit.recon.schedule import Schedule, view_order
+from avatarkit.recon.views import Views
+
+WARM_UP, MEASURED = 4, 20
+
+
+def measured_total(
+    state: TrainState, views: Views, head: HeadModel, config: ReconConfig, run: Run, rasterizer: Rasterizer
+) -> int:
+    """Steps for ``config.minutes``: the rate is measured after compilation on copies, at the first size and at the budget."""
+    assert config.minutes is not None
+    schedule = Schedule(config, config.iterations)
+    few = len(state.gaussians)
+    many = config.max_splats if config.density == "budget" else few
+    coarse_few = (
+        _seconds(state, few, views, head, config, schedule, rasterizer, half=True) if config.coarse_until else 0.0
+    )
+    fine_few = _seconds(state, few, views, head, config, schedule, rasterizer, half=False)
+    fine_many = (
+        fine_few if many <= few else _seconds(state, many, views, head, config, schedule, rasterizer, half=False)
+    )
+    coarse, until = config.coarse_until / config.iterations, config.densify_until / config.iterations
+    growing = max(0.0, until - coarse)  # the count grows about linearly meanwhile
+    mean = coarse * coarse_few + growing * 0.5 * (fine_few + fine_many) + (1.0 - coarse - growing) * fine_many
+    total = max(50, int(config.minutes * 60.0 / mean))
+    run.notice(f"{1.0 / mean:.1f} steps a second here: {total} steps in {config.minutes:g} minutes")
+    return total
+
+
+def _seconds(
+    state: TrainState, splats: int, views: Views, head: HeadModel, config: ReconConfig, schedule: Schedule,
+    rasterizer: Rasterizer, *, half: bool,
+) -> float:  # fmt: skip
+    """Median time of a step with ``splats`` Gaussians, on a copy."""
+    gaussians = state.gaussians.detach().select(torch.arange(len(state.gaussians)))
+    random = np.random.default_rng([config.seed, 4])
+    while len(gaussians) < splats:
+        score = torch.from_numpy(random.random(len(gaussians)).astype(np.float32))
+        count = min(splats - len(gaussians), len(gaussians))
+        gaussians = density.split_worst(gaussians, score, count, state.next_id, random).gaussians
+    trial = fresh_state(gaussians, HeadState.start(state.head.params, head), state.adam.free_unit)
+    background = torch.tensor(config.background)
+    times = []
+    for i in range(WARM_UP + MEASURED):
+        began = time.perf_counter()
+        batch = [views.view(j, half) for j in view_order(len(views), config.seed, i, config.batch)]
+        train_step(trial, batch, head, config, schedule, rasterizer, background)
+        times.append(time.perf_counter() - began)
+    return float(np.median(times[WARM_UP:]))

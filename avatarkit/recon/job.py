@@ -1,0 +1,193 @@
+"""The whole of ``avatarkit recon``: input → sequence → training → avatar, metrics and report in a run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from avatarkit import __version__
+from avatarkit.config import dump_config, from_mapping
+from avatarkit.contracts import HeadModel, Rasterizer
+from avatarkit.errors import InputError
+from avatarkit.evaluate.evaluation import avatar_predictor, evaluate_split
+from avatarkit.events import Finished, Progress, Run, Started
+from avatarkit.gaussians.avatar import Avatar
+from avatarkit.gaussians.avatar_file import save_avatar
+from avatarkit.paths import atomic_write_text, explained
+from avatarkit.recon.config import ReconConfig
+from avatarkit.recon.log import EventLog, tensorboard_sink
+from avatarkit.recon.loop import TrainState, reconstruct
+from avatarkit.recon.prepare import TRACKED, head_source, prepare_sequence, read_known, source_of
+from avatarkit.registry import registry
+from avatarkit.report.build import write_report
+from avatarkit.track.sequence import Sequence
+
+
+@dataclass(frozen=True)
+class Job:
+    """What was asked for.  ``output`` is the avatar's file; the run folder stands beside it."""
+
+    inputs: list[Path]
+    output: Path
+    config: ReconConfig
+    head: str | None = None
+    tracker: str | None = None
+    rasterizer: str | None = None
+    size: int = 512
+    resume: bool = False
+    report: bool = True
+
+    @property
+    def folder(self) -> Path:
+        return self.output.with_suffix(".run")
+
+
+def run_job(job: Job, run: Run) -> dict[str, Any]:
+    """Do it; returns the summary that ``--json`` prints.  ``run.folder`` is the job's folder."""
+    with explained(job.folder):
+        job.folder.mkdir(parents=True, exist_ok=True)
+        log = EventLog(job.folder / "events.jsonl")
+    run.add_sink(log)
+    board = tensorboard_sink(job.folder / "tensorboard")
+    if board is not None:
+        run.add_sink(board)
+    try:
+        rasterizer = registry().create("rasterizer", job.rasterizer or registry().default("rasterizer").name)
+        config = resumed_config(job) if job.resume else job.config
+        dump_config(config, job.folder / "config.yaml")
+        tracked = job.folder / TRACKED
+        if job.resume and (tracked / "transforms_train.json").is_file():
+            sequence, head = read_known(tracked, job.head)
+        else:
+            sequence, head = prepare_sequence(job.inputs, run, head=job.head, tracker=job.tracker, size=job.size)
+        with interruptible(run):
+            state = reconstruct(sequence, head, config, run, rasterizer, resume=job.resume)
+        avatar = make_avatar(state, sequence, head, job, config, run)
+        save_avatar(avatar, job.output)
+        summary = {
+            "avatar": str(job.output),
+            "run": str(job.folder),
+            "steps": state.step,
+            "seconds": state.seconds,
+            "splats": len(avatar.gaussians),
+        }
+        if run.stopping:
+            run.notice(f"stopped at step {state.step} of {state.total}; continue with --resume", "warning")
+            return summary
+        results = evaluate_all(avatar, sequence, head, rasterizer, run)
+        atomic_write_text(job.folder / "metrics.json", _json(results))
+        summary["metrics"] = {
+            r["split"]: {k: r[k] for k in ("frames", "psnr", "ssim", "lpips", "regions")} for r in results
+        }
+        if job.report:
+            predict = avatar_predictor(avatar, sequence, avatar.motion, head, rasterizer)
+            page = job.folder / "report.html"
+            write_report(
+                page, avatar, head, rasterizer, results,
+                sequence=sequence, predict=predict, run_folder=job.folder, title=job.output.stem,
+            )  # fmt: skip
+            summary["report"] = str(page)
+        return summary
+    finally:
+        log.close()
+        if board is not None:
+            board.close()
+
+
+def make_avatar(
+    state: TrainState, sequence: Sequence, head: HeadModel, job: Job, config: ReconConfig, run: Run
+) -> Avatar:
+    """The avatar of a finished (or stopped) training."""
+    capture = sequence.capture
+    return Avatar(
+        gaussians=state.gaussians.detach(),
+        head=head_source(job.head, head),
+        motion=state.head.params.detach(),
+        timestep_names=capture.timestep_names,
+        frames=[dataclasses.asdict(frame) for frame in capture.frames],
+        camera_names=tuple(camera.name for camera in capture.cameras),
+        camera_sizes=tuple((camera.width, camera.height) for camera in capture.cameras),
+        viewmats=sequence.viewmats,
+        Ks=sequence.Ks,
+        background=config.background,
+        history=[],
+        meta={
+            "name": capture.name,
+            "source": dict(source_of(job.inputs, run)),
+            "config": dataclasses.asdict(config),
+            "training": {
+                "steps": state.step,
+                "total": state.total,
+                "seconds": round(state.seconds, 2),
+                "curve": state.curve,
+            },
+            "version": __version__,
+        },
+    )
+
+
+def evaluate_all(
+    avatar: Avatar, sequence: Sequence, head: HeadModel, rasterizer: Rasterizer, run: Run
+) -> list[dict[str, Any]]:
+    """``evaluate_split`` on val and test, with progress."""
+    predict = avatar_predictor(avatar, sequence, avatar.motion, head, rasterizer)
+    background = np.asarray(avatar.background, np.float32)
+    results = []
+    for split in ("val", "test"):
+        frames = sequence.capture.indices(split)  # type: ignore[arg-type]
+        if not frames:
+            continue
+        began = time.monotonic()
+        run.emit(Started(f"evaluating {split}", len(frames), "frame"))
+        tick = lambda done, total, split=split: run.emit(Progress(f"evaluating {split}", done, total))  # noqa: E731
+        result = evaluate_split(predict, sequence, head, split, background, on_frame=tick)
+        run.emit(
+            Finished(f"evaluating {split}", time.monotonic() - began, {"psnr": result["psnr"], "ssim": result["ssim"]})
+        )
+        results.append(result)
+    return results
+
+
+def resumed_config(job: Job) -> ReconConfig:
+    """The config that the interrupted run wrote down.  Raises InputError where there is nothing to resume."""
+    path = job.folder / "config.yaml"
+    if not path.is_file():
+        raise InputError(f"{job.folder}: nothing to resume there; start without --resume")
+    stored = from_mapping(ReconConfig, yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+    return replace(stored, checkpoint_every=job.config.checkpoint_every)
+
+
+@contextmanager
+def interruptible(run: Run) -> Iterator[None]:
+    """The first Ctrl-C asks the run to stop at the next step, with a checkpoint; the second one interrupts at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(number: int, frame: Any) -> None:
+        run.stop()
+        run.notice("stopping after this step; press Ctrl-C again to stop at once", "warning")
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, indent=1, allow_nan=False) + "\n"

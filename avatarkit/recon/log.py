@@ -1,0 +1,70 @@
+"""Sinks that write a run down: every event as a line of JSON, scalars for TensorBoard, curves for the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from avatarkit.events import Event, Progress, Scalars
+
+
+class EventLog:
+    """Appends events to ``events.jsonl``; progress is left out, scalars hold the same."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._stream = path.open("a", encoding="utf-8")
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Progress):
+            return
+        row = {"time": round(time.time(), 3), "event": type(event).__name__, **dataclasses.asdict(event)}
+        self._stream.write(json.dumps(row, default=str) + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class TensorBoard:
+    """Scalars for TensorBoard; only where the ``tensorboard`` package is installed."""
+
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder))
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Scalars):
+            for name, value in event.values.items():
+                self._writer.add_scalar(name, value, event.step)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def tensorboard_sink(folder: Path) -> TensorBoard | None:
+    """A sink, or None where tensorboard is not installed."""
+    return TensorBoard(folder) if importlib.util.find_spec("tensorboard") else None
+
+
+def read_scalars(path: Path) -> dict[str, tuple[list[float], list[float]]]:
+    """``events.jsonl`` → curve name → (steps, values).  Lines that a crash cut short are passed over."""
+    curves: dict[str, tuple[list[float], list[float]]] = {}
+    if not path.is_file():
+        return curves
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row: dict[str, Any] = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if row.get("event") == "Scalars":
+            for name, value in row["values"].items():
+                x, y = curves.setdefault(name, ([], []))
+                x.append(row["step"])
+                y.append(value)
+    return curves

@@ -1,0 +1,114 @@
+"""From what a person has to a sequence: a data set is read, a video or folder is tracked and matted first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from avatarkit import assets
+from avatarkit.capture.dataset import is_dataset
+from avatarkit.capture.reading import read_capture
+from avatarkit.contracts import HeadModel
+from avatarkit.errors import AvatarkitError, InputError
+from avatarkit.events import Run
+from avatarkit.head.loading import load_head
+from avatarkit.recon.head_tuning import posed
+from avatarkit.registry import registry
+from avatarkit.render.mesh import rasterize_mesh
+from avatarkit.track.sequence import Sequence
+from avatarkit.track.sequence_files import load_sequence, save_sequence
+from avatarkit.types import PathArg
+
+TRACKED = "tracking"  # folder of the run that holds the tracked sequence
+
+
+def prepare_sequence(
+    inputs: list[Path], run: Run, *, head: str | None = None, tracker: str | None = None, size: int = 512
+) -> tuple[Sequence, HeadModel]:
+    """A sequence and the head model that its parameters belong to.
+
+    inputs: one GaussianAvatars/VHAP data set, one folder of images, or video files of one person.  head: name or file; default
+    for a data set the model whose counts match, else ``flame`` if registered, else ``bust``.  A capture without parameters
+    is tracked with ``tracker``; a static camera without masks gets mattes; the result is written to the run's folder.
+    Raises InputError for input that cannot be read or tracked.
+    """
+    if len(inputs) == 1 and is_dataset(inputs[0]):
+        return read_known(inputs[0], head)
+    model = load_head(head or default_head())
+    part = registry().create("tracker", tracker or registry().default("tracker").name)
+    locate = getattr(part, "locate", None)
+    capture = read_capture(inputs if len(inputs) > 1 else inputs[0], size=size, run=run, locate=locate)
+    sequence = part.track(capture, model, run)
+    model = load_head(head or default_head(), expected=None) if sequence.head == model.reference else model
+    if not sequence.capture.masked:
+        sequence = with_mattes(sequence, model, run)
+    if run.folder is not None:
+        save_sequence(sequence, run.folder / TRACKED)
+    return sequence, model
+
+
+def read_known(path: PathArg, head: str | None) -> tuple[Sequence, HeadModel]:
+    """A data set with head parameters, and the model that fits its counts.
+
+    Raises InputError when no known model does, and says which counts are needed.
+    """
+    if head is not None:
+        model = load_head(head)
+        return load_sequence(path, model), model
+    refusals = []
+    for name in ("bust", "flame"):
+        try:
+            model = load_head(name)
+            return load_sequence(path, model), model
+        except AvatarkitError as error:
+            refusals.append(str(error))
+    raise InputError(
+        f"{path}: no head model here fits; give one with --head NAME|FILE ({'; '.join(dict.fromkeys(refusals))})"
+    )
+
+
+def default_head() -> str:
+    """``flame`` if it is registered, else ``bust``."""
+    return "flame" if assets.find("flame") else "bust"
+
+
+def with_mattes(sequence: Sequence, head: HeadModel, run: Run) -> Sequence:
+    """Mattes from a learned background; the posed head tells where the head surely is."""
+    from avatarkit.capture.matte import with_mattes as matted
+
+    return replace(sequence, capture=matted(sequence.capture, drawn_heads(sequence, head), run))
+
+
+def drawn_heads(sequence: Sequence, head: HeadModel) -> np.ndarray:
+    """(frames, H, W) bool: the posed head model in every frame; frames must share one size."""
+    capture, faces = sequence.capture, head.faces.numpy()
+    with torch.no_grad():
+        pose = posed(head, sequence.params)
+    drawn = []
+    for frame in capture.frames:
+        camera = capture.cameras[frame.camera]
+        view, K = sequence.viewmats[frame.camera].numpy(), sequence.Ks[frame.camera].numpy()
+        vertices = pose.vertices[frame.timestep].numpy()
+        drawn.append(rasterize_mesh(vertices, faces, view, K, camera.width, camera.height).triangle >= 0)
+    return np.stack(drawn)
+
+
+def head_source(head: str | None, model: HeadModel) -> dict[str, Any]:
+    """The head reference for an avatar file: the model's own, and the file that it came from if it was one."""
+    reference: dict[str, Any] = dict(model.reference)
+    if head is not None and Path(head).is_file():
+        reference["path"] = str(Path(head).resolve())
+    return reference
+
+
+def source_of(inputs: list[Path], run: Run) -> Mapping[str, Any]:
+    """Where ``avatarkit eval`` finds the frames again."""
+    tracked = run.folder / TRACKED if run.folder is not None else None
+    known = len(inputs) == 1 and is_dataset(inputs[0])
+    sequence = inputs[0] if known or tracked is None else tracked
+    return {"inputs": [str(path.resolve()) for path in inputs], "sequence": str(sequence.resolve())}

@@ -1,0 +1,91 @@
+"""Where a head is in each frame, roughly: weak perspective per frame, made a rigid pose at a plausible distance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatarkit.cameras import intrinsics
+from avatarkit.errors import InputError
+from avatarkit.track.landmark_rig import POSE, LandmarkRig, rotation_vectors
+from avatarkit.types import FloatArray
+
+# World to camera of a camera at the origin that looks along −z, y up (OpenCV axes: y down, z forward).
+CAMERA_AT_ORIGIN = np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class InitialPoses:
+    """rotation (T, 3) beside ``reference`` (3, 3), the clip's mean; translation (T, 3); viewmats (C, 4, 4), Ks (C, 3, 3); focal."""
+
+    rotation: FloatArray
+    translation: FloatArray
+    reference: FloatArray
+    viewmats: FloatArray
+    Ks: FloatArray
+    focal: float
+
+
+def initial_poses(
+    rig: LandmarkRig,
+    points: FloatArray,
+    valid: FloatArray,
+    expr: FloatArray,
+    size: tuple[int, int],
+    cameras: tuple[FloatArray, FloatArray] | None,
+    distance: float,
+) -> InitialPoses:
+    """points (T, C, L, 2) pixels, valid (T, C) bool, expr (T, E) a first guess, size (width, height), distance metres.
+
+    An unknown focal length starts where the median face is ``distance`` away.  Missed frames are interpolated.
+    """
+    steps = len(points)
+    frames = np.concatenate([np.zeros((steps, POSE)), expr], 1)
+    rest, _ = rig.points(frames, np.zeros(rig.num_shape), np.zeros((rig.num_landmarks, 3)), np.eye(3))
+    root = rig.joints[0]
+    seen = [(step, int(np.argmax(valid[step]))) for step in range(steps) if valid[step].any()]
+    affine = [weak_perspective(rest[step], points[step, camera]) for step, camera in seen]
+    if cameras is None:
+        focal = float(np.median([scale for _, scale, _ in affine]) * distance)
+        viewmats = CAMERA_AT_ORIGIN[None]
+        Ks = intrinsics(focal, focal, size[0] / 2, size[1] / 2)[None]
+    else:
+        viewmats, Ks = (np.asarray(array, np.float64) for array in cameras)
+        focal = float(Ks[0, 0, 0])
+    turns, shifts = [], []
+    for (step, camera), (turn, scale, centre) in zip(seen, affine, strict=True):
+        view, K = viewmats[camera], Ks[camera]
+        depth = 0.5 * (K[0, 0] + K[1, 1]) / max(scale, 1e-6)
+        middle = np.append((centre - K[:2, 2]) / np.array([K[0, 0], K[1, 1]]) * depth, depth)
+        turn_world = view[:3, :3].T @ turn
+        # X_camera = turn·(X − mean) + middle, and the head turns about its root joint
+        shift = view[:3, :3].T @ (middle - view[:3, 3]) - turn_world @ rest[step].mean(0)
+        turns.append(turn_world)
+        shifts.append(shift - root + turn_world @ root)
+    u, _, vt = np.linalg.svd(np.sum(turns, 0))
+    reference = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
+    away = rotation_vectors(np.stack(turns) @ reference.T)
+    at = np.array([step for step, _ in seen])
+    every = np.arange(steps)
+
+    def filled(values: FloatArray) -> FloatArray:
+        return np.stack([np.interp(every, at, values[:, axis]) for axis in range(values.shape[1])], 1)
+
+    return InitialPoses(filled(away), filled(np.stack(shifts)), reference, viewmats, Ks, focal)
+
+
+def weak_perspective(model: FloatArray, pixels: FloatArray) -> tuple[FloatArray, float, FloatArray]:
+    """The scaled orthographic camera that maps ``model`` (L, 3) metres to ``pixels`` (L, 2).
+
+    Returns rotation (3, 3) into OpenCV axes, scale in pixels per metre, and the pixel (2,) of the model's mean.
+    """
+    centre = pixels.mean(0)
+    axes, *_ = np.linalg.lstsq(model - model.mean(0), pixels - centre, rcond=None)
+    rows = axes.T  # (2, 3)
+    u, values, vt = np.linalg.svd(rows, full_matrices=False)
+    if not np.isfinite(values).all() or values[1] < 1e-6:
+        raise InputError("the landmarks of a frame lie on one line: no face has that shape")
+    flat = u @ vt
+    turn = np.stack([flat[0], flat[1], np.cross(flat[0], flat[1])])
+    return turn, float(values.mean()), centre

@@ -1,0 +1,346 @@
+"""Head parameters of a whole clip from face landmarks: one non-linear least-squares problem, solved by Gauss-Newton.
+
+Unknown: focal length (one camera, principal point at the image's centre), identity, and for each timestep expression,
+jaw, eyes, neck and global pose.  Residuals: landmark reprojection under a Cauchy loss (reweighted each iteration), priors on
+every parameter, first and second differences in time.  A missed frame has no landmarks and is filled by smoothness.
+The camera stands at the origin and looks along −z; it does not move, so the head does.
+
+A focal length seen through a face alone is nearly free (a longer lens farther away looks the same), so its prior is put on
+the distance, which is that of a person before a camera.  What turns a head is ambiguous as well, root or neck: the torso
+hardly moves in a portrait, so the root is held near its mean over the clip and the neck turns the head.
+"""
+
+from __future__ import annotations
+
+import time as clock
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avatarkit.contracts import HeadModel
+from avatarkit.errors import DivergedError, InputError
+from avatarkit.events import Finished, Progress, Run, Started
+from avatarkit.head.parameters import HeadParams
+from avatarkit.track.arrow_system import ArrowSystem, smoothness_side
+from avatarkit.track.fit_priors import FitSettings, Priors, build_priors, fit_embedding, landmark_noise
+from avatarkit.track.initial_pose import CAMERA_AT_ORIGIN, initial_poses
+from avatarkit.track.landmark_rig import (
+    EYES, JAW, NECK, POSE, ROTATION, TRANSLATION, LandmarkRig, landmark_rig, rotation_vectors, rotations,
+)  # fmt: skip
+from avatarkit.track.observations import LandmarkObservations, part_of
+from avatarkit.types import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class LandmarkFit:
+    """What the fit found.
+
+    params T timesteps; viewmats (C, 4, 4), Ks (C, 3, 3) float32; indices (L,) MediaPipe numbers of the fitted landmarks;
+    fitted (T, C, L, 2) pixels; errors (T, C, L) pixels, NaN where nothing was seen; offsets (L, 3) metres: where on the head
+    the detector's landmarks lie, beside the embedding's; iterations, seconds.
+    """
+
+    params: HeadParams
+    viewmats: Tensor
+    Ks: Tensor
+    indices: IntArray
+    fitted: FloatArray
+    errors: FloatArray
+    offsets: FloatArray
+    iterations: int
+    seconds: float
+
+    def summary(self) -> dict[str, float]:
+        """Median and 95th percentile of the reprojection error, pixels, over all and by part of the face."""
+        seen = self.errors[np.isfinite(self.errors)]
+        values = {"median_px": float(np.median(seen)), "p95_px": float(np.percentile(seen, 95))}
+        parts = np.array(part_of(self.indices))
+        for part in sorted(set(parts)):
+            some = self.errors[..., parts == part]
+            values[f"{part}_median_px"] = float(np.nanmedian(some))
+        values["focal_px"] = float(self.Ks[0, 0, 0])
+        return values
+
+
+def fit_landmarks(
+    head: HeadModel,
+    observed: LandmarkObservations,
+    size: tuple[int, int],
+    *,
+    cameras: tuple[FloatArray, FloatArray] | None = None,
+    settings: FitSettings | None = None,
+    run: Run | None = None,
+) -> LandmarkFit:
+    """Fit ``head`` to the landmarks of a clip.
+
+    size: width and height of the images, pixels.  cameras: (viewmats (C, 4, 4), Ks (C, 3, 3)) where they are known, else None
+    for one camera whose focal length is solved for.  Deterministic.
+    Raises InputError when no frame has a face, when several cameras are not calibrated, or when the head has no landmark
+    embedding or rig.
+    """
+    settings, run = settings or FitSettings(), run or Run()
+    started = clock.perf_counter()
+    if not observed.valid.any():
+        raise InputError("no face was found in any frame; choose a clip that shows a face from the front")
+    if cameras is None and observed.valid.shape[1] > 1:
+        raise InputError(
+            f"{observed.valid.shape[1]} cameras without calibration; give their K and viewmat (cameras.json)"
+        )
+    problem = _Problem.of(head, observed, size, cameras, settings)
+    run.emit(Started("track", settings.iterations, "iteration"))
+    iterations = problem.minimise(run)
+    fit = problem.result(iterations, clock.perf_counter() - started)
+    run.emit(Finished("track", fit.seconds, fit.summary()))
+    return fit
+
+
+@dataclass
+class _State:
+    """frames (T, 18 + E); shape (S,); log_focal; offsets (L, 3)."""
+
+    frames: FloatArray
+    shape: FloatArray
+    log_focal: float
+    offsets: FloatArray
+
+
+@dataclass
+class _Problem:
+    rig: LandmarkRig
+    indices: IntArray
+    points: FloatArray  # (T, C, L, 2)
+    noise: FloatArray  # (L,) pixels
+    seen: FloatArray  # (T, C) 0 or 1
+    views: FloatArray  # (C, 4, 4)
+    Ks: FloatArray  # (C, 3, 3); the focal length of K is replaced where it is solved for
+    focal_free: bool
+    focal_prior: float
+    reference: FloatArray  # (3, 3)
+    priors: Priors
+    settings: FitSettings
+    state: _State
+
+    @staticmethod
+    def of(
+        head: HeadModel,
+        observed: LandmarkObservations,
+        size: tuple[int, int],
+        cameras: tuple[FloatArray, FloatArray] | None,
+        settings: FitSettings,
+    ) -> _Problem:
+        embedding = fit_embedding(head)
+        rig = landmark_rig(head, embedding)
+        indices = np.asarray(embedding.indices)
+        points = observed.points[:, :, indices].astype(np.float64)
+        points[~observed.valid] = 0.0
+        priors = build_priors(head, rig, observed, settings)
+        expr = priors.mean[:, POSE:]
+        poses = initial_poses(rig, points, observed.valid, expr, size, cameras, settings.distance)
+        frames = np.concatenate([poses.rotation, poses.translation, np.zeros((len(observed), 12)), expr], 1)
+        state = _State(frames, np.zeros(rig.num_shape), float(np.log(poses.focal)), np.zeros((len(indices), 3)))
+        return _Problem(
+            rig, indices, points, landmark_noise(indices, points, observed.valid, settings), observed.valid.astype(float),
+            poses.viewmats, poses.Ks, cameras is None, float(np.log(poses.focal)), poses.reference, priors, settings, state,
+        )  # fmt: skip
+
+    @property
+    def repeats(self) -> float:
+        """How often the clip says the same again: what is shared is held by as many priors."""
+        return max(1.0, float(self.seen.sum()) / self.settings.independent_frames)
+
+    # --- the optimisation --------------------------------------------------------------------------------------------------
+
+    def minimise(self, run: Run) -> int:
+        """Levenberg-Marquardt: pose first, then everything, then the landmark offsets too."""
+        settings, done = self.settings, 0
+        pose_only = np.zeros(self.state.frames.shape[1], bool)
+        pose_only[ROTATION], pose_only[TRANSLATION] = True, True
+        everything = self.priors.free
+        third = max(1, settings.iterations // 4)
+        stages = [
+            (pose_only, False, False, third),
+            (everything, True, False, settings.iterations - 2 * third),
+            (everything, True, settings.offset_noise > 0, third),
+        ]
+        for active, shared, offsets, count in stages:
+            damping, cost = 1e-4, self.cost(self.state)
+            for _ in range(count):
+                if run.stopping:
+                    return done
+                update, solvable = self.step(active, shared, offsets, damping)
+                trial = self.cost(update) if solvable else np.inf
+                done += 1
+                if trial <= cost:
+                    gained, self.state, cost, damping = cost - trial, update, trial, max(damping / 5, 1e-7)
+                    median = float(np.nanmedian(self.errors(self.state)))
+                    run.emit(Progress("track", done, settings.iterations, {"error_px": median}))
+                    if gained < 1e-4 * cost:
+                        break
+                elif damping > 1e3:
+                    break
+                else:
+                    damping *= 10
+        if not np.isfinite(self.state.frames).all():
+            raise DivergedError("landmark fit: 'frames' is not finite; the landmarks of this clip contradict each other")
+        self.state.frames[:, POSE:] = np.clip(self.state.frames[:, POSE:], self.priors.low, self.priors.high)
+        return done
+
+    def step(self, active: FloatArray, shared: bool, offsets: bool, damping: float) -> tuple[_State, bool]:
+        """One damped Gauss-Newton update of the ``active`` (18 + E,) frame parameters and what is shared."""
+        state, priors = self.state, self.priors
+        steps, marks, modes = len(state.frames), self.rig.num_landmarks, self.rig.num_shape
+        columns = np.flatnonzero(active)
+        world, posed = self.rig.points(state.frames, state.shape, state.offsets, self.reference)
+        by_frame, by_shape, by_offset = self.rig.jacobian(state.frames, posed, self.reference, shared=shared)
+        by_frame = by_frame[..., columns]
+        extra = (modes + 1 if shared else 0) + (3 * marks if offsets else 0)
+        width = len(columns)
+        system = ArrowSystem(
+            np.zeros((steps, width, width)), np.zeros((steps, width, extra)), np.zeros((extra, extra)),
+            np.zeros((steps, width)), np.zeros(extra),
+        )  # fmt: skip
+        for camera in range(len(self.views)):
+            pixels, by_world = self.project(world, camera, state.log_focal)
+            residual = (self.points[:, camera] - pixels) / self.noise[:, None]  # (T, L, 2)
+            weight = self.loss_weights(residual, camera)
+            scale = np.sqrt(weight)[..., None] / self.noise[:, None]
+            residual = residual * np.sqrt(weight)[..., None]
+            by_world = by_world * scale[..., None]
+            frame_part = (by_world @ by_frame).reshape(steps, marks * 2, width)
+            shared_part = []
+            if shared and by_shape is not None:
+                centre = self.Ks[camera, :2, 2]
+                focal = (pixels - centre)[..., None] * scale[..., None] * float(self.focal_free)
+                shared_part.append((by_world @ by_shape).reshape(steps, marks * 2, modes))
+                shared_part.append(focal.reshape(steps, marks * 2, 1))
+            if offsets:
+                block = np.zeros((steps, marks, 2, marks, 3))
+                every = np.arange(marks)
+                block[:, every, :, every] = (by_world @ by_offset).transpose(1, 0, 2, 3)
+                shared_part.append(block.reshape(steps, marks * 2, marks * 3))
+            flat = residual.reshape(steps, marks * 2, 1)
+            turned = frame_part.transpose(0, 2, 1)
+            system.blocks += turned @ frame_part
+            system.frames_side += (turned @ flat)[..., 0]
+            if shared_part:
+                joined = np.concatenate(shared_part, 2)
+                system.border += turned @ joined
+                rows = joined.reshape(-1, extra)
+                system.corner += rows.T @ rows
+                system.shared_side += rows.T @ flat.reshape(-1)
+        self.add_priors(system, columns, shared, offsets)
+        smooth, _ = smoothness_side(state.frames[:, columns], priors.first[:, columns], priors.second[:, columns])
+        system.frames_side += smooth
+        try:
+            change, together = system.solve(priors.first[:, columns], priors.second[:, columns], damping)
+        except np.linalg.LinAlgError:
+            return state, False
+        frames = state.frames.copy()
+        frames[:, columns] += change
+        new = _State(frames, state.shape, state.log_focal, state.offsets)
+        if shared:
+            new.shape = state.shape + together[:modes]
+            new.log_focal = state.log_focal + float(together[modes])
+        if offsets:
+            new.offsets = state.offsets + together[extra - 3 * marks :].reshape(marks, 3)
+        return new, bool(np.isfinite(frames).all())
+
+    def add_priors(self, system: ArrowSystem, columns: IntArray, shared: bool, offsets: bool) -> None:
+        priors, state, modes = self.priors, self.state, self.rig.num_shape
+        stiffness, pull = priors.forces(state.frames)
+        every = np.arange(len(columns))
+        system.blocks[:, every, every] += stiffness[:, columns]
+        system.frames_side += pull[:, columns]
+        at = 0
+        if shared:
+            diagonal = np.arange(modes)
+            system.corner[diagonal, diagonal] += self.repeats
+            system.shared_side[:modes] -= self.repeats * state.shape
+            tight = 1.0 / self.settings.distance_spread**2 if self.focal_free else 1.0
+            system.corner[modes, modes] += tight
+            system.shared_side[modes] -= tight * (state.log_focal - self.focal_prior)
+            at = modes + 1
+        if offsets:
+            diagonal = np.arange(at, len(system.corner))
+            tight = self.repeats / self.settings.offset_noise**2
+            system.corner[diagonal, diagonal] += tight
+            system.shared_side[at:] -= tight * state.offsets.reshape(-1)
+
+    def cost(self, state: _State) -> float:
+        world, _ = self.rig.points(state.frames, state.shape, state.offsets, self.reference)
+        total = self.priors.value(state.frames) + 0.5 * self.repeats * float(state.shape @ state.shape)
+        total += smoothness_side(state.frames, self.priors.first, self.priors.second)[1]
+        total += 0.5 * ((state.log_focal - self.focal_prior) / self.settings.distance_spread) ** 2
+        if self.settings.offset_noise > 0:
+            total += 0.5 * self.repeats * float((state.offsets**2).sum()) / self.settings.offset_noise**2
+        limit = self.settings.outlier**2
+        for camera in range(len(self.views)):
+            pixels, _ = self.project(world, camera, state.log_focal)
+            square = (((self.points[:, camera] - pixels) / self.noise[:, None]) ** 2).sum(-1)
+            total += 0.5 * float((limit * np.log1p(square / limit) * self.seen[:, camera, None]).sum())
+        return total
+
+    def loss_weights(self, residual: FloatArray, camera: int) -> FloatArray:
+        """(T, L): Cauchy's ρ'(r²), zero where no face was seen."""
+        square = (residual**2).sum(-1)
+        return self.seen[:, camera, None] / (1.0 + square / self.settings.outlier**2)
+
+    def project(self, world: FloatArray, camera: int, log_focal: float) -> tuple[FloatArray, FloatArray]:
+        """World (T, L, 3) → pixels (T, L, 2) and their derivative (T, L, 2, 3)."""
+        view, K = self.views[camera], self.Ks[camera]
+        turn = view[:3, :3]
+        local = world @ turn.T + view[:3, 3]
+        depth = np.maximum(local[..., 2], 1e-3)
+        focal = np.array([np.exp(log_focal)] * 2) if self.focal_free else np.array([K[0, 0], K[1, 1]])
+        slope = local[..., :2] / depth[..., None]
+        inner = np.zeros((*local.shape[:-1], 2, 3))
+        inner[..., 0, 0] = inner[..., 1, 1] = 1.0
+        inner[..., 2] = -slope
+        inner *= (focal[:, None] / depth[..., None, None])
+        return slope * focal + K[:2, 2], inner @ turn
+
+    def errors(self, state: _State) -> FloatArray:
+        """(T, C, L) pixels, NaN where nothing was seen."""
+        error = np.linalg.norm(self.fitted(state) - self.points, axis=-1)
+        return np.where(self.seen[..., None] > 0, error, np.nan)
+
+    def fitted(self, state: _State) -> FloatArray:
+        world, _ = self.rig.points(state.frames, state.shape, state.offsets, self.reference)
+        return np.stack([self.project(world, c, state.log_focal)[0] for c in range(len(self.views))], 1)
+
+    def result(self, iterations: int, seconds: float) -> LandmarkFit:
+        state = self.state
+        turned = rotation_vectors(rotations(state.frames[:, ROTATION]) @ self.reference)
+        Ks = self.Ks.copy()
+        if self.focal_free:
+            Ks[:, 0, 0] = Ks[:, 1, 1] = np.exp(state.log_focal)
+
+        def tensor(value: FloatArray) -> Tensor:
+            return torch.tensor(value, dtype=torch.float32)
+
+        frames = state.frames
+        params = HeadParams(
+            tensor(state.shape), tensor(frames[:, POSE:]), tensor(continuous(turned)), tensor(frames[:, TRANSLATION]),
+            tensor(frames[:, NECK]), tensor(frames[:, JAW]), tensor(frames[:, EYES]),
+        )  # fmt: skip
+        return LandmarkFit(
+            params, tensor(self.views), tensor(Ks), self.indices, self.fitted(state), self.errors(state), state.offsets,
+            iterations, seconds,
+        )  # fmt: skip
+
+
+def continuous(vectors: FloatArray) -> FloatArray:
+    """Axis-angle (T, 3) without jumps by whole turns between neighbours: near π an angle may leave [0, π]."""
+    out = vectors.copy()
+    for step in range(1, len(out)):
+        angle = float(np.linalg.norm(out[step]))
+        if angle > 1e-6:
+            other = out[step] * (1.0 - 2.0 * np.pi / angle)
+            if np.linalg.norm(other - out[step - 1]) < np.linalg.norm(out[step] - out[step - 1]):
+                out[step] = other
+    return out
+
+
+__all__ = ["CAMERA_AT_ORIGIN", "FitSettings", "LandmarkFit", "fit_landmarks"]

@@ -12,8 +12,8 @@ from avatarkit.events import Run
 from avatarkit.recon import density
 from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.head_tuning import HeadState
-from avatarkit.recon.loop import TrainState, fresh_state, train_step
 from avatarkit.recon.schedule import Schedule, view_order
+from avatarkit.recon.step import TrainState, fresh_state, train_step
 from avatarkit.recon.views import Views
 
 WARM_UP, MEASURED = 4, 20

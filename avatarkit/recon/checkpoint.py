@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,9 +20,7 @@ from avatarkit.gaussians.tensor_file import load_tensors, save_tensors
 from avatarkit.head.parameters import HeadParams, HeadPose
 from avatarkit.recon.adam import Adam, require_gradients
 from avatarkit.recon.head_tuning import HeadState
-
-if TYPE_CHECKING:
-    from avatarkit.recon.loop import TrainState
+from avatarkit.recon.step import TrainState
 
 FORMAT = "avatarkit-checkpoint/1"
 KEPT = 2
@@ -73,11 +71,9 @@ def save(state: TrainState, run: Run) -> Path:
 
 def load(path: Path) -> TrainState:
     """Read a checkpoint.  Raises FileFormatError for anything that ``save`` did not write."""
-    from avatarkit.recon.loop import TrainState
-
     tensors, metadata = load_tensors(path, FORMAT)
     try:
-        return _state(TrainState, tensors, metadata)
+        return _state(tensors, metadata)
     except (KeyError, TypeError) as error:
         raise FileFormatError(f"{path}: not a checkpoint of this version: {error}") from error
 
@@ -96,7 +92,7 @@ def load_newest(run: Run) -> TrainState | None:
     return None
 
 
-def _state(kind: type[TrainState], tensors: dict[str, Tensor], metadata: dict[str, Any]) -> TrainState:
+def _state(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> TrainState:
     def group(prefix: str) -> dict[str, Tensor]:
         return {
             name.removeprefix(prefix + "/"): value for name, value in tensors.items() if name.startswith(prefix + "/")
@@ -112,6 +108,6 @@ def _state(kind: type[TrainState], tensors: dict[str, Tensor], metadata: dict[st
         tensors["gathered.touched"].to(torch.bool), group("head.first"), group("head.second"), group("head.counts"),
     )  # fmt: skip
     names = ("next_id", "step", "total", "seconds", "skipped", "rolled_back", "curve")
-    return kind(
+    return TrainState(
         gaussians, adam, head, tensors["screen_gradient"], tensors["seen"], **{name: metadata[name] for name in names}
     )

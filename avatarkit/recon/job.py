@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
 
 from avatarkit import __version__
@@ -28,8 +27,9 @@ from avatarkit.gaussians.avatar_file import save_avatar
 from avatarkit.paths import atomic_write_text, explained
 from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.log import EventLog, tensorboard_sink
-from avatarkit.recon.loop import TrainState, reconstruct
+from avatarkit.recon.loop import reconstruct
 from avatarkit.recon.prepare import TRACKED, head_source, prepare_sequence, read_known, source_of
+from avatarkit.recon.step import TrainState
 from avatarkit.registry import registry
 from avatarkit.report.build import write_report
 from avatarkit.track.sequence import Sequence

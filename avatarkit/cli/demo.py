@@ -1,0 +1,40 @@
+"""``avatarkit demo``: the whole job on a capture that it makes itself, or on a person's video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from avatarkit.cli.output import ProgressSink, console, metric, short, write_json
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where everything goes.")] = Path("demo-out"),
+    clip: Annotated[Path | None, typer.Option("--clip", metavar="VIDEO", help="Your own video instead of the synthetic subject.", show_default=False)] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.05, help="Minutes of training. Default: 2.", show_default=False)] = None,
+    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    json: Annotated[str | None, typer.Option("--json", metavar="PATH", help="Write the summary as JSON; - for stdout.", show_default=False)] = None,
+) -> None:  # fmt: skip
+    """Reconstruct, score, drive and report: the whole job in a few minutes."""
+    from avatarkit.demo import run_demo
+    from avatarkit.events import Run
+
+    sink = ProgressSink()
+    run = Run(seed=seed, sinks=(sink,))
+    try:
+        summary = run_demo(out, run, clip=clip, minutes=minutes, seed=seed)
+    finally:
+        sink.close()
+    console.print()
+    for split, values in summary.get("metrics", {}).items():
+        console.print(
+            f"[bold]{split:5}[/] {metric(values['psnr'])} dB  SSIM {metric(values['ssim'], 4)}  ({values['frames']} held-out frames)"
+        )
+    for name in ("avatar", "film", "report"):
+        if name in summary:
+            console.print(f"[bold]{name:7}[/] {short(Path(summary[name]))}")
+    write_json(summary, json)
+    if run.stopping:
+        raise typer.Exit(130)

@@ -1,0 +1,110 @@
+"""``avatarkit render``: films and pictures of an avatar."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from avatarkit.cli.output import ProgressSink, console, short
+from avatarkit.errors import InputError
+
+FILMS, PICTURES = (".mp4", ".mov", ".mkv"), (".png", ".jpg", ".jpeg")
+
+
+def render(
+    avatar: Annotated[Path, typer.Argument(metavar="A.avatar", help="The avatar.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help=".mp4 for a film, .png for a picture or a contact sheet.", show_default=False)],
+    motion: Annotated[str | None, typer.Option(metavar="SOURCE", help="Another avatar, a data set or tracked folder, an expression track (.npz) or a video. Default: its own motion.", show_default=False)] = None,
+    camera: Annotated[str, typer.Option(metavar="CAMERA", help="capture, capture:NAME, front, left, right, back, sway, turntable, AZ,EL[,DISTANCE] (degrees, metres) or a cameras .json.")] = "capture",
+    frame: Annotated[int | None, typer.Option(metavar="N", help="One timestep, as a picture.", show_default=False)] = None,
+    sheet: Annotated[int | None, typer.Option(metavar="N", min=1, help="A contact sheet of N moments.", show_default=False)] = None,
+    labels: Annotated[bool, typer.Option("--labels", help="Paint the semantic labels.")] = False,
+    size: Annotated[str | None, typer.Option(metavar="W[xH]", help="Pixels. Default: the capture camera's, or 512.", show_default=False)] = None,
+    fps: Annotated[float, typer.Option(min=1.0, max=240.0, help="Frames a second of a film.")] = 25.0,
+    background: Annotated[str | None, typer.Option(metavar="COLOUR", help="A CSS colour name or #rrggbb. Default: the avatar's own.", show_default=False)] = None,
+    rasterizer: Annotated[str | None, typer.Option(metavar="NAME", help="Default: gsplat where CUDA works, else cpu.", show_default=False)] = None,
+    head: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Where the avatar's head model is, if it was moved.", show_default=False)] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:  # fmt: skip
+    """Film an avatar: driven by its own motion, another avatar's, a capture's, an expression track's or a video's."""
+    suffix = output.suffix.lower()
+    if suffix not in (*FILMS, *PICTURES):
+        raise InputError(f"{output}: the suffix must be one of {', '.join((*FILMS, *PICTURES))}")
+    if suffix in FILMS and (frame is not None or sheet is not None):
+        raise InputError(f"{output}: --frame and --sheet make pictures; use a .png")
+    pixels, colour = _size(size), _colour(background)
+
+    from avatarkit.drive.filming import film
+    from avatarkit.events import Run, Started
+    from avatarkit.gaussians.avatar_file import load_avatar
+    from avatarkit.gaussians.head_of import head_of
+    from avatarkit.pictures.film import write_film
+    from avatarkit.pictures.sheet import contact_sheet, write_picture
+    from avatarkit.registry import registry
+    from avatarkit.track.motion import load_motion
+
+    sink = ProgressSink(quiet)
+    run = Run(sinks=(sink,))
+    subject = load_avatar(avatar)
+    model = head_of(subject.head, head)
+    part = registry().create("rasterizer", rasterizer or registry().default("rasterizer").name)
+    moves = (
+        subject.motion
+        if motion is None
+        else load_motion(motion, model, run, shape=subject.motion.shape, fps=fps, like=subject.motion)
+    )
+    if suffix in PICTURES:
+        chosen = _moments(len(moves), frame, sheet)
+        moves = moves[chosen]
+    run.emit(Started("rendering", len(moves), "frame"))
+    frames = film(subject, model, part, moves, run, camera=camera, size=pixels, background=colour, labels=labels)
+    if suffix in FILMS:
+        count = write_film(output, frames, fps)
+    else:
+        pictures = list(frames)
+        count = len(pictures)
+        columns = max(1, min(6, count))
+        rows = [pictures[i : i + columns] for i in range(0, count, columns)]
+        write_picture(output, pictures[0] if count == 1 else contact_sheet(rows))
+    sink.close()
+    if not quiet:
+        console.print(f"[bold]{short(output)}[/]  {count} frame{'s' if count != 1 else ''}")
+
+
+def _moments(steps: int, frame: int | None, sheet: int | None) -> list[int]:
+    if frame is not None and sheet is not None:
+        raise InputError("give --frame or --sheet, not both")
+    if frame is not None:
+        if not 0 <= frame < steps:
+            raise InputError(f"--frame {frame}: the motion has timesteps 0 to {steps - 1}")
+        return [frame]
+    count = min(steps, sheet or 1)
+    return [round(i * (steps - 1) / max(1, count - 1)) for i in range(count)]
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text.strip())
+    if not match:
+        raise InputError(f"--size {text}: expected W or WxH in pixels")
+    width = int(match[1])
+    height = int(match[2] or width)
+    if not (16 <= width <= 8192 and 16 <= height <= 8192):
+        raise InputError(f"--size {text}: each side must be between 16 and 8192 pixels")
+    return width, height
+
+
+def _colour(text: str | None) -> tuple[float, float, float] | None:
+    if text is None:
+        return None
+    from PIL import ImageColor
+
+    try:
+        red, green, blue = ImageColor.getrgb(text)[:3]
+    except ValueError:
+        raise InputError(f"--background {text}: expected a CSS colour name or #rrggbb") from None
+    return red / 255.0, green / 255.0, blue / 255.0

@@ -1,0 +1,60 @@
+"""The whole job at once: a capture (made here, or a person's own video), an avatar, figures, a driven film, a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from avatarkit.config import load_config
+from avatarkit.drive.filming import film
+from avatarkit.events import Finished, Progress, Run, Started
+from avatarkit.gaussians.avatar_file import load_avatar
+from avatarkit.gaussians.head_of import head_of
+from avatarkit.pictures.film import write_film
+from avatarkit.recon.config import ReconConfig
+from avatarkit.recon.job import Job, run_job
+from avatarkit.registry import registry
+
+CAMERAS, TIMESTEPS, SIDE = 8, 36, 256
+MINUTES = 2.0
+
+
+def run_demo(
+    folder: Path, run: Run, *, clip: Path | None = None, minutes: float | None = None, seed: int = 0
+) -> dict[str, Any]:
+    """Everything into ``folder``; returns the summary of the reconstruction with the film's path.
+
+    Without ``clip`` a synthetic subject is drawn first: 8 cameras, 36 timesteps, 256².
+    """
+    source = clip if clip is not None else make_synthetic(folder / "capture", run, seed)
+    config = load_config(ReconConfig, "recon", {"minutes": str(minutes or MINUTES), "seed": str(seed)})
+    job = Job([source], folder / "demo.avatar", config)
+    run.folder = job.folder
+    summary = run_job(job, run)
+    if run.stopping:
+        return summary
+    avatar = load_avatar(job.output)
+    head = head_of(avatar.head)
+    rasterizer = registry().create("rasterizer", registry().default("rasterizer").name)
+    path = folder / "driven.mp4"
+    run.emit(Started("driving", len(avatar.motion), "frame"))
+    frames = film(avatar, head, rasterizer, avatar.motion, run, camera="capture" if clip else "sway")
+    write_film(path, frames, 25.0 if clip else 12.0)
+    run.emit(Finished("driving", 0.0))
+    return summary | {"film": str(path)}
+
+
+def make_synthetic(folder: Path, run: Run, seed: int) -> Path:
+    """The synthetic capture, drawn once."""
+    import time
+
+    from avatarkit.synthetic.capture import make_capture
+
+    if (folder / "transforms_train.json").is_file():
+        return folder
+    began = time.monotonic()
+    run.emit(Started("drawing the synthetic subject", CAMERAS * TIMESTEPS, "picture"))
+    tick = lambda done, total: run.emit(Progress("drawing the synthetic subject", done, total))  # noqa: E731
+    make_capture(folder, cameras=CAMERAS, timesteps=TIMESTEPS, width=SIDE, height=SIDE, seed=seed, progress=tick)
+    run.emit(Finished("drawing the synthetic subject", time.monotonic() - began))
+    return folder

@@ -1,0 +1,93 @@
+"""Adam by rows against torch's own Adam, and the bookkeeping of density changes."""
+
+from __future__ import annotations
+
+import torch
+
+from avatarkit.gaussians.gaussians import Gaussians
+from avatarkit.recon.adam import Adam, parameters, require_gradients
+
+RATES = {"means": 0.05, "quats": 0.02, "log_scales": 0.03, "opacity_logits": 0.1, "sh_dc": 0.02, "sh_rest": 0.001}
+
+
+def table(count: int = 7, degree: int = 1) -> Gaussians:
+    generator = torch.Generator().manual_seed(3)
+    draw = lambda *shape: torch.randn(*shape, generator=generator)  # noqa: E731
+    gaussians = Gaussians.fresh(
+        draw(count, 3), draw(count, 3), 0.5, torch.rand(count, 3, generator=generator), torch.arange(count), degree
+    )
+    gaussians.sh = gaussians.sh + 0.1 * draw(count, (degree + 1) ** 2, 3)
+    require_gradients(gaussians)
+    return gaussians
+
+
+def set_gradients(gaussians: Gaussians, step: int) -> None:
+    generator = torch.Generator().manual_seed(step)
+    for value in parameters(gaussians).values():
+        value.grad = torch.randn(value.shape, generator=generator)
+
+
+def test_steps_equal_torch_adam_when_everything_shows() -> None:
+    ours, theirs = table(), table()
+    dc, rest = theirs.sh.detach()[:, :1].clone().requires_grad_(), theirs.sh.detach()[:, 1:].clone().requires_grad_()
+    groups = [{"params": [getattr(theirs, name)], "lr": RATES[name]} for name in parameters(theirs) if name != "sh"]
+    groups += [{"params": [dc], "lr": RATES["sh_dc"]}, {"params": [rest], "lr": RATES["sh_rest"]}]
+    reference = torch.optim.Adam(groups, eps=1e-15)
+    adam = Adam(ours, 1.0)
+    for step in range(20):
+        set_gradients(ours, step)
+        set_gradients(theirs, step)
+        assert theirs.sh.grad is not None
+        dc.grad, rest.grad = theirs.sh.grad[:, :1].clone(), theirs.sh.grad[:, 1:].clone()
+        theirs.sh.grad = None
+        reference.step()
+        adam.step(ours, RATES, torch.ones(len(ours), dtype=torch.bool))
+    for name, value in parameters(ours).items():
+        expected = torch.cat([dc, rest], 1) if name == "sh" else getattr(theirs, name)
+        torch.testing.assert_close(value, expected, rtol=2e-5, atol=2e-6)
+
+
+def test_a_row_that_did_not_show_keeps_value_and_moments() -> None:
+    gaussians = table()
+    adam = Adam(gaussians, 1.0)
+    visible = torch.tensor([True, False, True, True, False, True, True])
+    before = {name: value.detach().clone() for name, value in parameters(gaussians).items()}
+    set_gradients(gaussians, 0)
+    adam.step(gaussians, RATES, visible)
+    for name, value in parameters(gaussians).items():
+        assert torch.equal(value[~visible], before[name][~visible])
+        assert (adam.first[name][~visible] == 0).all()
+        assert (value[visible] != before[name][visible]).all()
+    assert adam.steps.tolist() == visible.int().tolist()
+
+
+def test_free_gaussians_move_in_metres() -> None:
+    gaussians = table()
+    gaussians.binding = torch.tensor([0, 1, 2, -1, -2, 3, 4], dtype=torch.int32)
+    adam = Adam(gaussians, free_unit=0.003)
+    before = gaussians.means.detach().clone()
+    set_gradients(gaussians, 0)
+    adam.step(gaussians, RATES, torch.ones(7, dtype=torch.bool))
+    moved = (gaussians.means - before).abs().max(1).values
+    torch.testing.assert_close(moved[:3], torch.full((3,), RATES["means"]), rtol=1e-4, atol=0)
+    torch.testing.assert_close(moved[3:5], torch.full((2,), 0.003 * RATES["means"]), rtol=1e-3, atol=0)
+
+
+def test_children_start_empty_and_take_a_first_step_of_one_rate() -> None:
+    gaussians = table()
+    adam = Adam(gaussians, 1.0)
+    for step in range(5):
+        set_gradients(gaussians, step)
+        adam.step(gaussians, RATES, torch.ones(7, dtype=torch.bool))
+    source, fresh = torch.tensor([0, 2, 3, 3]), torch.tensor([False, False, True, True])
+    kept = adam.first["means"][[0, 2]].clone()
+    adam.reindex(source, fresh)
+    assert torch.equal(adam.first["means"][:2], kept)
+    assert (adam.first["means"][2:] == 0).all()
+    assert adam.steps.tolist() == [5, 5, 0, 0]
+    small = gaussians.detach().select(source)
+    require_gradients(small)
+    before = small.means.detach().clone()
+    set_gradients(small, 9)
+    adam.step(small, RATES, torch.ones(4, dtype=torch.bool))
+    torch.testing.assert_close((small.means - before)[2:].abs(), torch.full((2, 3), RATES["means"]), rtol=1e-4, atol=0)

@@ -94,14 +94,16 @@ def update(state: HeadState, head: HeadModel, config: ReconConfig, factor: float
         for name, rate in rates(config, factor).items()
         if rate > 0 and getattr(state.params, name) is not None
     }
+    if not tuned:
+        return
     leaves = state.params[rows].map(lambda value: value.detach().clone())
     for name in tuned:
         getattr(leaves, name).requires_grad_(True)
     with torch.enable_grad():
         pose = head.pose(leaves)
-    torch.autograd.backward(
-        [pose.vertices, pose.joints], [state.vertex_gradient[rows] / len(rows), state.joint_gradient[rows] / len(rows)]
-    )
+    pairs = [(pose.vertices, state.vertex_gradient[rows]), (pose.joints, state.joint_gradient[rows])]
+    moved = [(made, gradient) for made, gradient in pairs if made.requires_grad]
+    torch.autograd.backward([made for made, _ in moved], [gradient for _, gradient in moved])
     for name, rate in tuned.items():
         gradient = getattr(leaves, name).grad
         if gradient is None or not torch.isfinite(gradient).all():

@@ -1,0 +1,189 @@
+"""Mattes for a camera that stands still: which part of each pixel is the person, given the learned background.
+
+Per frame: (1) difference to the background, in standard deviations; (2) a random walker that smooths it along edges that the
+background does not have (background attenuation: Sun et al., Background Cut, ECCV 2006), which closes holes where a shirt has
+the wall's colour; (3) at the rim, alpha from the known background and the nearby foreground colour, α = (I−B)·(F−B)/|F−B|²,
+smoothed once more, so that hair stays soft.  The person is the component that holds the face, shoulders included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from hashlib import sha256
+
+import numpy as np
+from scipy import ndimage
+
+from avatarkit.capture.background import Background, face_ellipse, gain, head_boxes, learn_background
+from avatarkit.capture.cache import CacheWriter, cached, in_order
+from avatarkit.capture.capture import Capture
+from avatarkit.capture.diffusion import double, fill, halve, relax
+from avatarkit.capture.motion import require_static
+from avatarkit.errors import InputError
+from avatarkit.events import Run
+from avatarkit.types import ByteArray, Float32Array, Json
+
+EVEN = 3.5  # squared deviation a channel at which a pixel is as likely person as wall
+STEEPNESS = 0.35  # of the data term by squared deviation
+STRONGEST = 3.0  # the data term of a pixel that is surely either
+COUPLING = 4.0  # of neighbours with the same colour
+CONTRAST = 12.0  # levels of 255 at which neighbours come apart
+RIM_IN, RIM_OUT = (
+    0.018,
+    0.12,
+)  # the rim where alpha is fractional, in face widths: into the person, out for strands of hair
+CLIP_LOW, CLIP_HIGH = 0.08, 0.93  # alpha beyond which the rest is noise
+
+
+def matte(image: ByteArray, background: Background, head: np.ndarray) -> ByteArray:
+    """(H, W) uint8 alpha of one image (H, W, 3) uint8; head: a face box (4,) or a bool mask (H, W) of the head.
+
+    A NaN box or an empty mask (no face found): the largest component is kept.
+    """
+    height, width = image.shape[:2]
+    core = _core(head, height, width)
+    face_width = float(np.sqrt(core.sum() * 0.9)) or 0.4 * width
+    wall = background.confident & ~ndimage.binary_dilation(core, iterations=max(2, int(0.1 * face_width)))
+    pixels = image.astype(np.float32)
+    light = background.colour * gain(image, background.colour, wall)
+    deviation = ((pixels - light) ** 2).sum(-1) / (3.0 * background.noise**2)
+    person = _component(_likely(pixels, light, deviation, core) > 0.5, core, deviation)
+    if not person.any():
+        return np.zeros((height, width), np.uint8)
+    return _soft(pixels, light, background.noise, person, core, face_width)
+
+
+def with_mattes(capture: Capture, heads: np.ndarray, run: Run | None = None) -> Capture:
+    """``capture`` with a matte for every frame: its own masks win; else they are computed once and cached beside the frames.
+
+    heads: per frame, (F, 4) face boxes in pixels (NaN where no face was found) or (F, H, W) bool head masks.  Raises InputError
+    for a moving camera, and where the background cannot be learned.
+    """
+    if capture.masked:
+        return capture
+    if len(heads) != len(capture):
+        raise InputError(f"{capture.name}: {len(heads)} head boxes for {len(capture)} frames")
+    if not capture.static_camera:
+        raise InputError(f"{capture.name}: a moving camera needs masks; give an image folder with masks/")
+    heads = np.asarray(heads)
+    digest = sha256(np.ascontiguousarray(heads).tobytes() + f"{heads.shape} matte/1 {capture.cache_key}".encode())
+
+    def build(writer: CacheWriter) -> Json:
+        for camera in range(len(capture.cameras)):
+            _camera_mattes(writer, capture, camera, heads, run)
+        return {}
+
+    order = [i for c in range(len(capture.cameras)) for i, frame in enumerate(capture.frames) if frame.camera == c]
+    key = digest.hexdigest()[:32]
+    cache = cached(key, build, cache_dir=capture.cache_dir or None, run=run, total=len(capture), stage="matte")
+    position = {frame: i for i, frame in enumerate(order)}
+    return replace(capture, mask=lambda index: cache.image(position[index])[..., 0], masked=True)
+
+
+def _camera_mattes(writer: CacheWriter, capture: Capture, camera: int, heads: np.ndarray, run: Run | None) -> None:
+    rows = [i for i, frame in enumerate(capture.frames) if frame.camera == camera]
+    if not rows:
+        return
+    boxes = head_boxes(heads[rows])
+    name = f"{capture.name} ({capture.cameras[camera].name})" if len(capture.cameras) > 1 else capture.name
+    found = np.flatnonzero(np.isfinite(boxes).all(1))
+    if not len(found):
+        raise InputError(f"{name}: no face in any frame; the person cannot be told from the background; give masks")
+    chosen = found[np.unique(np.linspace(0, len(found) - 1, 48).round().astype(int))]
+    sample = np.stack([capture.image(rows[i]) for i in chosen])
+    require_static(sample, boxes[chosen], name)
+    background = learn_background(sample, heads[rows][chosen])
+    for alpha in in_order(lambda i: matte(capture.image(i), background, heads[i]), rows, threads=2):
+        writer.add(np.repeat(alpha[..., None], 3, axis=2))
+
+
+def _core(head: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(H, W) bool: pixels that are surely head."""
+    if head.ndim == 2:
+        return ndimage.binary_erosion(head, iterations=2)
+    if not np.isfinite(head).all():
+        return np.zeros((height, width), bool)
+    return face_ellipse(head, height, width, 0.9)
+
+
+def _likely(image: Float32Array, light: Float32Array, deviation: Float32Array, core: np.ndarray) -> Float32Array:
+    """(H, W) in [0, 1]: person (1) or wall (0), smooth inside both; solved at half resolution where the image is large."""
+    height, width = core.shape
+    small = min(height, width) > 256
+    if small:
+        planes = [image, light, deviation[..., None], core[..., None].astype(np.float32)]
+        stack = halve(np.concatenate(planes, -1))
+        image, light, deviation, core = stack[..., :3], stack[..., 3:6], stack[..., 6], stack[..., 7] > 0.5
+    lean = np.clip(STEEPNESS * (deviation - EVEN), -STRONGEST, STRONGEST)
+    target = (lean > 0).astype(np.float32)
+    weight = np.abs(lean).astype(np.float32)
+    target[core], weight[core] = 1.0, STRONGEST
+    right, down = _edges(image, light, COUPLING)
+    solved = relax(target, target, weight, right, down, np.ones(core.shape, np.bool_), 50)
+    return double(solved[..., None], height, width)[..., 0] if small else solved
+
+
+def _edges(image: Float32Array, light: Float32Array, strength: float) -> tuple[Float32Array, Float32Array]:
+    """How strongly a pixel holds to its right and lower neighbour; edges that the background has too do not part them."""
+    weights = []
+    for axis in (1, 0):
+        step = (np.diff(image, axis=axis) ** 2).sum(-1)
+        own = (np.diff(light, axis=axis) ** 2).sum(-1)
+        along = strength * np.exp(-np.maximum(step - own, 0) / (2 * 3 * CONTRAST**2))
+        weights.append(np.pad(along, [(0, 1) if a == axis else (0, 0) for a in (0, 1)]).astype(np.float32))
+    return weights[0], weights[1]
+
+
+def _component(person: np.ndarray, core: np.ndarray, deviation: Float32Array) -> np.ndarray:
+    """The component that holds the face (or the largest), without holes other than those that clearly show the wall."""
+    labels, count = ndimage.label(person)
+    if not count:
+        return person
+    inside = np.bincount(labels[core & person], minlength=count + 1) if core.any() else np.bincount(labels.ravel())
+    inside[0] = 0
+    kept = labels == int(inside.argmax())
+    holes, count = ndimage.label(ndimage.binary_fill_holes(kept) & ~kept)
+    if count:
+        index = np.arange(1, count + 1)
+        area = ndimage.sum_labels(np.ones_like(deviation), holes, index)
+        unlike = ndimage.median(deviation, holes, index) > 1.2
+        kept |= np.isin(holes, index[(area < 0.0008 * kept.sum()) | unlike])
+    return kept
+
+
+def _soft(
+    image: Float32Array,
+    light: Float32Array,
+    noise: Float32Array,
+    person: np.ndarray,
+    core: np.ndarray,
+    face_width: float,
+) -> ByteArray:
+    """Alpha: 1 inside, 0 outside, by known-background matting in the rim between."""
+    inner = max(2, round(RIM_IN * face_width))
+    outer = max(4, round(RIM_OUT * face_width))
+    depth = ndimage.distance_transform_edt(np.pad(person, 1, mode="edge"))[1:-1, 1:-1]
+    reach = ndimage.distance_transform_edt(~person)
+    sure = (depth > inner) | core
+    rim = ~sure & (reach <= outer)
+    front = fill(image, sure.astype(np.float32))
+    toward = front - light
+    length = (toward**2).sum(-1)
+    away = image - light
+    along = np.clip((away * toward).sum(-1) / np.maximum(length, 1.0), 0, 1)
+    # off the line between wall and nearby foreground lies foreground of another colour: an earring, a collar
+    off = np.sqrt(((away - along[..., None] * toward) ** 2).sum(-1))
+    alpha = np.maximum(along, np.clip((off - 14.0) / 40.0, 0, 1))
+    trust = length / (length + (6.0 * noise) ** 2)
+    # where foreground and wall have one colour, the segmentation decides
+    prior = np.where(person, 1.0, 0.0)
+    target = (trust * alpha + 0.25 * (1 - trust) * prior) / (trust + 0.25 * (1 - trust) + 1e-6)
+    weight = (trust + 0.25 * (1 - trust)).astype(np.float32)
+    right, down = _edges(image, light, 0.35)
+    start = np.where(rim, target, sure).astype(np.float32)
+    solved = relax(start, target.astype(np.float32), weight, right, down, rim, 12)
+    solved = np.clip((solved - CLIP_LOW) / (CLIP_HIGH - CLIP_LOW), 0, 1)
+    labels, _ = ndimage.label(solved > 0.1)
+    attached = np.unique(labels[person & (solved > 0.1)])
+    solved[~np.isin(labels, attached[attached > 0])] = 0.0
+    return (solved * 255 + 0.5).astype(np.uint8)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from dataclasses import dataclass, replace
+import io
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from avatarkit.contracts import LandmarkEmbedding
 from avatarkit.errors import FileFormatError, InputError
+from avatarkit.head import teeth
 from avatarkit.head.parameters import HeadParams, HeadPose
-from avatarkit.head.skinning import Rig, make_rig, pose_rig
+from avatarkit.head.regions import LIP_RING, head_regions
+from avatarkit.head.skinning import make_rig, pose_rig
+from avatarkit.head.topology import ring_distance
 from avatarkit.paths import explained
 from avatarkit.types import PathArg
 
@@ -22,45 +27,52 @@ FLAME_VERTICES = 5023
 TEETH_VERTICES = 120
 JOINT_NAMES = ("root", "neck", "jaw", "l_eye", "r_eye")
 REQUIRED = ("v_template", "faces", "shapedirs", "exprdirs", "posedirs", "lbs_weights", "J_regressor", "parents")
+FLOATS = ("v_template", "shapedirs", "exprdirs", "posedirs", "J_regressor", "lbs_weights")
 LANDMARK_KEYS = ("mediapipe_landmark_index", "mediapipe_landmark_face", "mediapipe_landmark_bary")
 
 
-@dataclass(frozen=True, eq=False)
 class FlameModel:
     """A head in FLAME topology (contracts.HeadModel).
 
-    faces (F, 3) int64; template (V, 3) float32 metres; expr_names one per mode, "" where unnamed; regions name → (V,)
-    float32; digest: sha256 of the file it came from.  V is 5023, or 5143 with teeth.
+    arrays: checked arrays of the file (``read_flame`` lists them), V = 5023, or 5143 with teeth.  digest: sha256 of the file.
+    masks: FLAME_masks.pkl's vertex lists, where the user has registered them.
     """
 
-    name: str
-    rig: Rig
-    faces: Tensor
-    expr_names: tuple[str, ...]
-    landmarks: LandmarkEmbedding | None
-    regions: dict[str, Tensor]
-    digest: str
-    joint_names: tuple[str, ...] = JOINT_NAMES
-
-    @property
-    def num_shape(self) -> int:
-        return int(self.rig.shape_basis.shape[0])
-
-    @property
-    def num_expr(self) -> int:
-        return self.rig.num_expr
-
-    @property
-    def template(self) -> Tensor:
-        return self.rig.template
-
-    @property
-    def parents(self) -> tuple[int, ...]:
-        return self.rig.parents
+    def __init__(
+        self,
+        arrays: dict[str, np.ndarray],
+        *,
+        name: str,
+        digest: str,
+        masks: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        self.arrays = arrays
+        self.masks = masks
+        self.name = name
+        self.digest = digest
+        floats = {key: torch.from_numpy(np.ascontiguousarray(arrays[key], np.float32)) for key in FLOATS}
+        self.rig = make_rig(
+            floats["v_template"], floats["shapedirs"], floats["exprdirs"], floats["posedirs"],
+            floats["J_regressor"], floats["lbs_weights"], tuple(int(p) for p in arrays["parents"]),
+        )  # fmt: skip
+        self.num_shape = int(arrays["shapedirs"].shape[2])
+        self.num_expr = int(arrays["exprdirs"].shape[2])
+        self.expr_names = expression_names(arrays)
+        self.joint_names = JOINT_NAMES
+        self.parents = self.rig.parents
+        self.faces = torch.from_numpy(np.ascontiguousarray(arrays["faces"], np.int64))
+        self.template = self.rig.template
+        self.landmarks = landmark_embedding(arrays)
+        self.regions = {
+            region: torch.from_numpy(mask)
+            for region, mask in head_regions(
+                arrays["v_template"], arrays["faces"], arrays["lbs_weights"], masks
+            ).items()
+        }
 
     @property
     def has_teeth(self) -> bool:
-        return self.template.shape[0] == FLAME_VERTICES + TEETH_VERTICES
+        return int(self.template.shape[0]) == FLAME_VERTICES + TEETH_VERTICES
 
     @property
     def reference(self) -> dict[str, Any]:
@@ -78,16 +90,52 @@ class FlameModel:
         return pose_rig(self.rig, params)
 
     def to(self, device: str | torch.device) -> FlameModel:
-        landmarks = self.landmarks
-        if landmarks is not None:
-            landmarks = LandmarkEmbedding(
-                landmarks.indices.to(device), landmarks.faces.to(device), landmarks.barycentrics.to(device)
+        """The same model with its tensors on another device."""
+        moved = copy.copy(self)
+        moved.rig = self.rig.to(device)
+        moved.faces, moved.template = self.faces.to(device), moved.rig.template
+        moved.regions = {name: mask.to(device) for name, mask in self.regions.items()}
+        if self.landmarks is not None:
+            moved.landmarks = LandmarkEmbedding(
+                self.landmarks.indices.to(device),
+                self.landmarks.faces.to(device),
+                self.landmarks.barycentrics.to(device),
             )
-        regions = {name: mask.to(device) for name, mask in self.regions.items()}
-        return replace(self, rig=self.rig.to(device), faces=self.faces.to(device), landmarks=landmarks, regions=regions)
+        return moved
+
+    def with_teeth(self) -> FlameModel:
+        """This head with the 120 vertices of ``avatarkit.head.teeth`` appended (V = 5143); itself where it has them."""
+        if self.has_teeth:
+            return self
+        return FlameModel(
+            arrays_with_teeth(self.arrays, self.expr_names), name=self.name, digest=self.digest, masks=self.masks
+        )
 
 
-def read_flame(path: PathArg, *, name: str | None = None) -> FlameModel:
+def arrays_with_teeth(arrays: dict[str, np.ndarray], names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """The arrays of a head with teeth appended; correctives and joint regressor do not know them."""
+    template, faces = arrays["v_template"], arrays["faces"]
+    positions = teeth.teeth_positions(faces, template)
+    rings = ring_distance(faces, len(template), teeth.mouth_loop(faces, template))
+    lips = np.flatnonzero(rings <= LIP_RING)
+    chin = teeth.chin(arrays["lbs_weights"], rings > LIP_RING + 2)
+    added = {
+        "v_template": positions,
+        "shapedirs": teeth.teeth_shapedirs(positions, template, arrays["shapedirs"], lips),
+        "exprdirs": teeth.teeth_exprdirs(positions, template, arrays["exprdirs"], names, chin),
+        "posedirs": np.zeros((TEETH_VERTICES, *arrays["posedirs"].shape[1:])),
+        "lbs_weights": teeth.teeth_weights(arrays["lbs_weights"].shape[1]),
+        "faces": teeth.teeth_faces(len(template)),
+    }
+    result = dict(arrays)
+    for key, value in added.items():
+        result[key] = np.concatenate([arrays[key], value.astype(arrays[key].dtype)])
+    regressor = arrays["J_regressor"]
+    result["J_regressor"] = np.concatenate([regressor, np.zeros((len(regressor), TEETH_VERTICES), regressor.dtype)], 1)
+    return result
+
+
+def read_flame(path: PathArg, *, name: str | None = None, masks: Mapping[str, np.ndarray] | None = None) -> FlameModel:
     """Read a FLAME-topology npz.
 
     Keys: v_template (5023, 3) m, faces (F, 3), shapedirs (5023, 3, S), exprdirs (5023, 3, E), posedirs (5023, 3, 36),
@@ -97,14 +145,11 @@ def read_flame(path: PathArg, *, name: str | None = None) -> FlameModel:
     """
     file = Path(path)
     arrays, digest = read_arrays(file)
-    return flame_from_arrays(arrays, name=name or file.stem, digest=digest, source=str(file))
+    return flame_from_arrays(arrays, name=name or file.stem, digest=digest, source=str(file), masks=masks)
 
 
 def read_arrays(file: Path) -> tuple[dict[str, np.ndarray], str]:
     """The arrays of an npz without pickles, and the file's sha256."""
-    import io
-    import zipfile
-
     with explained(file):
         content = file.read_bytes()
     try:
@@ -119,22 +164,22 @@ def read_arrays(file: Path) -> tuple[dict[str, np.ndarray], str]:
     return arrays, hashlib.sha256(content).hexdigest()
 
 
-def flame_from_arrays(arrays: dict[str, np.ndarray], *, name: str, digest: str, source: str) -> FlameModel:
+def flame_from_arrays(
+    arrays: dict[str, np.ndarray], *, name: str, digest: str, source: str, masks: Mapping[str, np.ndarray] | None = None
+) -> FlameModel:
     """Check the arrays of a FLAME-topology head and make the model.  ``source`` names the file in errors."""
     check_arrays(arrays, source)
-    tensors = {key: torch.from_numpy(np.ascontiguousarray(arrays[key], np.float32)) for key in
-               ("v_template", "shapedirs", "exprdirs", "posedirs", "J_regressor", "lbs_weights")}  # fmt: skip
     try:
-        rig = make_rig(
-            tensors["v_template"], tensors["shapedirs"], tensors["exprdirs"], tensors["posedirs"],
-            tensors["J_regressor"], tensors["lbs_weights"], tuple(int(p) for p in arrays["parents"]),
-        )  # fmt: skip
+        return FlameModel(arrays, name=name, digest=digest, masks=masks)
     except InputError as error:
         raise FileFormatError(f"{source}: {error}") from error
-    modes = rig.num_expr
-    names = tuple(str(n) for n in arrays["expr_names"]) if "expr_names" in arrays else ("",) * modes
-    faces = torch.from_numpy(np.ascontiguousarray(arrays["faces"], np.int64))
-    return FlameModel(name, rig, faces, names, landmark_embedding(arrays), {}, digest)
+
+
+def expression_names(arrays: dict[str, np.ndarray]) -> tuple[str, ...]:
+    """One name per expression mode, "" where the file has none."""
+    if "expr_names" in arrays:
+        return tuple(str(name) for name in arrays["expr_names"])
+    return ("",) * int(arrays["exprdirs"].shape[2])
 
 
 def landmark_embedding(arrays: dict[str, np.ndarray]) -> LandmarkEmbedding | None:

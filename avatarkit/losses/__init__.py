@@ -1,0 +1,1 @@
+"""Image losses, regularisers of Gaussians, and metrics."""

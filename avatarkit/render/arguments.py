@@ -32,14 +32,14 @@ class Scene:
 
 def checked(
     means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, features: Tensor,
-    cameras: Cameras, background: Tensor | None, masks: Tensor | None,
+    cameras: Cameras, background: Tensor | None, masks: Tensor | None, *, device: str = "cpu",
 ) -> Scene:  # fmt: skip
-    """Raises InputError that names the argument, what it is and what was expected."""
+    """Raises InputError that names the argument, what it is and what was expected; ``device``: where tensors must be."""
     batch, width, height = len(cameras), cameras.width, cameras.height
     if batch < 1 or width < 1 or height < 1:
         raise InputError(f"cameras: {batch} of {width}x{height} pixels; expected at least one, of at least 1x1")
-    _expect("cameras.viewmats", cameras.viewmats, [(batch, 4, 4)])
-    _expect("cameras.Ks", cameras.Ks, [(batch, 3, 3)])
+    _expect("cameras.viewmats", cameras.viewmats, [(batch, 4, 4)], device)
+    _expect("cameras.Ks", cameras.Ks, [(batch, 3, 3)], device)
     for name, matrices in (("cameras.viewmats", cameras.viewmats), ("cameras.Ks", cameras.Ks)):
         if not matrices.detach().isfinite().all():
             raise InputError(f"{name}: NaN or infinity in a camera; check the capture's poses and intrinsics")
@@ -59,17 +59,17 @@ def checked(
         ("features", features, (count, channels)),
     )
     for name, tensor, shape in checks:
-        _expect(name, tensor, [shape, (batch, *shape)])
+        _expect(name, tensor, [shape, (batch, *shape)], device)
     tensors = [tensor if tensor.dim() > len(shape) else tensor[None] for _, tensor, shape in checks]
     if background is not None:
         shapes = [(channels,), (batch, channels), (batch, channels, height, width)]
-        _expect("background", background, shapes)
+        _expect("background", background, shapes, device)
         if background.dim() < 4:
             background = background.reshape(-1, channels, 1, 1)
     if masks is not None:
         if not isinstance(masks, Tensor) or masks.dim() != 4:
             raise InputError(f"masks: {_said(masks)}; expected ({batch}, M, {height}, {width})")
-        _expect("masks", masks, [(batch, masks.shape[1], height, width)])
+        _expect("masks", masks, [(batch, masks.shape[1], height, width)], device)
     return Scene(*tensors, background)
 
 
@@ -77,10 +77,12 @@ def _said(value: object) -> str:
     return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 
-def _expect(name: str, value: object, shapes: list[tuple[int, ...]]) -> None:
+def _expect(name: str, value: object, shapes: list[tuple[int, ...]], device: str) -> None:
     if not isinstance(value, Tensor) or tuple(value.shape) not in shapes:
         raise InputError(f"{name}: {_said(value)}; expected {' or '.join(str(s) for s in dict.fromkeys(shapes))}")
     if value.dtype != torch.float32:
         raise InputError(f"{name}: {value.dtype}; expected torch.float32 (convert it with .float())")
-    if value.device.type != "cpu":
-        raise InputError(f"{name}: on {value.device}; the CPU rasterizers need tensors on the CPU (use .cpu())")
+    if value.device.type != device:
+        raise InputError(
+            f"{name}: on {value.device}; this rasterizer needs tensors on '{device}' (use .to('{device}'))"
+        )

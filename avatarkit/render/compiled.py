@@ -59,11 +59,18 @@ class _KernelCacheImpl(FunctionCache._impl_class):  # type: ignore[misc, name-de
     _locator_classes = [_Locator]  # noqa: RUF012
 
 
+def _identity(function: Any) -> str:
+    """What a closure was made of.  Numba's own key pickles called kernels with a random id, and so never hits."""
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    parts = [_identity(cell.py_func) if hasattr(cell, "py_func") else repr(cell) for cell in cells]
+    return f"{function.__qualname__}({', '.join(parts)})"
+
+
 class _KernelCache(FunctionCache):  # type: ignore[misc]
     _impl_class = _KernelCacheImpl
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
-        return (*super()._index_key(sig, codegen), WIDTH)
+        return (sig, codegen.magic_tuple(), _identity(self._py_func), WIDTH)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         found = super().load_overload(sig, target_context)

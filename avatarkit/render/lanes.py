@@ -343,3 +343,15 @@ def exp2(typingctx: Any, value: Any) -> Any:
         return builder.bitcast(builder.add(builder.bitcast(power, _INTS), exponent), _VECTOR)
 
     return lanes(value), codegen
+
+
+@intrinsic
+def lowest(typingctx: Any, value: Any) -> Any:
+    """The position of the lowest set bit of an int64 that is not 0."""
+    if value != types.int64:
+        return None
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _call(builder, "llvm.cttz.i64", ir.IntType(64), args[0], ir.Constant(_BIT, 1))
+
+    return types.int64(value), codegen

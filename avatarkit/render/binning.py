@@ -1,0 +1,113 @@
+"""Which Gaussians each tile blends, nearest first: a radix sort by depth, then a stable counting sort by tile.
+
+Entries, the (tile, Gaussian) pairs, have two numbers: a *slot*, where a Gaussian's own entries stand side by side (there
+the backward pass leaves its partial gradients, to be summed in fixed order), and a *position* in the list of its tile.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from avatarkit.render.compiled import exact_kernel
+from avatarkit.render.projection import Z, column_range, tile_span
+
+DIGIT = 11
+PARTS = 8
+"""Runs of the depth order that are spread over tiles side by side; more threads than this do not help here."""
+
+
+@exact_kernel
+def sort_by_depth(counts, records, offsets, order, keys, spare_order, spare_keys):  # type: ignore[no-untyped-def]
+    """Visible Gaussians by float32 depth, ties by index, into ``order``; first slots into ``offsets`` (N + 1).
+
+    Returns how many are visible.  Least-significant-digit radix sort on the bits of positive floats.
+    """
+    visible, slot = 0, 0
+    depth = np.empty(1, np.float32)
+    bits = depth.view(np.uint32)
+    smallest, largest = np.uint32(0xFFFFFFFF), np.uint32(0)
+    for i in range(counts.shape[0]):
+        offsets[i] = slot
+        if counts[i] > 0:
+            slot += counts[i]
+            depth[0] = records[i, Z]
+            keys[visible] = bits[0]
+            order[visible] = i
+            smallest, largest = min(smallest, bits[0]), max(largest, bits[0])
+            visible += 1
+    offsets[counts.shape[0]] = slot
+    if visible == 0:
+        return 0
+    span = np.int64(largest) - np.int64(smallest)
+    histogram = np.empty(1 << DIGIT, np.int64)
+    shift, passes = 0, 0
+    while (span >> shift) > 0:
+        source_order, source_keys, to_order, to_keys = order, keys, spare_order, spare_keys
+        if passes % 2 == 1:
+            source_order, source_keys, to_order, to_keys = spare_order, spare_keys, order, keys
+        histogram[:] = 0
+        for k in range(visible):
+            histogram[((np.int64(source_keys[k]) - np.int64(smallest)) >> shift) & ((1 << DIGIT) - 1)] += 1
+        total = 0
+        for d in range(1 << DIGIT):
+            here = histogram[d]
+            histogram[d] = total
+            total += here
+        for k in range(visible):
+            digit = ((np.int64(source_keys[k]) - np.int64(smallest)) >> shift) & ((1 << DIGIT) - 1)
+            to_order[histogram[digit]] = source_order[k]
+            to_keys[histogram[digit]] = source_keys[k]
+            histogram[digit] += 1
+        shift += DIGIT
+        passes += 1
+    if passes % 2 == 1:
+        order[:visible] = spare_order[:visible]
+    return visible
+
+
+@exact_kernel
+def list_tiles(part, parts, visible, order, offsets, records, covariances, width, height, columns,
+               slot_tiles, histograms):  # type: ignore[no-untyped-def]  # fmt: skip
+    """The tile of each slot, and how many entries each of the PARTS runs puts into each tile."""
+    for run in range(part, PARTS, parts):
+        histogram = histograms[run]
+        histogram[:] = 0
+        for k in range(visible * run // PARTS, visible * (run + 1) // PARTS):
+            i = order[k]
+            slot = offsets[i]
+            sxx, sxy, syy = covariances[i, 0], covariances[i, 1], covariances[i, 2]
+            first, last = column_range(records[i], sxx, width)
+            for column in range(first, last + 1):
+                top, bottom = tile_span(records[i], sxx, sxy, syy, column, height)
+                for row in range(top, bottom + 1):
+                    tile = row * columns + column
+                    slot_tiles[slot] = tile
+                    histogram[tile] += 1
+                    slot += 1
+
+
+@exact_kernel
+def start_lists(histograms, starts):  # type: ignore[no-untyped-def]
+    """Turn counts into first positions, per tile and run; ``starts`` (tiles + 1) is where each tile's list begins."""
+    total = 0
+    for tile in range(histograms.shape[1]):
+        starts[tile] = total
+        for run in range(PARTS):
+            here = histograms[run, tile]
+            histograms[run, tile] = total
+            total += here
+    starts[histograms.shape[1]] = total
+
+
+@exact_kernel
+def fill_lists(part, parts, visible, order, offsets, slot_tiles, histograms, entries):  # type: ignore[no-untyped-def]
+    """Write (slot, Gaussian) into the tiles' lists, nearest first.  entries (E, 2) int32."""
+    for run in range(part, PARTS, parts):
+        position = histograms[run]
+        for k in range(visible * run // PARTS, visible * (run + 1) // PARTS):
+            i = order[k]
+            for slot in range(offsets[i], offsets[i + 1]):
+                tile = slot_tiles[slot]
+                entries[position[tile], 0] = slot
+                entries[position[tile], 1] = i
+                position[tile] += 1

@@ -1,0 +1,239 @@
+"""Blending tiles front to back: the inner loop of the CPU rasterizer.
+
+A tile of 16×16 pixels is cut into blocks of WIDTH pixels, four wide: one vector each.  Blocks beat rows: a splat of radius
+4 px touches 6.7 blocks of 4×4 but 10.6 rows of 16.  For each entry, the blocks that its ellipse touches are found exactly and
+for all blocks at once (one lane per block), then only those are evaluated.  The exponent is expanded about the tile's centre
+in float64 (one point per entry), so that long needles keep their precision in float32 lanes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from avatarkit.render.compiled import kernel
+from avatarkit.render.lanes import WIDTH, bits, exp2, fma, load, lowest, maximum, minimum, select, splat, store
+from avatarkit.render.projection import L, MX, MY, TILE, Z, A, B, C
+
+PIXELS = TILE * TILE
+BLOCKS = PIXELS // WIDTH
+BLOCK_WIDTH = 4
+BLOCK_HEIGHT = WIDTH // BLOCK_WIDTH
+ALL_BLOCKS = -1 if BLOCKS == 64 else (1 << BLOCKS) - 1
+CUT = float(np.float32(-np.log2(255.0)))
+"""α ≥ 1/255 as a test on the exponent."""
+CAP = float(np.float32(0.999))
+STOP = float(np.float32(1e-4))
+GUARD = 1e-3
+"""Slack of the test of blocks, in units of the exponent: far above rounding, far below what would cost time."""
+
+
+def _pixel_tables() -> tuple[Any, Any, Any]:
+    """Coordinates from the tile's centre of each pixel in block order (2, 256), and of each block's centre (2, BLOCKS)."""
+    block, lane = np.divmod(np.arange(PIXELS), WIDTH)
+    x = (block % 4) * BLOCK_WIDTH + lane % BLOCK_WIDTH
+    y = (block // 4) * BLOCK_HEIGHT + lane // BLOCK_WIDTH
+    pixels = np.stack([x, y]) - (TILE - 1) / 2
+    centres = pixels.reshape(2, BLOCKS, WIDTH).mean(2)
+    return pixels[0].astype(np.float32), pixels[1].astype(np.float32), np.ascontiguousarray(centres, np.float32)
+
+
+PIXEL_X, PIXEL_Y, CENTRES = _pixel_tables()
+BLOCK_X, BLOCK_Y = CENTRES[0].copy(), CENTRES[1].copy()
+HALF_WIDTH, HALF_HEIGHT = (BLOCK_WIDTH - 1) / 2, (BLOCK_HEIGHT - 1) / 2
+
+
+@kernel
+def expand(record, centre_x, centre_y):  # type: ignore[no-untyped-def]
+    """The exponent as P + x·(X + A·x + B·y) + y·(Y + C·y) in pixels from the tile's centre: (P, X, Y, A, B, C) float32."""
+    u, v = centre_x - record[MX], centre_y - record[MY]
+    a, b, c = record[A], record[B], record[C]
+    constant = record[L] + u * (a * u + b * v) + c * v * v
+    return (
+        np.float32(constant), np.float32(2 * a * u + b * v), np.float32(2 * c * v + b * u),
+        np.float32(a), np.float32(b), np.float32(c), np.float32(-u), np.float32(-v),
+    )  # fmt: skip
+
+
+@kernel
+def touched_blocks(shape, block_x, block_y):  # type: ignore[no-untyped-def]
+    """Bit per block: does the exponent reach the cut anywhere in it?
+
+    The largest value of a concave quadratic in a box that does not hold its peak lies on the vertical or the horizontal
+    edge that faces the peak; if the box holds the peak both candidates are the peak.
+    """
+    p, px, py, a, b, c, peak_x, peak_y = shape
+    across, down = np.float32(-0.5) / a, np.float32(-0.5) / c
+    found = 0
+    for k in range(BLOCKS // WIDTH):
+        centre_x, centre_y = load(block_x, k * WIDTH), load(block_y, k * WIDTH)
+        left, right = centre_x - HALF_WIDTH, centre_x + HALF_WIDTH
+        up, low = centre_y - HALF_HEIGHT, centre_y + HALF_HEIGHT
+        edge_x = minimum(maximum(splat(peak_x), left), right)
+        best_y = minimum(maximum(fma(splat(b), edge_x, splat(py)) * down, up), low)
+        edge_y = minimum(maximum(splat(peak_y), up), low)
+        best_x = minimum(maximum(fma(splat(b), edge_y, splat(px)) * across, left), right)
+        one = exponent(shape, edge_x, best_y)
+        two = exponent(shape, best_x, edge_y)
+        found |= bits(maximum(one, two) >= CUT - GUARD) << (k * WIDTH)
+    return found
+
+
+@kernel
+def exponent(shape, x, y):  # type: ignore[no-untyped-def]
+    p, px, py, a, b, c, _, _ = shape
+    slope = fma(splat(a), x, fma(splat(b), y, splat(px)))
+    return fma(x, slope, fma(y, fma(splat(c), y, splat(py)), splat(p)))
+
+
+@kernel
+def inside_tile(tile_width, tile_height, transmittance):  # type: ignore[no-untyped-def]
+    """1 for the tile's pixels that are in the image, 0 for the others, which then blend nothing."""
+    for pixel in range(PIXELS):
+        block, lane = pixel // WIDTH, pixel % WIDTH
+        x = (block % 4) * BLOCK_WIDTH + lane % BLOCK_WIDTH
+        y = (block // 4) * BLOCK_HEIGHT + lane // BLOCK_WIDTH
+        transmittance[pixel] = 1.0 if x < tile_width and y < tile_height else 0.0
+
+
+@kernel
+def read_tile(image, x0, y0, out, base):  # type: ignore[no-untyped-def]
+    """A tile of a (H, W) plane in block order, to ``out[base:]``; pixels outside the image are 0."""
+    height, width = image.shape
+    for block in range(BLOCKS):
+        for r in range(BLOCK_HEIGHT):
+            y, x = y0 + (block // 4) * BLOCK_HEIGHT + r, x0 + (block % 4) * BLOCK_WIDTH
+            at = base + block * WIDTH + r * BLOCK_WIDTH
+            if y < height and x + BLOCK_WIDTH <= width:
+                for c in range(BLOCK_WIDTH):
+                    out[at + c] = image[y, x + c]
+            else:
+                for c in range(BLOCK_WIDTH):
+                    out[at + c] = image[y, x + c] if y < height and x + c < width else np.float32(0)
+
+
+@kernel
+def write_tile(tile, base, image, x0, y0):  # type: ignore[no-untyped-def]
+    """The inverse of ``read_tile``."""
+    height, width = image.shape
+    for block in range(BLOCKS):
+        for r in range(BLOCK_HEIGHT):
+            y, x = y0 + (block // 4) * BLOCK_HEIGHT + r, x0 + (block % 4) * BLOCK_WIDTH
+            at = base + block * WIDTH + r * BLOCK_WIDTH
+            if y < height:
+                if x + BLOCK_WIDTH <= width:
+                    for c in range(BLOCK_WIDTH):
+                        image[y, x + c] = tile[at + c]
+                else:
+                    for c in range(width - x):
+                        image[y, x + c] = tile[at + c]
+
+
+def make_blend(three: bool, top: bool) -> tuple[Any, Any]:
+    """(all tiles, one tile): the forward kernels for exactly three channels, or any number; with or without ``top``."""
+
+    @kernel
+    def blend_tile(starts, tile, entries, records, features, centre_x, centre_y, masks, tables, work):  # type: ignore[no-untyped-def]
+        """Blend one tile's list.  ``work``: transmittance, channels, depth, best weight and its Gaussian, each (256,)."""
+        pixel_x, pixel_y, block_x, block_y = tables
+        transmittance, colour, depth, best, winner = work
+        channels = features.shape[1]
+        live = ALL_BLOCKS
+        evaluated = 0
+        for position in range(starts[tile], starts[tile + 1]):
+            i = entries[position, 1]
+            shape = expand(records[i], centre_x, centre_y)
+            todo = touched_blocks(shape, block_x, block_y) & live
+            z = np.float32(records[i, Z])
+            if three:
+                red, green, blue = features[i, 0], features[i, 1], features[i, 2]
+            hit = 0
+            while todo != 0:
+                block = lowest(todo)
+                todo &= todo - 1
+                evaluated += 1
+                at = block * WIDTH
+                before = load(transmittance, at)
+                power = exponent(shape, load(pixel_x, at), load(pixel_y, at))
+                keep = (power >= CUT) & (before >= STOP)
+                weight = select(keep, minimum(exp2(power), CAP) * before, 0.0)
+                after = before - weight
+                store(transmittance, at, after)
+                if three:
+                    store(colour, at, fma(weight, splat(red), load(colour, at)))
+                    store(colour, at + PIXELS, fma(weight, splat(green), load(colour, at + PIXELS)))
+                    store(colour, at + 2 * PIXELS, fma(weight, splat(blue), load(colour, at + 2 * PIXELS)))
+                else:
+                    for k in range(channels):
+                        plane = at + k * PIXELS
+                        store(colour, plane, fma(weight, splat(features[i, k]), load(colour, plane)))
+                store(depth, at, fma(weight, splat(z), load(depth, at)))
+                if top:
+                    champion = load(best, at)
+                    better = weight > champion
+                    store(best, at, maximum(weight, champion))
+                    store(winner, at, select(better, splat(np.float32(position - starts[tile])), load(winner, at)))
+                hit |= np.int64(bits(keep) != 0) << block
+                live &= ~(np.int64(bits(after >= STOP) == 0) << block)
+            masks[position] = hit
+            if live == 0:
+                for rest in range(position + 1, starts[tile + 1]):
+                    masks[rest] = 0
+                break
+        return evaluated
+
+    @kernel
+    def blend(part, parts, starts, entries, records, features, background, has_background, masks, tables, columns,
+              image, alpha, depth_image, top_image, statistics):  # type: ignore[no-untyped-def]  # fmt: skip
+        """This part's tiles of one camera.
+
+        features (N, D); background (D, 1, 1) or (D, H, W); masks (E,) int64 receives the blocks that each entry reached;
+        image (D, H, W), alpha, depth_image (H, W), top_image (H, W) int32; statistics (parts, 1) counts block evaluations.
+        """
+        height, width = alpha.shape
+        channels = features.shape[1]
+        transmittance = np.empty(PIXELS, np.float32)
+        colour = np.empty(channels * PIXELS, np.float32)
+        depth = np.empty(PIXELS, np.float32)
+        best = np.empty(PIXELS, np.float32)
+        winner = np.empty(PIXELS, np.float32)
+        work = (transmittance, colour, depth, best, winner)
+        for tile in range(part, starts.shape[0] - 1, parts):
+            x0, y0 = (tile % columns) * TILE, (tile // columns) * TILE
+            inside_tile(width - x0, height - y0, transmittance)
+            colour[:] = 0.0
+            depth[:] = 0.0
+            if top:
+                best[:] = 0.0
+                winner[:] = -1.0
+            statistics[part, 0] += blend_tile(
+                starts, tile, entries, records, features, x0 + 0.5 * TILE, y0 + 0.5 * TILE, masks, tables, work
+            )
+            if has_background:
+                for k in range(channels):
+                    if background.shape[1] == 1:
+                        for p in range(PIXELS):
+                            colour[k * PIXELS + p] += transmittance[p] * background[k, 0, 0]
+                    else:
+                        read_tile(background[k], x0, y0, best, 0)
+                        for p in range(PIXELS):
+                            colour[k * PIXELS + p] += transmittance[p] * best[p]
+            for k in range(channels):
+                write_tile(colour, k * PIXELS, image[k], x0, y0)
+            for p in range(PIXELS):
+                covered = np.float32(1.0) - transmittance[p]
+                transmittance[p] = covered
+                depth[p] = depth[p] / covered if covered > 0 else np.float32(0)
+            write_tile(transmittance, 0, alpha, x0, y0)
+            write_tile(depth, 0, depth_image, x0, y0)
+            if top:
+                for p in range(PIXELS):
+                    block, lane = p // WIDTH, p % WIDTH
+                    x = x0 + (block % 4) * BLOCK_WIDTH + lane % BLOCK_WIDTH
+                    y = y0 + (block // 4) * BLOCK_HEIGHT + lane // BLOCK_WIDTH
+                    if x < width and y < height:
+                        chosen = np.int64(winner[p])
+                        top_image[y, x] = entries[starts[tile] + chosen, 1] if chosen >= 0 else -1
+
+    return blend, blend_tile

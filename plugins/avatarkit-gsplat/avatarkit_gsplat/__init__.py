@@ -1,0 +1,1 @@
+"""gsplat's CUDA kernels as an avatarkit rasterizer."""

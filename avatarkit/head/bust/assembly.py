@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from avatarkit.head.bust import cage, ears, eyes, skin, teeth
+from avatarkit.head.bust import cage, ears, eyes, sculpt, skin, teeth
 from avatarkit.head.bust.patches import HalfMesh
 from avatarkit.head.bust.spline import CageSurface
 
@@ -49,7 +49,7 @@ def _build_eyeball(mesh: HalfMesh) -> None:
 def build_rest() -> Rest:
     """Build everything; about 50 ms."""
     mesh = HalfMesh()
-    skin.build_skin(mesh, CageSurface(cage.control_points()))
+    skin.build_skin(mesh, CageSurface(cage.control_points(), sculpt.sculpted))
     ears.build_ear(mesh)
     _build_eyeball(mesh)
     teeth.build_teeth(mesh)

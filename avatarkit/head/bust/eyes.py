@@ -22,12 +22,12 @@ class EyeShape:
     centre: tuple[float, float, float] = (31.5, 29.8, 45.0)
     radius: float = 13.2
     lid: float = 14.9
-    inner: float = 14.2
+    inner: float = 13.8
     outer: float = 13.6
     rise: float = 1.6
-    upper: float = 6.2
-    lower: float = 4.6
-    closed: float = 2.4
+    upper: float = 5.3
+    lower: float = 4.7
+    closed: float = 2.6
 
 
 EYE = EyeShape()

@@ -63,16 +63,16 @@ def _upper(rest: Rest) -> Array:
     # along the cheek the line runs up towards the jaw's hinge
     slope = np.clip((lips.MOUTH.corner_z - p[:, 2]) / (lips.MOUTH.corner_z - JAW[2]), 0, 1.4)
     line_y = lips.MOUTH.corner_y + slope * 14.0
-    width = 3.0 + 0.55 * from_mouth
+    width = 4.0 + 0.8 * from_mouth
     upper = smoothstep(-width, width, p[:, 1] - line_y)
     fixed = np.zeros(len(p), bool)
     t, above = mouth_chain()
-    to_corner = np.abs(np.arange(len(t)) - 18) / 5.0
+    to_corner = np.abs(np.arange(len(t)) - 18) / 11.0
     exact = 0.5 + 0.5 * np.where(above, 1, -1) * smoothstep(0.0, 1.0, to_corner)
-    for ids in (rest.grids["mouth"][2:], rest.mirror[rest.grids["mouth"][2:]]):
+    for ids in (rest.grids["mouth"][3:], rest.mirror[rest.grids["mouth"][3:]]):
         upper[ids] = exact[None]
         fixed[ids] = True
-    upper = _smoothed(upper, rest, fixed, 8)
+    upper = _smoothed(upper, rest, fixed, 30)
     upper[rest.parts["upper_teeth"]] = 1.0
     upper[rest.parts["lower_teeth"] | rest.parts["tongue"]] = 0.0
     upper[rest.parts["eyeball"] | rest.parts["ear"] | rest.parts["eyelid"]] = 1.0

@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 
 # How many grid cells each span between two cage columns (rows) is cut into.
 CELLS_ACROSS = (3, 4, 3, 4, 4, 3, 2, 2, 1, 2, 2, 2)
-CELLS_DOWN = (0, 0, 2, 2, 2, 2, 2, 2, 4, 4, 3, 3, 3, 2, 2, 2, 4, 4, 3, 3, 2, 2, 2, 1, 2, 1, 1, 1, 1)
+CELLS_DOWN = (0, 0, 2, 2, 2, 2, 2, 2, 4, 4, 3, 3, 3, 2, 4, 2, 4, 4, 3, 3, 2, 2, 2, 1, 2, 1, 1, 1, 1)
 CAP_ROW = 2
 
 
@@ -100,7 +100,7 @@ def crease_xy(eye: eyes.EyeShape, s: Array, upper: Array) -> Array:
     """(..., 2) front view of the crease above the upper lid and the soft edge below the lower one."""
     x = np.where(s < 0, s * eye.inner, s * eye.outer)
     margin = np.where(upper, eyes.lid_line(eye, s, True), eyes.lid_line(eye, s, False))
-    away = np.where(upper, 3.3, -3.6) * (1 - 0.75 * np.abs(s) ** 3)
+    away = np.where(upper, 2.7, -4.2) * (1 - 0.75 * np.abs(s) ** 3)
     grow = 1 + 0.11 * np.abs(s) ** 4
     return np.stack([eye.centre[0] + x * grow - 1.2 * (s < -0.9), eye.centre[1] + eye.rise * s / 2 + margin + away], -1)
 
@@ -256,16 +256,17 @@ def _eyelids(mesh: HalfMesh, surface: CageSurface, border: Ids, uv: Array) -> No
     height = margin_height(eye)
     rings = [border]
     outer = surface(uv)
-    fold = np.where(upper, 1.1, -0.3) * corner
+    fold = np.where(upper, 1.0, -0.2) * corner
     for k in range(1, EYE_OUTER_RINGS + 2):
         points = outer[k].copy()
         if k == CREASE_RING:  # the crease sinks towards the lid
             target = eyes.lid_turned(eye, s, height, sign * np.radians(CREASE_TURN) * corner, eye.lid)
-            points[:, 2] = 0.25 * points[:, 2] + 0.75 * (target[:, 2] - 0.6 * upper)
+            follow = np.where(upper, 0.7, 0.45)
+            points[:, 2] = (1 - follow) * points[:, 2] + follow * (target[:, 2] - 0.3 * upper)
         elif k == EYE_OUTER_RINGS:  # and the skin above it folds over
             target = eyes.lid_turned(eye, s, height, sign * np.radians(FOLD_TURN) * corner, eye.lid)
-            points[:, 2] = 0.6 * points[:, 2] + 0.4 * (target[:, 2] + 1.0) + 0.5 * fold
-            points[:, 1] -= 0.8 * fold
+            points[:, 2] = 0.7 * points[:, 2] + 0.3 * (target[:, 2] + 1.0) + 0.9 * fold
+            points[:, 1] -= 1.0 * fold
         rings.append(mesh.add("eyelid", points))
     for ring, (turn, _, _) in enumerate(LID_RINGS):
         rings.append(mesh.add("eyelid", lid_points(eye, ring, height, np.radians(turn) * corner)))

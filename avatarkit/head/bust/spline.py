@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,8 +46,10 @@ def _weights(fraction: Array) -> Array:
 class CageSurface:
     """(u, v) → millimetres; u in [0, 12] along the columns, v in [0, 29] down the rows."""
 
-    def __init__(self, cage: Array) -> None:
+    def __init__(self, cage: Array, finish: Callable[[Array], Array] | None = None) -> None:
+        """cage (rows, columns, 3); ``finish`` adds fine forms to points of the surface, (N, 3) → (N, 3)."""
         self.rows, self.columns = cage.shape[:2]
+        self.finish = finish
         self.control = _sharpened(_sharpened(_padded(cage), 0), 1)
 
     def __call__(self, uv: Array) -> Array:
@@ -59,7 +63,7 @@ class CageSurface:
         for a in range(4):
             for b in range(4):
                 total += (down[..., a] * across[..., b])[..., None] * self.control[row + a + 1, column + b + 1]
-        return total
+        return total if self.finish is None else self.finish(total.reshape(-1, 3)).reshape(total.shape)
 
     def locate(self, xy: Array, start: Array, steps: int = 12) -> Array:
         """uv whose point has the given x and y (front view), by Newton from ``start``; (..., 2) → (..., 2)."""

@@ -57,7 +57,9 @@ def learn_background(images: ByteArray, heads: np.ndarray) -> Background:
     reach = 3
     for round_ in range(ROUNDS):
         guess, error = _continued(colour, seen)
-        noise = np.sqrt(NOISE_FLOOR**2 + np.where(seen, spread, error) ** 2)
+        # a pixel that flickers far more than the rest sees hair come and go: that must not widen what counts as wall
+        steady = np.minimum(spread, 2.0 * float(np.median(spread[seen])) + 1.0) if seen.any() else spread
+        noise = np.sqrt(NOISE_FLOOR**2 + np.where(seen, steady, error) ** 2)
         agrees = np.empty_like(use)
         for t, frame in enumerate(frames):
             away = frame.astype(np.float32) - guess * gain(frame, guess, use[t])

@@ -30,7 +30,7 @@ from avatarkit.events import Finished, Progress, Run, Started
 from avatarkit.paths import explained, home
 from avatarkit.types import ByteArray, Json, PathArg
 
-FORMAT = "avatarkit-frames/1"
+FORMAT = "avatarkit-frames/2"
 CHECK_BYTES = 128 << 20  # a cache up to this size is checked whole on opening, a larger one in samples
 CHECK_SAMPLES = 48
 
@@ -65,7 +65,7 @@ class FrameCache:
     meta: Json
     bytes: int
     _pixels: ByteArray = field(repr=False)
-    _rows: tuple[tuple[int, int, int, bool, int], ...] = field(repr=False)  # offset, height, width, masked, crc32
+    _rows: tuple[tuple[int, int, int, int, int], ...] = field(repr=False)  # offset, height, width, channels, crc32
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -73,7 +73,7 @@ class FrameCache:
     @property
     def masked(self) -> bool:
         """Whether every frame has a mask."""
-        return bool(self._rows) and all(row[3] for row in self._rows)
+        return bool(self._rows) and all(row[3] in (1, 4) for row in self._rows)
 
     def size(self, index: int) -> tuple[int, int]:
         """(height, width) of frame ``index``."""
@@ -86,10 +86,10 @@ class FrameCache:
 
     def mask(self, index: int) -> ByteArray | None:
         """(H, W) uint8 alpha, a read-only view, or None."""
-        offset, height, width, masked, _ = self._rows[index]
-        if not masked:
+        offset, height, width, channels, _ = self._rows[index]
+        if channels == 3:
             return None
-        start = offset + height * width * 3
+        start = offset + height * width * (channels - 1)
         return self._pixels[start : start + height * width].reshape(height, width)
 
 
@@ -99,22 +99,22 @@ class CacheWriter:
     def __init__(self, folder: Path, run: Run | None, total: int | None, stage: str) -> None:
         self._stream = (folder / "frames.u8").open("wb")
         self._run, self._total, self._stage = run, total, stage
-        self.rows: list[tuple[int, int, int, bool, int]] = []
+        self.rows: list[tuple[int, int, int, int, int]] = []
         self.offset = 0
 
-    def add(self, image: ByteArray, mask: ByteArray | None = None) -> int:
-        """Append one frame: image (H, W, 3) uint8 and mask (H, W) uint8 or None.  Returns its index."""
-        height, width = image.shape[:2]
-        if image.shape != (height, width, 3) or image.dtype != np.uint8:
-            raise ValueError(f"image {image.shape} {image.dtype}; expected (H, W, 3) uint8")
-        if mask is not None and (mask.shape != (height, width) or mask.dtype != np.uint8):
-            raise ValueError(f"mask {mask.shape} {mask.dtype}; expected {(height, width)} uint8")
-        planes = [np.ascontiguousarray(image)] + ([] if mask is None else [np.ascontiguousarray(mask)])
+    def add(self, image: ByteArray | None, mask: ByteArray | None = None) -> int:
+        """Append one frame: image (H, W, 3) uint8, mask (H, W) uint8, or both.  Returns its index."""
+        planes = [np.ascontiguousarray(plane) for plane in (image, mask) if plane is not None]
+        height, width = planes[0].shape[:2]
+        for plane, shape in ((image, (height, width, 3)), (mask, (height, width))):
+            if plane is not None and (plane.shape != shape or plane.dtype != np.uint8):
+                raise ValueError(f"{plane.shape} {plane.dtype}; expected {shape} uint8")
         checksum = 0
         for plane in planes:
             checksum = zlib.crc32(plane.reshape(-1).data, checksum)
             self._stream.write(plane.reshape(-1).data)
-        self.rows.append((self.offset, height, width, mask is not None, checksum))
+        channels = (0 if image is None else 3) + (0 if mask is None else 1)
+        self.rows.append((self.offset, height, width, channels, checksum))
         self.offset += sum(plane.nbytes for plane in planes)
         if self._run is not None:
             if self._run.stopping:
@@ -139,8 +139,8 @@ def open_cache(folder: PathArg) -> FrameCache | None:
     try:
         index = json.loads((path / "index.json").read_text())
         size = (path / "frames.u8").stat().st_size
-        rows = tuple((int(o), int(h), int(w), bool(m), int(c)) for o, h, w, m, c in index["frames"])
-        ends = [0, *(o + h * w * (4 if m else 3) for o, h, w, m, _ in rows)]
+        rows = tuple((int(o), int(h), int(w), int(n), int(c)) for o, h, w, n, c in index["frames"])
+        ends = [0, *(o + h * w * n for o, h, w, n, _ in rows)]
         if index["format"] != FORMAT or not rows or size != ends[-1] or [row[0] for row in rows] != ends[:-1]:
             return None
         pixels: ByteArray = np.asarray(np.memmap(path / "frames.u8", np.uint8, mode="r"))

@@ -28,10 +28,9 @@ STEEPNESS = 0.35  # of the data term by squared deviation
 STRONGEST = 3.0  # the data term of a pixel that is surely either
 COUPLING = 4.0  # of neighbours with the same colour
 CONTRAST = 12.0  # levels of 255 at which neighbours come apart
-RIM_IN, RIM_OUT = (
-    0.018,
-    0.12,
-)  # the rim where alpha is fractional, in face widths: into the person, out for strands of hair
+# where alpha may be fractional, in face widths: into the person, among hair, outside
+RIM_IN, RIM_DEEP, RIM_OUT = 0.018, 0.12, 0.12
+OPAQUE = 0.6  # alpha below which a neighbourhood inside the outline shows the wall through hair
 CLIP_LOW, CLIP_HIGH = 0.08, 0.93  # alpha beyond which the rest is noise
 
 
@@ -77,7 +76,7 @@ def with_mattes(capture: Capture, heads: np.ndarray, run: Run | None = None) -> 
     key = digest.hexdigest()[:32]
     cache = cached(key, build, cache_dir=capture.cache_dir or None, run=run, total=len(capture), stage="matte")
     position = {frame: i for i, frame in enumerate(order)}
-    return replace(capture, mask=lambda index: cache.image(position[index])[..., 0], masked=True)
+    return replace(capture, mask=lambda index: cache.mask(position[index]), masked=True)
 
 
 def _camera_mattes(writer: CacheWriter, capture: Capture, camera: int, heads: np.ndarray, run: Run | None) -> None:
@@ -94,7 +93,7 @@ def _camera_mattes(writer: CacheWriter, capture: Capture, camera: int, heads: np
     require_static(sample, boxes[chosen], name)
     background = learn_background(sample, heads[rows][chosen])
     for alpha in in_order(lambda i: matte(capture.image(i), background, heads[i]), rows, threads=2):
-        writer.add(np.repeat(alpha[..., None], 3, axis=2))
+        writer.add(None, alpha)
 
 
 def _core(head: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -161,19 +160,16 @@ def _soft(
 ) -> ByteArray:
     """Alpha: 1 inside, 0 outside, by known-background matting in the rim between."""
     inner = max(2, round(RIM_IN * face_width))
-    outer = max(4, round(RIM_OUT * face_width))
+    deep, outer = (max(4, round(share * face_width)) for share in (RIM_DEEP, RIM_OUT))
     depth = ndimage.distance_transform_edt(np.pad(person, 1, mode="edge"))[1:-1, 1:-1]
     reach = ndimage.distance_transform_edt(~person)
-    sure = (depth > inner) | core
+    # flying hair makes the component an envelope that shows the wall: only what resembles the inside is surely foreground
+    alpha, _ = _against(image, light, (depth > 2 * deep) | core)
+    alpha = ndimage.median_filter(alpha, 5)
+    sure = core | ((depth > inner) & (alpha > OPAQUE)) | ((depth > deep) & (alpha > 0.5 * OPAQUE))
+    sure |= ndimage.binary_fill_holes(sure) & (depth > deep) & (alpha > 0.1)
     rim = ~sure & (reach <= outer)
-    front = fill(image, sure.astype(np.float32))
-    toward = front - light
-    length = (toward**2).sum(-1)
-    away = image - light
-    along = np.clip((away * toward).sum(-1) / np.maximum(length, 1.0), 0, 1)
-    # off the line between wall and nearby foreground lies foreground of another colour: an earring, a collar
-    off = np.sqrt(((away - along[..., None] * toward) ** 2).sum(-1))
-    alpha = np.maximum(along, np.clip((off - 14.0) / 40.0, 0, 1))
+    alpha, length = _against(image, light, sure)
     trust = length / (length + (6.0 * noise) ** 2)
     # where foreground and wall have one colour, the segmentation decides
     prior = np.where(person, 1.0, 0.0)
@@ -187,3 +183,14 @@ def _soft(
     attached = np.unique(labels[person & (solved > 0.1)])
     solved[~np.isin(labels, attached[attached > 0])] = 0.0
     return (solved * 255 + 0.5).astype(np.uint8)
+
+
+def _against(image: Float32Array, light: Float32Array, sure: np.ndarray) -> tuple[Float32Array, Float32Array]:
+    """Alpha (H, W) with the foreground's colour continued from ``sure``, and how far, squared, that is from the wall's."""
+    toward = fill(image, sure.astype(np.float32)) - light
+    length = (toward**2).sum(-1)
+    away = image - light
+    along = np.clip((away * toward).sum(-1) / np.maximum(length, 1.0), 0, 1)
+    # off the line between wall and nearby foreground lies foreground of another colour: an earring, a collar
+    off = np.sqrt(((away - along[..., None] * toward) ** 2).sum(-1))
+    return np.maximum(along, np.clip((off - 14.0) / 40.0, 0, 1)), length

@@ -1,0 +1,160 @@
+"""Avatar files: one safetensors file of format ``avatarkit/1`` (see ``tensor_file`` for the container).
+
+Tensors: ``gaussians/<field>``, ``motion/<field>``, ``viewmats``, ``Ks``, ``background``.  JSON metadata: ``head``,
+``timestep_names``, ``frames`` (rows of timestep, camera, split, source, time), ``cameras`` (rows of name, width, height),
+``source``, ``history``, ``meta``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+
+from avatarkit.capture.capture import Frame, Split
+from avatarkit.errors import FileFormatError, InputError
+from avatarkit.gaussians.avatar import Avatar, AvatarCamera
+from avatarkit.gaussians.gaussians import Gaussians
+from avatarkit.gaussians.tensor_file import finite, load_tensors, save_tensors
+from avatarkit.head.parameters import HeadParams
+from avatarkit.labels import NUM_LABELS
+from avatarkit.render.sh import MAX_DEGREE
+from avatarkit.types import Json, PathArg
+
+FORMAT = "avatarkit/1"
+_INTEGERS = {"binding": torch.int32, "ids": torch.int64, "parents": torch.int64, "groups": torch.int32}
+_OPTIONAL = ("motion/static_offset", "motion/dynamic_offset")
+
+
+def save_avatar(avatar: Avatar, path: PathArg) -> None:
+    """Write ``avatar`` to ``path``, atomically.  Raises InputError for an avatar that could not be read again."""
+    tensors = {"viewmats": avatar.viewmats, "Ks": avatar.Ks, "background": avatar.background}
+    tensors |= {f"gaussians/{name}": value for name, value in avatar.gaussians.tensors().items()}
+    motion = {f"motion/{f.name}": getattr(avatar.motion, f.name) for f in fields(HeadParams)}
+    tensors |= {name: value for name, value in motion.items() if value is not None}
+    metadata = {
+        "head": avatar.head,
+        "timestep_names": list(avatar.timestep_names),
+        "frames": [[f.timestep, f.camera, f.split, f.source, f.time] for f in avatar.frames],
+        "cameras": [[c.name, c.width, c.height] for c in avatar.cameras],
+        "source": avatar.source,
+        "history": avatar.history,
+        "meta": avatar.meta,
+    }
+    problem = next(_problems(tensors, metadata), None)
+    if problem:
+        raise InputError(f"{path}: this avatar cannot be saved: {problem}")
+    save_tensors(path, tensors, metadata, FORMAT)
+
+
+def load_avatar(path: PathArg) -> Avatar:
+    """Read an avatar.  Raises FileFormatError, naming the file and the key, for any file that ``save_avatar`` did not write."""
+    tensors, metadata = load_tensors(path, FORMAT)
+    problem = next(_problems(tensors, metadata), None)
+    if problem:
+        raise FileFormatError(f"{path}: {problem}")
+
+    def group(prefix: str) -> dict[str, Any]:
+        return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+
+    try:
+        return Avatar(
+            gaussians=Gaussians(**group("gaussians/")),
+            head=metadata["head"],
+            motion=HeadParams(**group("motion/")),
+            timestep_names=tuple(metadata["timestep_names"]),
+            frames=tuple(Frame(*row) for row in metadata["frames"]),
+            cameras=tuple(AvatarCamera(*row) for row in metadata["cameras"]),
+            viewmats=tensors["viewmats"],
+            Ks=tensors["Ks"],
+            background=tensors["background"],
+            source=metadata["source"],
+            history=metadata["history"],
+            meta=metadata["meta"],
+        )
+    except InputError as error:
+        raise FileFormatError(f"{path}: {error}") from error
+
+
+def _problems(tensors: dict[str, Tensor], metadata: Json) -> Iterator[str]:
+    """What is wrong, in words; the first problem is enough to refuse a file, later ones may assume that it is mended."""
+    yield from _metadata_problems(metadata)
+    expected = {f"gaussians/{f.name}" for f in fields(Gaussians)} | {f"motion/{f.name}" for f in fields(HeadParams)}
+    expected |= {"viewmats", "Ks", "background"}
+    for name in sorted(expected - set(_OPTIONAL) - tensors.keys()):
+        yield f"tensor '{name}' is missing"
+    for name in sorted(tensors.keys() - expected):
+        yield f"unknown tensor '{name}'"
+    for name, shape in _shapes(tensors, metadata).items():
+        if name not in tensors:
+            continue
+        value = tensors[name]
+        dtype = _INTEGERS.get(name.removeprefix("gaussians/"), torch.float32)
+        if value.dtype != dtype:
+            yield f"tensor '{name}' is {str(value.dtype)[6:]}; expected {str(dtype)[6:]}"
+        if tuple(value.shape) != shape:
+            yield f"tensor '{name}' has shape {tuple(value.shape)}; expected {shape}"
+        if not finite(value):
+            yield f"tensor '{name}' holds NaN or infinity"
+    ids = tensors["gaussians/ids"]
+    if len(torch.unique(ids)) != len(ids):
+        yield "tensor 'gaussians/ids' names a Gaussian twice"
+
+
+def _shapes(tensors: dict[str, Tensor], metadata: Json) -> dict[str, tuple[int, ...]]:
+    """Expected shapes; counts come from the means, the timestep names, the head reference and the cameras."""
+    means, sh = tensors["gaussians/means"], tensors["gaussians/sh"]
+    count = means.shape[0] if means.ndim else -1
+    degree = round((sh.shape[1] if sh.ndim > 1 else 1) ** 0.5) - 1
+    terms = (min(max(degree, 0), MAX_DEGREE) + 1) ** 2
+    steps, cameras, head = len(metadata["timestep_names"]), len(metadata["cameras"]), metadata["head"]
+    return {
+        "gaussians/means": (count, 3), "gaussians/quats": (count, 4), "gaussians/log_scales": (count, 3),
+        "gaussians/opacity_logits": (count,), "gaussians/sh": (count, terms, 3), "gaussians/binding": (count,),
+        "gaussians/label_logits": (count, NUM_LABELS), "gaussians/ids": (count,), "gaussians/parents": (count,),
+        "gaussians/groups": (count,), "motion/shape": (head["shape"],), "motion/expr": (steps, head["expr"]),
+        "motion/rotation": (steps, 3), "motion/translation": (steps, 3), "motion/neck_pose": (steps, 3),
+        "motion/jaw_pose": (steps, 3), "motion/eyes_pose": (steps, 6), "motion/static_offset": (head["vertices"], 3),
+        "motion/dynamic_offset": (steps, head["vertices"], 3), "viewmats": (cameras, 4, 4), "Ks": (cameras, 3, 3),
+        "background": (3,),
+    }  # fmt: skip
+
+
+def _metadata_problems(metadata: Json) -> Iterator[str]:
+    kinds = {
+        "head": dict, "timestep_names": list, "frames": list, "cameras": list, "source": str, "history": list, "meta": dict,
+    }  # fmt: skip
+    for key, kind in kinds.items():
+        if not isinstance(metadata.get(key), kind):
+            yield f"metadata '{key}' is missing or not of the kind '{kind.__name__}'"
+    head = metadata["head"]
+    if not isinstance(head.get("name"), str):
+        yield "metadata 'head' has no 'name'"
+    for key in ("vertices", "shape", "expr"):
+        if not _count(head.get(key)):
+            yield f"metadata 'head' has no count '{key}'"
+    if not all(isinstance(name, str) for name in metadata["timestep_names"]):
+        yield "metadata 'timestep_names' holds something that is not a name"
+    if not all(isinstance(entry, dict) for entry in metadata["history"]):
+        yield "metadata 'history' holds something that is not an entry"
+    for i, row in enumerate(metadata["cameras"]):
+        if not (_row(row, str, int, int) and row[1] > 0 and row[2] > 0):
+            yield f"metadata 'cameras' row {i} is not a name, a width and a height"
+    for i, row in enumerate(metadata["frames"]):
+        if not (_row(row, int, int, str, str, (int, float)) and row[2] in get_args(Split)):
+            yield f"metadata 'frames' row {i} is not a timestep, a camera, a split, a source and a time"
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _row(row: Any, *kinds: Any) -> bool:
+    return (
+        isinstance(row, list)
+        and len(row) == len(kinds)
+        and all(isinstance(value, kind) and not isinstance(value, bool) for value, kind in zip(row, kinds, strict=True))
+    )

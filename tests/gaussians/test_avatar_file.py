@@ -1,0 +1,168 @@
+"""Avatar files: round trips, and every way to be wrong named by its key."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from avatarkit.capture.capture import Frame
+from avatarkit.errors import FileFormatError, InputError
+from avatarkit.gaussians.avatar import Avatar, AvatarCamera
+from avatarkit.gaussians.avatar_file import FORMAT, load_avatar, save_avatar
+from avatarkit.gaussians.gaussians import Gaussians
+from avatarkit.gaussians.tensor_file import load_tensors, save_tensors
+from avatarkit.head.parameters import HeadParams
+
+
+def an_avatar() -> Avatar:
+    random = torch.Generator().manual_seed(0)
+    gaussians = Gaussians.fresh(
+        torch.randn(7, 3, generator=random), torch.randn(7, 3, generator=random), 0.2, torch.rand(7, 3, generator=random),
+        torch.tensor([0, 3, 3, -1, -2, 5, 1]), sh_degree=1,
+    )  # fmt: skip
+    motion = replace(HeadParams.zeros(2, 4, 3), expr=torch.rand(2, 3, generator=random), static_offset=torch.rand(9, 3))
+    frames = (Frame(0, 0, "train", "a/0.png", 0.0), Frame(1, 0, "val", "a/1.png", 0.04), Frame(1, 1, "test", "b/1.png", 0.04))
+    return Avatar(
+        gaussians, {"name": "bust", "sha256": "ab", "vertices": 9, "shape": 4, "expr": 3}, motion, ("t0", "t1"), frames,
+        (AvatarCamera("left", 30, 40), AvatarCamera("right", 50, 60)), torch.eye(4).repeat(2, 1, 1), torch.eye(3).repeat(2, 1, 1),
+        torch.tensor([0.1, 0.2, 0.3]), "somewhere/capture", [{"prompt": "red hair"}], {"seed": 3, "psnr": 31.5},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("avatars") / "a.avatar"
+    save_avatar(an_avatar(), path)
+    return path
+
+
+def test_round_trip(saved: Path) -> None:
+    before, after = an_avatar(), load_avatar(saved)
+    for name, value in before.gaussians.tensors().items():
+        assert torch.equal(getattr(after.gaussians, name), value) and getattr(after.gaussians, name).dtype == value.dtype
+    for f in fields(HeadParams):
+        a, b = getattr(before.motion, f.name), getattr(after.motion, f.name)
+        assert (a is None and b is None) or f.name == "static_offset" or torch.equal(a, b)
+    for name in ("head", "timestep_names", "frames", "cameras", "source", "history", "meta", "sh_degree"):
+        assert getattr(after, name) == getattr(before, name), name
+    assert torch.equal(after.background, before.background)
+
+
+def test_it_knows_its_held_out_frames_and_cameras(saved: Path) -> None:
+    avatar = load_avatar(saved)
+    assert avatar.source == "somewhere/capture"
+    assert [avatar.frames[i].source for i in avatar.indices("val")] == ["a/1.png"]
+    assert avatar.indices("test") == [2]
+    camera = avatar.camera(1)
+    assert (camera.width, camera.height, len(camera)) == (50, 60, 1)
+
+
+CHANGES: list[tuple[str, Any, str]] = [
+    ("gaussians/means", None, "'gaussians/means' is missing"),
+    ("gaussians/quats", torch.zeros(7, 3), r"'gaussians/quats' has shape \(7, 3\); expected \(7, 4\)"),
+    ("gaussians/log_scales", torch.full((7, 3), float("nan")), "'gaussians/log_scales' holds NaN"),
+    ("gaussians/binding", torch.zeros(7), "'gaussians/binding' is float32; expected int32"),
+    ("gaussians/sh", torch.zeros(7, 5, 3), "'gaussians/sh' has shape"),
+    ("gaussians/means", torch.tensor(1.0), "'gaussians/means' has shape"),
+    ("gaussians/ids", torch.zeros(7, dtype=torch.int64), "twice"),
+    ("motion/expr", torch.zeros(3, 3), "'motion/expr' has shape"),
+    ("motion/static_offset", torch.zeros(8, 3), "'motion/static_offset' has shape"),
+    ("viewmats", torch.eye(4)[None], "'viewmats' has shape"),
+    ("background", torch.tensor([float("inf"), 0.0, 0.0]), "'background' holds NaN or infinity"),
+    ("surprise", torch.zeros(1), "unknown tensor 'surprise'"),
+]
+
+
+@pytest.mark.parametrize("name, value, words", CHANGES, ids=[words for *_, words in CHANGES])
+def test_a_wrong_tensor_is_named(saved: Path, tmp_path: Path, name: str, value: Any, words: str) -> None:
+    tensors, metadata = load_tensors(saved, FORMAT)
+    tensors.pop(name, None)
+    if value is not None:
+        tensors[name] = value
+    _refused(tmp_path / "x.avatar", tensors, metadata, words)
+
+
+METADATA: list[tuple[str, Any, str]] = [
+    ("head", None, "'head'"),
+    ("head", {"name": "bust", "vertices": 9, "shape": "4", "expr": 3}, "count 'shape'"),
+    ("head", {"vertices": 9, "shape": 4, "expr": 3}, "no 'name'"),
+    ("frames", [[0, 0, "train", "x"]], "'frames' row 0"),
+    ("frames", [[0, 0, "training", "x", 0.0]], "'frames' row 0"),
+    ("frames", [[5, 0, "train", "x", 0.0]], "timestep 5"),
+    ("frames", [[0, -1, "train", "x", 0.0]], "camera -1"),
+    ("cameras", [["a", 0, 4], ["b", 4, 4]], "'cameras' row 0"),
+    ("timestep_names", [1, 2], "'timestep_names'"),
+    ("history", ["x"], "'history'"),
+    ("meta", [], "'meta'"),
+]
+
+
+@pytest.mark.parametrize("key, value, words", METADATA)
+def test_wrong_metadata_is_named(saved: Path, tmp_path: Path, key: str, value: Any, words: str) -> None:
+    tensors, metadata = load_tensors(saved, FORMAT)
+    _refused(tmp_path / "x.avatar", tensors, {**metadata, key: value}, words)
+
+
+def _refused(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, Any], words: str) -> None:
+    save_tensors(path, tensors, metadata, FORMAT)
+    with pytest.raises(FileFormatError, match=words) as caught:
+        load_avatar(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 10**6) | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "shape", "expr"]), inner),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(key=st.sampled_from(["head", "timestep_names", "frames", "cameras", "source", "history", "meta"]), junk=JUNK)
+def test_junk_in_the_metadata_never_crashes(saved: Path, key: str, junk: Any) -> None:
+    tensors, metadata = load_tensors(saved, FORMAT)
+    path = saved.with_name("junk.avatar")
+    save_tensors(path, tensors, {**metadata, key: junk}, FORMAT)
+    try:
+        load_avatar(path)
+    except FileFormatError as error:
+        assert str(path) in str(error)
+
+
+@settings(max_examples=100, deadline=None)
+@given(position=st.floats(0, 1), flip=st.integers(1, 255), cut=st.booleans())
+def test_a_damaged_avatar_is_one_error(saved: Path, position: float, flip: int, cut: bool) -> None:
+    blob = bytearray(saved.read_bytes())
+    at = min(int(position * len(blob)), len(blob) - 1)
+    blob[at] ^= flip
+    path = saved.with_name("damaged.avatar")
+    path.write_bytes(blob[:at] if cut else blob)
+    with pytest.raises(FileFormatError):
+        load_avatar(path)
+
+
+def test_a_checkpoint_is_not_an_avatar(tmp_path: Path) -> None:
+    save_tensors(tmp_path / "c", {}, {}, "avatarkit-checkpoint/1")
+    with pytest.raises(FileFormatError, match="expected 'avatarkit/1'"):
+        load_avatar(tmp_path / "c")
+
+
+def test_an_avatar_with_nan_is_not_written_over_a_good_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.avatar"
+    save_avatar(an_avatar(), path)
+    broken = an_avatar()
+    broken.gaussians.means[0, 0] = float("nan")
+    with pytest.raises(InputError, match="'gaussians/means' holds NaN"):
+        save_avatar(broken, path)
+    assert torch.isfinite(load_avatar(path).gaussians.means).all()
+
+
+def test_an_inconsistent_avatar_cannot_be_made() -> None:
+    with pytest.raises(InputError, match="'timestep_names' has size 1; expected 2"):
+        replace(an_avatar(), timestep_names=("t0",))

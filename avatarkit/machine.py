@@ -92,11 +92,15 @@ def cpu_lanes() -> CheckResult:
 
 def numba_cache() -> CheckResult:
     """Where compiled kernels are kept; without a writable folder every start compiles again (half a minute)."""
-    import numba
+    from avatarkit.errors import AvatarkitError
+    from avatarkit.paths import home
 
-    chosen = numba.config.CACHE_DIR
-    folder = Path(chosen) if chosen else Path(__file__).parent / "__pycache__"
-    return _writable(folder, "compiled kernels", "set NUMBA_CACHE_DIR to a folder that you can write")
+    mend = "set NUMBA_CACHE_DIR to a folder that you can write"
+    try:
+        folder = Path(os.environ.get("NUMBA_CACHE_DIR") or home() / "numba")
+    except AvatarkitError as error:
+        return CheckResult(False, str(error), mend)
+    return _writable(folder, "compiled kernels", mend)
 
 
 def home_folder() -> CheckResult:

@@ -1,0 +1,33 @@
+# Shims over plain pip commands (tools/install.py, README.md); nothing here is needed to use avatarkit.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUT ?= out/demo
+CLIP ?=
+# What is linted and type checked: the core, the shipped plugins, the tests.
+PLUGIN_PACKAGES := $(sort $(wildcard plugins/*/avatarkit_*))
+
+.PHONY: demo test lint format install install-dev
+.DEFAULT_GOAL := demo
+
+demo: install  ## the main job on a capture that avatarkit makes itself; make demo CLIP=my.mp4 on your own video
+	$(BIN)/avatarkit demo $(if $(CLIP),"$(CLIP)") --out "$(OUT)"
+
+install:
+	@$(PYTHON) tools/install.py --venv $(VENV)
+
+install-dev:
+	@$(PYTHON) tools/install.py --venv $(VENV) --dev
+
+lint: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy $(PLUGIN_PACKAGES)
+
+format: install-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint  ## lint, types, then every test
+	$(BIN)/pytest -q --durations=10

@@ -1,0 +1,1 @@
+"""Where ``avatarkit plugins new`` begins: one working part per role, with ``Mine`` and ``"mine"`` for the new names."""

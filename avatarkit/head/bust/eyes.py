@@ -35,7 +35,8 @@ EYE = EyeShape()
 
 def lid_positions(count: int) -> Array:
     """(count,) s from −1 (inner corner) to 1 (outer corner), closer together towards the corners."""
-    return -np.cos(np.linspace(0, np.pi, count))
+    even = np.linspace(-1, 1, count)
+    return 0.5 * np.sin(even * np.pi / 2) + 0.5 * even
 
 
 def lid_line(eye: EyeShape, s: Array, upper: bool, closed: float = 0.0) -> Array:
@@ -81,14 +82,14 @@ def _placed(eye: EyeShape, s: Array, x: Array, y: Array, z: Array) -> Array:
 
 
 # Polar angles (degrees from the front pole) of the eyeball's rings: pupil, iris, limbus, white.
-BALL_RINGS = (4.0, 8.5, 9.5, 16.0, 24.0, 27.0, 33.0, 44.0, 58.0, 75.0, 95.0, 120.0, 150.0)
+BALL_RINGS = (4.0, 8.5, 9.5, 16.0, 24.0, 27.0, 33.0, 44.0, 58.0, 75.0, 100.0, 135.0)
 BALL_SEGMENTS = 24
 LIMBUS_RING = 5
 CORNEA_BULGE = 0.35  # mm; more would push through a closed lid when the eye turns
 
 
 def eyeball(eye: EyeShape) -> tuple[Array, Array, Array]:
-    """Front pole (3,), rings (13, 24, 3), back pole (3,)."""
+    """Front pole (3,), rings (12, 24, 3), back pole (3,)."""
     polar = np.radians(BALL_RINGS)[:, None]
     around = np.linspace(0, 2 * np.pi, BALL_SEGMENTS, endpoint=False)[None]
     bulge = CORNEA_BULGE * np.clip(np.cos(polar * 90 / 27.0), 0, 1) * (polar < np.radians(27.0))

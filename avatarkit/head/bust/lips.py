@@ -26,7 +26,7 @@ class MouthShape:
 
 
 MOUTH = MouthShape()
-LINE_SHARE = 0.955  # the lips' line ends a millimetre inside the corners of the red
+LINE_SHARE = 0.94  # the lips' line ends a millimetre inside the corners of the red
 GAP = 0.12  # mm between the closed lips' lines, so that they never cross
 
 
@@ -72,18 +72,16 @@ def red(m: MouthShape, border: Array, touch: Array, share: float, upper: bool, t
 INSIDE = (
     (-1.6, 0.9, 1.0),
     (-4.0, 2.6, 1.0),
-    (-6.0, 6.0, 1.02),
-    (-7.0, 10.5, 1.04),
+    (-6.8, 9.8, 1.04),
     (-12.0, 15.0, 1.06),
     (-24.0, 18.0, 1.03),
     (-38.0, 17.0, 0.95),
-    (-50.0, 11.0, 0.72),
-    (-54.0, 4.0, 0.4),
+    (-52.0, 8.0, 0.6),
 )
 
 
 def inside(m: MouthShape, t: Array, upper: bool) -> Array:
-    """(9, ..., 3) rings of the mouth's lining."""
+    """(7, ..., 3) rings of the mouth's lining."""
     touch = line(m, t, upper)
     sign = 1.0 if upper else -1.0
     rings = []
@@ -96,7 +94,7 @@ def inside(m: MouthShape, t: Array, upper: bool) -> Array:
         deep = min(1.0, max(0.0, (-depth - 7) / 25))
         z_flat = m.line_z + depth
         point[..., 2] = (1 - deep) * (touch[..., 2] + depth) + deep * z_flat
-        if k >= 4:
+        if k >= 3:
             point[..., 2] = np.minimum(point[..., 2], touch[..., 2] + depth * 0.6)
         rings.append(point)
     return np.stack(rings)

@@ -71,7 +71,7 @@ def texture_coordinates(rest: Rest) -> np.ndarray:
         polar = np.arange(1, len(ids) + 1)[:, None, None]
         direction = flat / np.maximum(np.linalg.norm(flat, axis=-1, keepdims=True), 1e-9)
         reach = np.linalg.norm(flat, axis=-1, keepdims=True) / limbus * 0.15
-        reach = np.where(polar > 11, 0.35 + 0.05 * (polar - 11), reach)
+        reach = np.where(polar > 10, 0.35 + 0.05 * (polar - 10), reach)
         uv[ids] = 0.5 + direction * reach
         uv[pole] = 0.5
     return uv

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatarkit.head.bust.assembly import Rest
+from avatarkit.head.bust.landmarks import LINE_RING
 from avatarkit.head.bust.rigging import Fields, smoothstep
 
 Array = NDArray[np.float64]
@@ -44,7 +45,7 @@ def region_masks(rest: Rest, fields: Fields) -> dict[str, Float32]:
     red = parts["lips"] | parts["lip_border"]
     mouth_grid = rest.grids["mouth"]
     inside = parts["lining"].copy()
-    inside[mouth_grid[-9:]] = inside[rest.mirror[mouth_grid[-9:]]] = True
+    inside[mouth_grid[LINE_RING + 1 :]] = inside[rest.mirror[mouth_grid[LINE_RING + 1 :]]] = True
     masks: dict[str, Array] = {
         "scalp": scalp,
         "face": front_face,

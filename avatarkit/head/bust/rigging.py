@@ -133,7 +133,7 @@ def joint_regressor(rest: Rest) -> Array:
     p = rest.points
     regressor = np.zeros((5, len(p)))
     ball = rest.grids["ball"]
-    before, behind = np.cos(np.radians(eyes.BALL_RINGS[9])), np.cos(np.radians(eyes.BALL_RINGS[10]))
+    before, behind = (np.cos(np.radians(eyes.BALL_RINGS[ring])) for ring in (9, 10))
     share = -behind / (before - behind)
     for row, ids in ((3, ball), (4, rest.mirror[ball])):
         regressor[row, ids[9]] = share / ids.shape[1]

@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 
 # How many grid cells each span between two cage columns (rows) is cut into.
 CELLS_ACROSS = (3, 4, 3, 4, 4, 3, 2, 2, 1, 2, 2, 2)
-CELLS_DOWN = (0, 0, 2, 2, 2, 2, 2, 2, 4, 4, 3, 3, 3, 2, 4, 2, 4, 4, 3, 3, 2, 2, 2, 1, 2, 1, 1, 1, 1)
+CELLS_DOWN = (0, 0, 2, 2, 2, 2, 2, 2, 4, 4, 3, 3, 3, 2, 4, 2, 4, 4, 3, 3, 2, 2, 2, 1, 2, 2, 2, 2, 1)
 CAP_ROW = 2
 
 
@@ -115,7 +115,8 @@ def eye_chain() -> tuple[Array, Array]:
 
 def mouth_chain() -> tuple[Array, Array]:
     """t = x / corner and upper flag of the 37 directions, top midline first."""
-    half = np.sin(np.linspace(0, np.pi / 2, 19))
+    even = np.linspace(0, 1, 19)
+    half = 0.45 * np.sin(even * np.pi / 2) + 0.55 * even  # closer together towards the corner
     t = np.concatenate([half, half[-2::-1]])
     upper = np.concatenate([np.ones(19, bool), np.zeros(18, bool)])
     return t, upper

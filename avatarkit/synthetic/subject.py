@@ -15,7 +15,6 @@ from scipy.spatial import cKDTree
 
 from avatarkit.head.bust import BustModel
 from avatarkit.head.parameters import HeadParams, HeadPose
-from avatarkit.labels import LABEL_INDEX
 from avatarkit.synthetic import face
 from avatarkit.synthetic.accessories import accessory_parts
 from avatarkit.synthetic.appearance import Appearance
@@ -25,7 +24,7 @@ from avatarkit.synthetic.hair import hair_parts
 from avatarkit.synthetic.mesh_renderer import Camera, Surface, View, render_surface, visibility
 from avatarkit.synthetic.parts import Part, unit, vertex_normals
 from avatarkit.synthetic.shading import ALBEDO, ATTRIBUTES, DETAIL, GLOSS, NORMAL, OCCLUSION, SUN, TANGENT, TEXTURE, Lighting
-from avatarkit.types import Float32Array, FloatArray, IntArray
+from avatarkit.types import Float32Array, FloatArray
 
 AMBIENT_DIRECTIONS = 48
 
@@ -225,9 +224,17 @@ class Subject:
             points.astype(np.float32), self.all_faces, attributes, self._material, self._labels, self._opacity, self._materials
         )
 
-    def view(self, params: SubjectParams, camera: Camera, *, samples: int = 3, background: tuple[float, float, float] = (1, 1, 1)) -> View:
+    def draw(
+        self, surface: Surface, camera: Camera, *, samples: int = 3, background: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    ) -> View:
+        """What ``camera`` sees of an already posed ``surface``."""
+        return render_surface(surface, camera, self.lighting, samples=samples, background=background)
+
+    def view(
+        self, params: SubjectParams, camera: Camera, *, samples: int = 3, background: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    ) -> View:
         """What ``camera`` sees of the subject posed by ``params``."""
-        return render_surface(self.pose(params), camera, self.lighting, samples=samples, background=background)
+        return self.draw(self.pose(params), camera, samples=samples, background=background)
 
 
 _POSING = Lock()
@@ -258,13 +265,3 @@ def _turned_back(frames: FloatArray, vectors: FloatArray) -> FloatArray:
 def subject(look: Appearance) -> Subject:
     """The subject with this appearance; the last six are kept."""
     return Subject(look)
-
-
-def label_id(name: str) -> int:
-    """The class id of a label's name."""
-    return LABEL_INDEX[name]
-
-
-def part_faces(of: Subject) -> IntArray:
-    """(F,) the class of every drawn triangle."""
-    return of._labels.astype(np.int64)

@@ -9,6 +9,7 @@ import torch
 
 from avatarkit.contracts import HeadModel, LandmarkEmbedding
 from avatarkit.errors import InputError
+from avatarkit.track.canonical_face import extended_embedding
 from avatarkit.track.landmark_rig import EYES, JAW, NECK, POSE, ROTATION, TRANSLATION, LandmarkRig
 from avatarkit.track.observations import LEFT_EYE, RIGHT_EYE, LandmarkObservations, part_of
 from avatarkit.types import FloatArray, IntArray
@@ -19,6 +20,7 @@ PART_NOISE = {"eyes": 0.7, "irises": 0.7, "lips": 0.7, "brows": 1.4, "nose": 1.0
 # Scores of some modes say more than of others.
 SCORE_SPREAD = {"eyeLook": 0.5, "eyeBlink": 0.3, "jawOpen": 0.4, "jaw": 0.2, "cheek": 0.2, "nose": 0.2}
 TIME_STEP = 1.0 / 30.0
+LONGEST_GAP = 1.0  # seconds after which a frame says little of the next; also between clips, where time starts again
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,8 @@ def build_priors(head: HeadModel, rig: LandmarkRig, observed: LandmarkObservatio
     speed = np.ones(width)
     speed[ROTATION], speed[TRANSLATION], speed[NECK] = settings.root_speed, settings.shift_speed, settings.neck_speed
     speed[9:POSE], speed[POSE:] = settings.joint_speed, settings.expr_speed
-    gap = np.clip(np.diff(observed.times), 1e-3, 1.0) / TIME_STEP
+    gap = np.diff(observed.times)
+    gap = np.clip(np.where(gap > 0, gap, LONGEST_GAP), 1e-3, LONGEST_GAP) / TIME_STEP
     first = speed**-2.0 / gap[:, None]
     bend = 0.5 * (gap[1:] + gap[:-1])
     second = 4.0 * speed**-2.0 / bend[:, None] ** 3
@@ -151,8 +154,9 @@ def landmark_noise(
     return settings.noise * max(size, 8.0) * np.array([PART_NOISE[part] for part in part_of(indices)])
 
 
-def fit_embedding(head: HeadModel) -> LandmarkEmbedding:
-    """The landmarks of ``head`` that are fitted: its own embedding, and both irises' centres where it lacks them.
+def fit_embedding(head: HeadModel, canonical: FloatArray | None = None) -> LandmarkEmbedding:
+    """The landmarks of ``head`` that are fitted: its own embedding, and where it lacks them both irises' centres and, from the
+    detector's average face ``canonical`` (478, 3), outline, chin and cheeks (``canonical_face``).
 
     An iris' centre is the foremost vertex of the eyeball, the vertices that the eye joint moves.
     Raises InputError when the head has no embedding.
@@ -163,6 +167,8 @@ def fit_embedding(head: HeadModel) -> LandmarkEmbedding:
             f"head model '{head.name}' has no landmark embedding (mediapipe_landmark_index, _face, _bary), which the landmark "
             "fit needs; choose another --head"
         )
+    if canonical is not None:
+        own = extended_embedding(head, own, canonical)
     indices, faces, bary = own.indices.tolist(), own.faces.tolist(), own.barycentrics.tolist()
     weights = getattr(getattr(head, "rig", None), "weights", None)
     for joint_name, index in (("l_eye", 473), ("r_eye", 468)):

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avatarkit.cameras import intrinsics
 from avatarkit.errors import InputError
 from avatarkit.track.landmark_rig import POSE, LandmarkRig, rotation_vectors
 from avatarkit.types import FloatArray
@@ -17,14 +16,12 @@ CAMERA_AT_ORIGIN = np.diag([1.0, -1.0, -1.0, 1.0])
 
 @dataclass(frozen=True)
 class InitialPoses:
-    """rotation (T, 3) beside ``reference`` (3, 3), the clip's mean; translation (T, 3); viewmats (C, 4, 4), Ks (C, 3, 3); focal."""
+    """rotation (T, 3) beside ``reference`` (3, 3), the clip's mean; translation (T, 3) metres; focal (C,) pixels."""
 
     rotation: FloatArray
     translation: FloatArray
     reference: FloatArray
-    viewmats: FloatArray
-    Ks: FloatArray
-    focal: float
+    focal: FloatArray
 
 
 def initial_poses(
@@ -32,13 +29,14 @@ def initial_poses(
     points: FloatArray,
     valid: FloatArray,
     expr: FloatArray,
-    size: tuple[int, int],
-    cameras: tuple[FloatArray, FloatArray] | None,
-    distance: float,
+    Ks: FloatArray,
+    viewmats: FloatArray,
+    distance: float | None,
 ) -> InitialPoses:
-    """points (T, C, L, 2) pixels, valid (T, C) bool, expr (T, E) a first guess, size (width, height), distance metres.
+    """points (T, C, L, 2) pixels, valid (T, C) bool, expr (T, E) a first guess, Ks (C, 3, 3), viewmats (C, 4, 4).
 
-    An unknown focal length starts where the median face is ``distance`` away.  Missed frames are interpolated.
+    distance: metres at which the median face of each camera stands, which gives its focal length; None where Ks have it.
+    Missed frames are interpolated.
     """
     steps = len(points)
     frames = np.concatenate([np.zeros((steps, POSE)), expr], 1)
@@ -46,18 +44,16 @@ def initial_poses(
     root = rig.joints[0]
     seen = [(step, int(np.argmax(valid[step]))) for step in range(steps) if valid[step].any()]
     affine = [weak_perspective(rest[step], points[step, camera]) for step, camera in seen]
-    if cameras is None:
-        focal = float(np.median([scale for _, scale, _ in affine]) * distance)
-        viewmats = CAMERA_AT_ORIGIN[None]
-        Ks = intrinsics(focal, focal, size[0] / 2, size[1] / 2)[None]
-    else:
-        viewmats, Ks = (np.asarray(array, np.float64) for array in cameras)
-        focal = float(Ks[0, 0, 0])
+    focal = 0.5 * (Ks[:, 0, 0] + Ks[:, 1, 1])
+    if distance is not None:
+        sizes = [[scale for (_, c), (_, scale, _) in zip(seen, affine, strict=True) if c == k] for k in range(len(Ks))]
+        every_size = float(np.median([scale for _, scale, _ in affine]))
+        focal = np.array([distance * (float(np.median(some)) if some else every_size) for some in sizes])
     turns, shifts = [], []
     for (step, camera), (turn, scale, centre) in zip(seen, affine, strict=True):
-        view, K = viewmats[camera], Ks[camera]
-        depth = 0.5 * (K[0, 0] + K[1, 1]) / max(scale, 1e-6)
-        middle = np.append((centre - K[:2, 2]) / np.array([K[0, 0], K[1, 1]]) * depth, depth)
+        view = viewmats[camera]
+        depth = focal[camera] / max(scale, 1e-6)
+        middle = np.append((centre - Ks[camera, :2, 2]) / focal[camera] * depth, depth)
         turn_world = view[:3, :3].T @ turn
         # X_camera = turn·(X − mean) + middle, and the head turns about its root joint
         shift = view[:3, :3].T @ (middle - view[:3, 3]) - turn_world @ rest[step].mean(0)
@@ -72,7 +68,7 @@ def initial_poses(
     def filled(values: FloatArray) -> FloatArray:
         return np.stack([np.interp(every, at, values[:, axis]) for axis in range(values.shape[1])], 1)
 
-    return InitialPoses(filled(away), filled(np.stack(shifts)), reference, viewmats, Ks, focal)
+    return InitialPoses(filled(away), filled(np.stack(shifts)), reference, focal)
 
 
 def weak_perspective(model: FloatArray, pixels: FloatArray) -> tuple[FloatArray, float, FloatArray]:

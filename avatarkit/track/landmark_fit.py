@@ -1,6 +1,6 @@
 """Head parameters of a whole clip from face landmarks: one non-linear least-squares problem, solved by Gauss-Newton.
 
-Unknown: focal length (one camera, principal point at the image's centre), identity, and for each timestep expression,
+Unknown: focal length (principal point at the centre of what the lens saw), identity, and for each timestep expression,
 jaw, eyes, neck and global pose.  Residuals: landmark reprojection under a Cauchy loss (reweighted each iteration), priors on
 every parameter, first and second differences in time.  A missed frame has no landmarks and is filled by smoothness.
 The camera stands at the origin and looks along −z; it does not move, so the head does.
@@ -13,7 +13,7 @@ hardly moves in a portrait, so the root is held near its mean over the clip and 
 from __future__ import annotations
 
 import time as clock
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -67,28 +67,32 @@ class LandmarkFit:
 def fit_landmarks(
     head: HeadModel,
     observed: LandmarkObservations,
-    size: tuple[int, int],
+    Ks: FloatArray,
+    viewmats: FloatArray | None = None,
     *,
-    cameras: tuple[FloatArray, FloatArray] | None = None,
+    focal_known: bool = False,
     settings: FitSettings | None = None,
     run: Run | None = None,
 ) -> LandmarkFit:
     """Fit ``head`` to the landmarks of a clip.
 
-    size: width and height of the images, pixels.  cameras: (viewmats (C, 4, 4), Ks (C, 3, 3)) where they are known, else None
-    for one camera whose focal length is solved for.  Deterministic.
-    Raises InputError when no frame has a face, when several cameras are not calibrated, or when the head has no landmark
-    embedding or rig.
+    Ks (C, 3, 3) pixels: the focal length in them counts only if ``focal_known``, else each camera's is solved for.
+    viewmats (C, 4, 4) world to camera; without them each camera stands at the origin and looks along −z, which several clips of one
+    person may share, but not cameras that saw one timestep.  Deterministic.
+    Raises InputError when no frame has a face, when several cameras saw one timestep without viewmats, or when the head has no
+    landmark embedding or rig.
     """
     settings, run = settings or FitSettings(), run or Run()
     started = clock.perf_counter()
     if not observed.valid.any():
         raise InputError("no face was found in any frame; choose a clip that shows a face from the front")
-    if cameras is None and observed.valid.shape[1] > 1:
+    if viewmats is None and (observed.valid.sum(1) > 1).any():
         raise InputError(
-            f"{observed.valid.shape[1]} cameras without calibration; give their K and viewmat (cameras.json)"
+            f"{observed.valid.shape[1]} cameras saw the same timesteps, and where they stand is not known; add a cameras.json"
         )
-    problem = _Problem.of(head, observed, size, cameras, settings)
+    if viewmats is None:
+        viewmats = np.tile(CAMERA_AT_ORIGIN, (len(Ks), 1, 1))
+    problem = _Problem.of(head, observed, np.asarray(Ks, np.float64), np.asarray(viewmats, np.float64), focal_known, settings)
     run.emit(Started("track", settings.iterations, "iteration"))
     iterations = problem.minimise(run)
     fit = problem.result(iterations, clock.perf_counter() - started)
@@ -98,11 +102,11 @@ def fit_landmarks(
 
 @dataclass
 class _State:
-    """frames (T, 18 + E); shape (S,); log_focal; offsets (L, 3)."""
+    """frames (T, 18 + E); shape (S,); log_focal (C,); offsets (L, 3)."""
 
     frames: FloatArray
     shape: FloatArray
-    log_focal: float
+    log_focal: FloatArray
     offsets: FloatArray
 
 
@@ -116,7 +120,7 @@ class _Problem:
     views: FloatArray  # (C, 4, 4)
     Ks: FloatArray  # (C, 3, 3); the focal length of K is replaced where it is solved for
     focal_free: bool
-    focal_prior: float
+    focal_prior: FloatArray  # (C,) ln pixels
     reference: FloatArray  # (3, 3)
     priors: Priors
     settings: FitSettings
@@ -126,23 +130,25 @@ class _Problem:
     def of(
         head: HeadModel,
         observed: LandmarkObservations,
-        size: tuple[int, int],
-        cameras: tuple[FloatArray, FloatArray] | None,
+        Ks: FloatArray,
+        viewmats: FloatArray,
+        focal_known: bool,
         settings: FitSettings,
     ) -> _Problem:
-        embedding = fit_embedding(head)
+        embedding = fit_embedding(head, observed.canonical)
         rig = landmark_rig(head, embedding)
         indices = np.asarray(embedding.indices)
         points = observed.points[:, :, indices].astype(np.float64)
         points[~observed.valid] = 0.0
         priors = build_priors(head, rig, observed, settings)
         expr = priors.mean[:, POSE:]
-        poses = initial_poses(rig, points, observed.valid, expr, size, cameras, settings.distance)
+        distance = None if focal_known else settings.distance
+        poses = initial_poses(rig, points, observed.valid, expr, Ks, viewmats, distance)
         frames = np.concatenate([poses.rotation, poses.translation, np.zeros((len(observed), 12)), expr], 1)
-        state = _State(frames, np.zeros(rig.num_shape), float(np.log(poses.focal)), np.zeros((len(indices), 3)))
+        state = _State(frames, np.zeros(rig.num_shape), np.log(poses.focal), np.zeros((len(indices), 3)))
         return _Problem(
             rig, indices, points, landmark_noise(indices, points, observed.valid, settings), observed.valid.astype(float),
-            poses.viewmats, poses.Ks, cameras is None, float(np.log(poses.focal)), poses.reference, priors, settings, state,
+            viewmats, Ks, not focal_known, np.log(poses.focal), poses.reference, priors, settings, state,
         )  # fmt: skip
 
     @property
@@ -169,7 +175,10 @@ class _Problem:
             for _ in range(count):
                 if run.stopping:
                     return done
-                update, solvable = self.step(active, shared, offsets, damping)
+                if offsets:
+                    self.state = self.with_offsets()
+                    cost = self.cost(self.state)
+                update, solvable = self.step(active, shared, damping)
                 trial = self.cost(update) if solvable else np.inf
                 done += 1
                 if trial <= cost:
@@ -187,50 +196,63 @@ class _Problem:
         self.state.frames[:, POSE:] = np.clip(self.state.frames[:, POSE:], self.priors.low, self.priors.high)
         return done
 
-    def step(self, active: FloatArray, shared: bool, offsets: bool, damping: float) -> tuple[_State, bool]:
+    def with_offsets(self) -> _State:
+        """The state with each landmark's offset solved for, all else held.
+
+        Identity comes first and offsets take what it leaves: solved together they would share a face's form by the ratio of
+        their priors, at four times the cost.
+        """
+        state = self.state
+        world, posed = self.rig.points(state.frames, state.shape, state.offsets, self.reference)
+        by_offset = self.rig.offset_jacobian(posed)
+        marks = self.rig.num_landmarks
+        tight = self.repeats / self.settings.offset_noise**2
+        normal = np.tile(tight * np.eye(3), (marks, 1, 1))
+        side = -tight * state.offsets
+        for camera in range(len(self.views)):
+            pixels, by_world = self.project(world, camera, state)
+            residual = (self.points[:, camera] - pixels) / self.noise[:, None]
+            slope = by_world @ by_offset / self.noise[:, None, None]
+            weight = self.loss_weights(residual, camera)[..., None, None]
+            normal += np.einsum("tlca,tlcb->lab", slope * weight, slope)
+            side += np.einsum("tlca,tlc->la", slope * weight, residual)
+        return replace(state, offsets=state.offsets + np.linalg.solve(normal, side[..., None])[..., 0])
+
+    def step(self, active: FloatArray, shared: bool, damping: float) -> tuple[_State, bool]:
         """One damped Gauss-Newton update of the ``active`` (18 + E,) frame parameters and what is shared."""
         state, priors = self.state, self.priors
         steps, marks, modes = len(state.frames), self.rig.num_landmarks, self.rig.num_shape
         columns = np.flatnonzero(active)
         world, posed = self.rig.points(state.frames, state.shape, state.offsets, self.reference)
-        by_frame, by_shape, by_offset = self.rig.jacobian(state.frames, posed, self.reference, shared=shared)
+        by_frame, by_shape = self.rig.jacobian(state.frames, posed, self.reference, shared=shared)
         by_frame = by_frame[..., columns]
-        extra = (modes + 1 if shared else 0) + (3 * marks if offsets else 0)
+        extra = modes + len(self.views) if shared else 0
         width = len(columns)
         system = ArrowSystem(
             np.zeros((steps, width, width)), np.zeros((steps, width, extra)), np.zeros((extra, extra)),
             np.zeros((steps, width)), np.zeros(extra),
         )  # fmt: skip
         for camera in range(len(self.views)):
-            pixels, by_world = self.project(world, camera, state.log_focal)
+            pixels, by_world = self.project(world, camera, state)
             residual = (self.points[:, camera] - pixels) / self.noise[:, None]  # (T, L, 2)
             weight = self.loss_weights(residual, camera)
             scale = np.sqrt(weight)[..., None] / self.noise[:, None]
             residual = residual * np.sqrt(weight)[..., None]
             by_world = by_world * scale[..., None]
             frame_part = (by_world @ by_frame).reshape(steps, marks * 2, width)
-            shared_part = []
-            if shared and by_shape is not None:
-                centre = self.Ks[camera, :2, 2]
-                focal = (pixels - centre)[..., None] * scale[..., None] * float(self.focal_free)
-                shared_part.append((by_world @ by_shape).reshape(steps, marks * 2, modes))
-                shared_part.append(focal.reshape(steps, marks * 2, 1))
-            if offsets:
-                block = np.zeros((steps, marks, 2, marks, 3))
-                every = np.arange(marks)
-                block[:, every, :, every] = (by_world @ by_offset).transpose(1, 0, 2, 3)
-                shared_part.append(block.reshape(steps, marks * 2, marks * 3))
             flat = residual.reshape(steps, marks * 2, 1)
             turned = frame_part.transpose(0, 2, 1)
             system.blocks += turned @ frame_part
             system.frames_side += (turned @ flat)[..., 0]
-            if shared_part:
-                joined = np.concatenate(shared_part, 2)
+            if shared and by_shape is not None:
+                by_focal = np.zeros((steps, marks, 2, len(self.views)))
+                by_focal[..., camera] = (pixels - self.Ks[camera, :2, 2]) * scale * float(self.focal_free)
+                joined = np.concatenate([by_world @ by_shape, by_focal], -1).reshape(steps, marks * 2, extra)
                 system.border += turned @ joined
                 rows = joined.reshape(-1, extra)
                 system.corner += rows.T @ rows
                 system.shared_side += rows.T @ flat.reshape(-1)
-        self.add_priors(system, columns, shared, offsets)
+        self.add_priors(system, columns, shared)
         smooth, _ = smoothness_side(state.frames[:, columns], priors.first[:, columns], priors.second[:, columns])
         system.frames_side += smooth
         try:
@@ -242,42 +264,34 @@ class _Problem:
         new = _State(frames, state.shape, state.log_focal, state.offsets)
         if shared:
             new.shape = state.shape + together[:modes]
-            new.log_focal = state.log_focal + float(together[modes])
-        if offsets:
-            new.offsets = state.offsets + together[extra - 3 * marks :].reshape(marks, 3)
+            new.log_focal = state.log_focal + together[modes:]
         return new, bool(np.isfinite(frames).all())
 
-    def add_priors(self, system: ArrowSystem, columns: IntArray, shared: bool, offsets: bool) -> None:
+    def add_priors(self, system: ArrowSystem, columns: IntArray, shared: bool) -> None:
         priors, state, modes = self.priors, self.state, self.rig.num_shape
         stiffness, pull = priors.forces(state.frames)
         every = np.arange(len(columns))
         system.blocks[:, every, every] += stiffness[:, columns]
         system.frames_side += pull[:, columns]
-        at = 0
         if shared:
             diagonal = np.arange(modes)
             system.corner[diagonal, diagonal] += self.repeats
             system.shared_side[:modes] -= self.repeats * state.shape
             tight = 1.0 / self.settings.distance_spread**2 if self.focal_free else 1.0
-            system.corner[modes, modes] += tight
-            system.shared_side[modes] -= tight * (state.log_focal - self.focal_prior)
-            at = modes + 1
-        if offsets:
-            diagonal = np.arange(at, len(system.corner))
-            tight = self.repeats / self.settings.offset_noise**2
-            system.corner[diagonal, diagonal] += tight
-            system.shared_side[at:] -= tight * state.offsets.reshape(-1)
+            lenses = np.arange(modes, len(system.corner))
+            system.corner[lenses, lenses] += tight
+            system.shared_side[modes:] -= tight * (state.log_focal - self.focal_prior)
 
     def cost(self, state: _State) -> float:
         world, _ = self.rig.points(state.frames, state.shape, state.offsets, self.reference)
         total = self.priors.value(state.frames) + 0.5 * self.repeats * float(state.shape @ state.shape)
         total += smoothness_side(state.frames, self.priors.first, self.priors.second)[1]
-        total += 0.5 * ((state.log_focal - self.focal_prior) / self.settings.distance_spread) ** 2
+        total += 0.5 * float((((state.log_focal - self.focal_prior) / self.settings.distance_spread) ** 2).sum())
         if self.settings.offset_noise > 0:
             total += 0.5 * self.repeats * float((state.offsets**2).sum()) / self.settings.offset_noise**2
         limit = self.settings.outlier**2
         for camera in range(len(self.views)):
-            pixels, _ = self.project(world, camera, state.log_focal)
+            pixels, _ = self.project(world, camera, state)
             square = (((self.points[:, camera] - pixels) / self.noise[:, None]) ** 2).sum(-1)
             total += 0.5 * float((limit * np.log1p(square / limit) * self.seen[:, camera, None]).sum())
         return total
@@ -287,13 +301,13 @@ class _Problem:
         square = (residual**2).sum(-1)
         return self.seen[:, camera, None] / (1.0 + square / self.settings.outlier**2)
 
-    def project(self, world: FloatArray, camera: int, log_focal: float) -> tuple[FloatArray, FloatArray]:
+    def project(self, world: FloatArray, camera: int, state: _State) -> tuple[FloatArray, FloatArray]:
         """World (T, L, 3) → pixels (T, L, 2) and their derivative (T, L, 2, 3)."""
         view, K = self.views[camera], self.Ks[camera]
         turn = view[:3, :3]
         local = world @ turn.T + view[:3, 3]
         depth = np.maximum(local[..., 2], 1e-3)
-        focal = np.array([np.exp(log_focal)] * 2) if self.focal_free else np.array([K[0, 0], K[1, 1]])
+        focal = np.full(2, np.exp(state.log_focal[camera])) if self.focal_free else np.array([K[0, 0], K[1, 1]])
         slope = local[..., :2] / depth[..., None]
         inner = np.zeros((*local.shape[:-1], 2, 3))
         inner[..., 0, 0] = inner[..., 1, 1] = 1.0
@@ -308,7 +322,7 @@ class _Problem:
 
     def fitted(self, state: _State) -> FloatArray:
         world, _ = self.rig.points(state.frames, state.shape, state.offsets, self.reference)
-        return np.stack([self.project(world, c, state.log_focal)[0] for c in range(len(self.views))], 1)
+        return np.stack([self.project(world, c, state)[0] for c in range(len(self.views))], 1)
 
     def result(self, iterations: int, seconds: float) -> LandmarkFit:
         state = self.state

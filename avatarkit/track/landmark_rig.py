@@ -88,8 +88,8 @@ class LandmarkRig:
 
     def jacobian(
         self, frames: FloatArray, posed: _Posed, reference: FloatArray, *, shared: bool
-    ) -> tuple[FloatArray, FloatArray | None, FloatArray]:
-        """Derivatives of ``points``: by frame (T, L, 3, 18 + E), by shape (T, L, 3, S) if ``shared``, by offset (T, L, 3, 3)."""
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Derivatives of ``points``: by frame (T, L, 3, 18 + E), and by shape (T, L, 3, S) if ``shared``."""
         steps, marks, joints = len(frames), self.num_landmarks, len(self.parents)
         turn, shift, place = posed.turn, posed.shift, posed.place
         flat = turn.transpose(0, 2, 1, 3).reshape(steps * 3, joints * 3)
@@ -116,7 +116,11 @@ class LandmarkRig:
                 )
         out[..., POSE:] = self._linear(flat, turn, self.by_expr, self.joints_by_expr)
         by_shape = self._linear(flat, turn, self.by_shape, self.joints_by_shape) if shared else None
-        return out, by_shape, np.einsum("lj,tjab->tlab", self.weights, turn)
+        return out, by_shape
+
+    def offset_jacobian(self, posed: _Posed) -> FloatArray:
+        """Derivatives of ``points`` by the offsets: (T, L, 3, 3)."""
+        return np.einsum("lj,tjab->tlab", self.weights, posed.turn)
 
     def _linear(self, flat: FloatArray, turn: FloatArray, basis: FloatArray, joint_basis: FloatArray) -> FloatArray:
         """∂X of modes that move rest positions and rest joints: (T, L, 3, M)."""
@@ -147,18 +151,24 @@ class _Posed:
     parts: FloatArray
 
 
-def landmark_rig(head: HeadModel, embedding: LandmarkEmbedding, static_offset: Any = None) -> LandmarkRig:
-    """Reduce ``head`` to the points of ``embedding``.
-
-    The head must be skinned linearly (``head.rig``, ``avatarkit.head.skinning.Rig``), as both built-ins are; raises
-    InputError otherwise.  static_offset (V, 3) metres or None.
-    """
+def require_rig(head: HeadModel) -> Any:
+    """The head's ``avatarkit.head.skinning.Rig``; raises InputError for a model that is not linear blend skinning."""
     rig = getattr(head, "rig", None)
     if rig is None:
         raise InputError(
             f"head model '{head.name}' has no linear-blend-skinning rig (attribute 'rig'), which the landmark fit needs; "
             "choose another --head, or a tracker made for this model"
         )
+    return rig
+
+
+def landmark_rig(head: HeadModel, embedding: LandmarkEmbedding, static_offset: Any = None) -> LandmarkRig:
+    """Reduce ``head`` to the points of ``embedding``.
+
+    The head must be skinned linearly (``head.rig``, ``avatarkit.head.skinning.Rig``), as both built-ins are; raises
+    InputError otherwise.  static_offset (V, 3) metres or None.
+    """
+    rig = require_rig(head)
     faces = np.asarray(head.faces)[np.asarray(embedding.faces)]
     bary = np.asarray(embedding.barycentrics, np.float64)
     joints, vertices = len(rig.parents), len(rig.template)

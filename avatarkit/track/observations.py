@@ -36,7 +36,8 @@ class LandmarkObservations:
     """Landmarks of T timesteps in C cameras.
 
     points (T, C, 478, 2) float32 pixels, anything where not valid; valid (T, C) bool; scores (T, K) float32 in [0, 1],
-    blendshape scores averaged over cameras, NaN where nothing was seen; score_names (K,) ARKit names; times (T,) seconds.
+    blendshape scores averaged over cameras, NaN where nothing was seen; score_names (K,) ARKit names; times (T,) seconds;
+    canonical (478, 3): the detector's average face, any scale, NaN where it has no point, or None.
     """
 
     points: FloatArray
@@ -44,6 +45,7 @@ class LandmarkObservations:
     scores: FloatArray
     score_names: tuple[str, ...]
     times: FloatArray
+    canonical: FloatArray | None = None
 
     def __post_init__(self) -> None:
         steps, cameras = self.valid.shape

@@ -1,0 +1,77 @@
+"""``avatarkit track``: head parameters for a capture."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from avatarkit.cli.output import ProgressSink, console, metric, short, write_json
+from avatarkit.errors import InputError
+
+
+def track(
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="A video (or several of one person), or a folder of images.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write, in GaussianAvatars/VHAP layout.", show_default=False)],
+    tracker: Annotated[str | None, typer.Option(metavar="NAME", help="Default: mediapipe.", show_default=False)] = None,
+    head: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Head model: bust, flame, or a FLAME-topology .npz. Default: flame if registered, else bust.", show_default=False)] = None,
+    size: Annotated[int, typer.Option(min=64, max=2048, help="Side of the square crop around the head, pixels.")] = 512,
+    json: Annotated[str | None, typer.Option("--json", metavar="PATH", help="Write the summary as JSON; - for stdout.", show_default=False)] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:  # fmt: skip
+    """Track a head: shape, expression, pose and camera for every frame.
+
+    Writes a folder that `avatarkit recon` and other systems read, and in it tracking.png: the fit over some frames.
+    """
+    from avatarkit import assets
+    from avatarkit.capture.dataset import is_dataset
+    from avatarkit.capture.reading import read_capture
+    from avatarkit.events import Finished, Picture, Run
+    from avatarkit.head.loading import load_head
+    from avatarkit.registry import registry
+    from avatarkit.track.sequence_files import refuse_foreign_folder, save_sequence
+
+    refuse_foreign_folder(output)
+    model = load_head(head or ("flame" if assets.find("flame") else "bust"))
+    part = registry().create("tracker", tracker or registry().default("tracker").name)
+    if len(inputs) == 1 and is_dataset(inputs[0]):
+        raise InputError(f"{inputs[0]}: already has head parameters; give it to avatarkit recon")
+    seen: list[Any] = []
+    sink = ProgressSink(quiet)
+    with tempfile.TemporaryDirectory() as scratch:
+        run = Run(Path(scratch), sinks=(sink, seen.append))
+        capture = read_capture(
+            inputs if len(inputs) > 1 else inputs[0], size=size, run=run, locate=getattr(part, "locate", None)
+        )
+        sequence = part.track(capture, model, run)
+        folder = save_sequence(sequence, output)
+        sink.close()
+        pictures = {}
+        for event in seen:
+            if isinstance(event, Picture):
+                pictures[event.name] = str(shutil.copyfile(event.path, folder / event.path.name))
+    fitted = next((event.values for event in reversed(seen) if isinstance(event, Finished) and event.stage == "track"), {})
+    summary = {
+        "sequence": str(folder), "head": model.reference, "timesteps": capture.num_timesteps,
+        "cameras": len(capture.cameras), "fit": fitted, "pictures": pictures,
+    }  # fmt: skip
+    if not quiet:
+        _print(summary)
+    write_json(summary, json)
+
+
+def _print(summary: dict[str, Any]) -> None:
+    console.print(
+        f"[bold]{short(Path(summary['sequence']))}[/]  {summary['timesteps']} timesteps, head model {summary['head']['name']}"
+    )
+    fit = summary["fit"]
+    if fit:
+        parts = "  ".join(f"{name[:-10]} {metric(value)}" for name, value in fit.items() if name.endswith("_median_px"))
+        console.print(
+            f"  reprojection {metric(fit['median_px'])} px median, {metric(fit['p95_px'])} px at the 95th percentile  [dim]{parts}[/]"
+        )
+    for name, path in summary["pictures"].items():
+        console.print(f"  picture of {name}: {short(Path(path))}")

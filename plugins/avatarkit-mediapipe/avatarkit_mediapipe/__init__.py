@@ -1,0 +1,1 @@
+"""MediaPipe's face landmarker as an avatarkit tracker."""

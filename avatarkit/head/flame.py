@@ -58,7 +58,7 @@ class FlameModel:
         self.num_shape = int(arrays["shapedirs"].shape[2])
         self.num_expr = int(arrays["exprdirs"].shape[2])
         self.expr_names = expression_names(arrays)
-        self.joint_names = JOINT_NAMES
+        self.joint_names: tuple[str, ...] = JOINT_NAMES
         self.parents = self.rig.parents
         self.faces = torch.from_numpy(np.ascontiguousarray(arrays["faces"], np.int64))
         self.template = self.rig.template
@@ -111,6 +111,16 @@ class FlameModel:
             arrays_with_teeth(self.arrays, self.expr_names), name=self.name, digest=self.digest, masks=self.masks
         )
 
+    def truncated(self, num_shape: int | None, num_expr: int | None) -> FlameModel:
+        """The first ``num_shape`` and ``num_expr`` modes, where there are more; named expressions are never dropped."""
+        keep_expr = num_expr if num_expr and not any(self.expr_names) else None
+        if (num_shape or self.num_shape) >= self.num_shape and (keep_expr or self.num_expr) >= self.num_expr:
+            return self
+        arrays = dict(self.arrays)
+        arrays["shapedirs"] = arrays["shapedirs"][:, :, :num_shape]
+        arrays["exprdirs"] = arrays["exprdirs"][:, :, :keep_expr]
+        return FlameModel(arrays, name=self.name, digest=self.digest, masks=self.masks)
+
 
 def arrays_with_teeth(arrays: dict[str, np.ndarray], names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """The arrays of a head with teeth appended; correctives and joint regressor do not know them."""
@@ -135,17 +145,25 @@ def arrays_with_teeth(arrays: dict[str, np.ndarray], names: tuple[str, ...]) -> 
     return result
 
 
-def read_flame(path: PathArg, *, name: str | None = None, masks: Mapping[str, np.ndarray] | None = None) -> FlameModel:
+def read_flame(
+    path: PathArg,
+    *,
+    name: str | None = None,
+    masks: Mapping[str, np.ndarray] | None = None,
+    landmarks: Mapping[str, np.ndarray] | None = None,
+) -> FlameModel:
     """Read a FLAME-topology npz.
 
     Keys: v_template (5023, 3) m, faces (F, 3), shapedirs (5023, 3, S), exprdirs (5023, 3, E), posedirs (5023, 3, 36),
     lbs_weights (5023, 5), J_regressor (5, 5023), parents (5,), optional expr_names (E,) and
-    mediapipe_landmark_{index (L,), face (L,), bary (L, 3)}.
-    Raises FileFormatError naming file and key.
+    mediapipe_landmark_{index (L,), face (L,), bary (L, 3)}, which ``landmarks`` supplies where the file has none.
+    masks: FLAME_masks.pkl's vertex lists.  Raises FileFormatError naming file and key.
     """
     file = Path(path)
     arrays, digest = read_arrays(file)
-    return flame_from_arrays(arrays, name=name or file.stem, digest=digest, source=str(file), masks=masks)
+    return flame_from_arrays(
+        {**(landmarks or {}), **arrays}, name=name or file.stem, digest=digest, source=str(file), masks=masks
+    )
 
 
 def read_arrays(file: Path) -> tuple[dict[str, np.ndarray], str]:
@@ -227,8 +245,15 @@ def check_arrays(arrays: dict[str, np.ndarray], source: str) -> None:
     if "expr_names" in arrays and arrays["expr_names"].shape != arrays["exprdirs"].shape[2:]:
         raise wrong("expr_names", f"has {arrays['expr_names'].size} names for {arrays['exprdirs'].shape[2]} modes")
     if all(key in arrays for key in LANDMARK_KEYS):
-        index, face, bary = (arrays[key] for key in LANDMARK_KEYS)
-        if not (face.shape == index.shape == bary.shape[:1] and bary.shape[1:] == (3,)):
-            raise wrong("mediapipe_landmark_bary", f"has shape {bary.shape}; expected ({index.size}, 3)")
-        if face.min() < 0 or face.max() >= len(faces):
-            raise wrong("mediapipe_landmark_face", f"must be face indices below {len(faces)}")
+        check_landmarks(arrays, len(faces), source)
+
+
+def check_landmarks(arrays: Mapping[str, np.ndarray], num_faces: int, source: str) -> None:
+    """Raise FileFormatError when a landmark embedding does not fit itself or a mesh of ``num_faces``."""
+    index, face, bary = (arrays[key] for key in LANDMARK_KEYS)
+    if index.ndim != 1 or face.shape != index.shape or bary.shape != (len(index), 3):
+        raise FileFormatError(f"{source}: '{LANDMARK_KEYS[2]}' has shape {bary.shape}; expected ({index.size}, 3)")
+    if not len(index) or index.min() < 0 or index.max() >= 478:
+        raise FileFormatError(f"{source}: '{LANDMARK_KEYS[0]}' must be MediaPipe landmarks below 478")
+    if face.min() < 0 or face.max() >= num_faces:
+        raise FileFormatError(f"{source}: '{LANDMARK_KEYS[1]}' must be face indices below {num_faces}")

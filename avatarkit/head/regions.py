@@ -52,7 +52,7 @@ JAWLINE = [
     (-1.90, -0.95),
     (-9.0, -0.95),
 ]
-EAR_CENTRE, EAR_AXES, EAR_TILT = (-1.265, -0.445), (0.255, 0.54), 0.26  # tilt in radians, the top backwards
+EAR_CENTRE, EAR_AXES, EAR_TILT = (-1.245, -0.44), (0.26, 0.515), 0.19  # tilt in radians, the top backwards
 EAR_SIDE = 0.92  # least distance from the middle
 
 

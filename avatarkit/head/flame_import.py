@@ -179,7 +179,8 @@ def dense_sparse(matrix: SparseMatrix) -> np.ndarray:
         raise FileFormatError(f"a sparse matrix of shape ({rows}, {columns})")
     data = dense(state.get("data"))
     if isinstance(matrix, CooMatrix):
-        row, column = dense(state.get("row")).astype(np.int64), dense(state.get("col")).astype(np.int64)
+        pair = state.get("coords") or (state.get("row"), state.get("col"))  # newer and older scipy
+        row, column = (dense(indices).astype(np.int64) for indices in pair)
     else:
         starts, inner = dense(state.get("indptr")).astype(np.int64), dense(state.get("indices")).astype(np.int64)
         outer_size = columns if isinstance(matrix, CscMatrix) else rows

@@ -265,7 +265,11 @@ def _backward(  # type: ignore[no-untyped-def]
                 opacity = out_opacities[n]
                 d_logits[n] = g_opacities[n] * opacity * (_ONE - opacity)
 
-                sx, sy, sz = g_scales[n, 0] * out_scales[n, 0], g_scales[n, 1] * out_scales[n, 1], g_scales[n, 2] * out_scales[n, 2]
+                sx, sy, sz = (
+                    g_scales[n, 0] * out_scales[n, 0],
+                    g_scales[n, 1] * out_scales[n, 1],
+                    g_scales[n, 2] * out_scales[n, 2],
+                )
                 d_log_scales[n, 0], d_log_scales[n, 1], d_log_scales[n, 2] = sx, sy, sz
 
                 u, v, w = ax * gx + ay * gy + az * gz, bx * gx + by * gy + bz * gz, cx * gx + cy * gy + cz * gz

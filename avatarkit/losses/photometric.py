@@ -36,7 +36,9 @@ def photometric_loss(
     gradient.  Raises InputError when shapes differ.
     """
     if image.ndim != 4 or image.shape != target.shape:
-        raise InputError(f"photometric loss: image {tuple(image.shape)} and target {tuple(target.shape)} differ in shape")
+        raise InputError(
+            f"photometric loss: image {tuple(image.shape)} and target {tuple(target.shape)} differ in shape"
+        )
     if weight is not None and weight.shape != (image.shape[0], 1, *image.shape[2:]):
         raise InputError(
             f"photometric loss: weight has shape {tuple(weight.shape)}; expected {(image.shape[0], 1, *image.shape[2:])}"

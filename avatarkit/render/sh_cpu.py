@@ -78,6 +78,8 @@ def direction_gradient(x, y, z, degree, g):  # type: ignore[no-untyped-def]
                 gx += _D4 * z * d * g[21] + _TWO * _D6 * x * c * g[22] + _D7 * x * (_FOUR * xx - _TWELVE * yy) * g[24]
                 gy += _D1 * x * b * g[16] + _D2 * z * (difference * g[17] - _SIX * xy * g[23]) + _D3 * x * c * g[18]
                 gy += _D4 * z * d * g[19] - _TWO * _D6 * y * c * g[22] + _D7 * y * (_FOUR * yy - _TWELVE * xx) * g[24]
-                gz += _D2 * (y * a * g[17] + x * b * g[23]) + _FOURTEEN * z * (_D3 * xy * g[18] + _D6 * (xx - yy) * g[22])
+                gz += _D2 * (y * a * g[17] + x * b * g[23]) + _FOURTEEN * z * (
+                    _D3 * xy * g[18] + _D6 * (xx - yy) * g[22]
+                )
                 gz += _D4 * e * (y * g[19] + x * g[21]) + _D5 * z * (_HUNDRED_FORTY * zz - _SIXTY) * g[20]
     return gx, gy, gz

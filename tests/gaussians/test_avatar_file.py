@@ -27,7 +27,11 @@ def an_avatar() -> Avatar:
         torch.tensor([0, 3, 3, -1, -2, 5, 1]), sh_degree=1,
     )  # fmt: skip
     motion = replace(HeadParams.zeros(2, 4, 3), expr=torch.rand(2, 3, generator=random), static_offset=torch.rand(9, 3))
-    frames = (Frame(0, 0, "train", "a/0.png", 0.0), Frame(1, 0, "val", "a/1.png", 0.04), Frame(1, 1, "test", "b/1.png", 0.04))
+    frames = (
+        Frame(0, 0, "train", "a/0.png", 0.0),
+        Frame(1, 0, "val", "a/1.png", 0.04),
+        Frame(1, 1, "test", "b/1.png", 0.04),
+    )
     return Avatar(
         gaussians, {"name": "bust", "sha256": "ab", "vertices": 9, "shape": 4, "expr": 3}, motion, ("t0", "t1"), frames,
         (AvatarCamera("left", 30, 40), AvatarCamera("right", 50, 60)), torch.eye(4).repeat(2, 1, 1), torch.eye(3).repeat(2, 1, 1),
@@ -45,7 +49,9 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_round_trip(saved: Path) -> None:
     before, after = an_avatar(), load_avatar(saved)
     for name, value in before.gaussians.tensors().items():
-        assert torch.equal(getattr(after.gaussians, name), value) and getattr(after.gaussians, name).dtype == value.dtype
+        assert (
+            torch.equal(getattr(after.gaussians, name), value) and getattr(after.gaussians, name).dtype == value.dtype
+        )
     for f in fields(HeadParams):
         a, b = getattr(before.motion, f.name), getattr(after.motion, f.name)
         assert (a is None and b is None) or f.name == "static_offset" or torch.equal(a, b)

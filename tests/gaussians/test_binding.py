@@ -188,7 +188,9 @@ def test_moving_head_and_camera_together_changes_no_colour() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_degenerate_triangles_give_finite_results_and_gradients(dtype: torch.dtype) -> None:
     point, a, b = torch.zeros(3), torch.tensor([0.1, 0.0, 0.0]), torch.tensor([0.2, 0.0, 0.0])
-    vertices = torch.stack([point, point, point, point, a, b, point, a, a + 1e-9, point, a, a + torch.tensor([0, 1e-4, 0])])
+    vertices = torch.stack(
+        [point, point, point, point, a, b, point, a, a + 1e-9, point, a, a + torch.tensor([0, 1e-4, 0])]
+    )
     vertices = vertices.to(dtype).requires_grad_(True)
     faces = torch.arange(12).reshape(4, 3)
     gaussians = cast(some_gaussians(0, 40, 4, 0, 2), dtype)

@@ -25,7 +25,7 @@ DTYPES = [
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("files") / "sample.safetensors"
     tensors = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.arange(5), "empty": torch.zeros(0, 3)}
-    save_tensors(path, tensors, {"step": 3, "name": "ünïcode \"quoted\""}, "avatarkit-test/1")
+    save_tensors(path, tensors, {"step": 3, "name": 'ünïcode "quoted"'}, "avatarkit-test/1")
     return path
 
 
@@ -66,7 +66,7 @@ def test_optimiser_and_random_state_resume_to_the_bit(tmp_path: Path) -> None:
 
 def test_metadata_survives_and_other_tools_can_read_the_file(sample: Path) -> None:
     tensors, metadata = load_tensors(sample, "avatarkit-test/1")
-    assert metadata == {"step": 3, "name": "ünïcode \"quoted\""}
+    assert metadata == {"step": 3, "name": 'ünïcode "quoted"'}
     plain = safetensors.torch.load_file(sample)
     assert plain.keys() == tensors.keys() and torch.equal(plain["a"], tensors["a"])
     assert tensors["empty"].shape == (0, 3)
@@ -74,7 +74,9 @@ def test_metadata_survives_and_other_tools_can_read_the_file(sample: Path) -> No
 
 def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        tensors = {"b": torch.ones(2), "a": torch.zeros(3)} if name == "one" else {"a": torch.zeros(3), "b": torch.ones(2)}
+        tensors = (
+            {"b": torch.ones(2), "a": torch.zeros(3)} if name == "one" else {"a": torch.zeros(3), "b": torch.ones(2)}
+        )
         save_tensors(tmp_path / name, tensors, {"x": 1, "y": [2]}, "t/1")
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
@@ -115,8 +117,12 @@ def test_arbitrary_bytes_are_refused(sample: Path, blob: bytes) -> None:
 @given(
     header=st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-        lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["__metadata__", "format", "json", "sha256", "dtype", "a"]), inner, max_size=4),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["__metadata__", "format", "json", "sha256", "dtype", "a"]), inner, max_size=4
+            )
+        ),
     )
 )
 def test_arbitrary_headers_are_refused(sample: Path, header: object) -> None:

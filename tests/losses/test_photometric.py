@@ -65,12 +65,12 @@ def test_cpu_body_equals_float64_autograd(shape: tuple[int, ...], weighted: bool
     b = photometric_loss_torch(exact, target, l1=0.5, dssim=0.5, weight=weight)
     (a.total * 3.0).backward()
     (b.total * 3.0).backward()
-    assert float(a.total) == pytest.approx(float(b.total), rel=1e-5)
+    assert a.total.item() == pytest.approx(b.total.item(), rel=1e-5)
     scale = exact.grad.abs().max()
     assert (fast.grad.double() - exact.grad).abs().max() < 1e-4 * scale
     without = photometric_loss(image, target, l1=0.5, dssim=0.5, weight=weight)  # the body that skips the gradient
     assert not without.total.requires_grad
-    assert float(without.total) == pytest.approx(float(b.total), rel=1e-5)
+    assert float(without.total) == pytest.approx(b.total.item(), rel=1e-5)
     assert without.mse == pytest.approx(b.mse, rel=1e-5)
 
 
@@ -87,7 +87,7 @@ def test_equal_pictures_cost_nothing_and_pull_nowhere() -> None:
     image = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(0)).requires_grad_(True)
     loss = photometric_loss(image, image.detach().clone(), l1=0.5, dssim=0.5)
     loss.total.backward()
-    assert float(loss.total) == pytest.approx(0.0, abs=1e-6)
+    assert loss.total.item() == pytest.approx(0.0, abs=1e-6)
     assert image.grad.abs().max() < 1e-6
 
 
@@ -112,9 +112,9 @@ def test_where_the_weight_is_zero_nothing_counts() -> None:
     )
     # and padding with zero weight is as if the picture ended there
     cropped = photometric_loss(image[..., :30, :], target[..., :30, :], l1=0.5, dssim=0.5)
-    assert float(first.total) == pytest.approx(float(cropped.total), rel=1e-5)
+    assert first.total.item() == pytest.approx(float(cropped.total), rel=1e-5)
     nothing = photometric_loss(leaf, target, l1=0.5, dssim=0.5, weight=torch.zeros_like(weight))
-    assert float(nothing.total) == pytest.approx(0.5) and torch.isfinite(nothing.total)
+    assert nothing.total.item() == pytest.approx(0.5) and torch.isfinite(nothing.total)
 
 
 def test_same_bits_for_any_number_of_threads() -> None:

@@ -1,0 +1,118 @@
+"""LPIPS' real code path, with backbones of random weights that the test makes.  Their numbers are not LPIPS."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from avatarkit import assets
+from avatarkit.errors import InputError
+from avatarkit.losses.perceptual import lpips_or_none, why_no_lpips
+
+ALEX = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 10: (256, 256, 3)}
+
+
+@pytest.fixture
+def hub(tmp_path: Path, avatarkit_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Empty asset folder and torch hub cache, and no network."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", _no_network)
+    return tmp_path / "torch" / "hub" / "checkpoints"
+
+
+def _no_network(*_: object, **__: object) -> None:
+    raise AssertionError("tried to download")
+
+
+def random_alexnet(file: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
+    """Save random weights as ``file`` and make them the published ones."""
+    random = torch.Generator().manual_seed(0)
+    weights = {}
+    for layer, (out, into, size) in ALEX.items():
+        weights[f"features.{layer}.weight"] = torch.randn(out, into, size, size, generator=random) * 0.05
+        weights[f"features.{layer}.bias"] = torch.randn(out, generator=random) * 0.05
+    file.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(weights, file)
+    record = replace(assets.ASSETS["lpips-alex"], sha256=assets.file_sha256(file))
+    monkeypatch.setitem(assets.ASSETS, "lpips-alex", record)
+    return weights
+
+
+def test_without_a_backbone_there_is_none_and_a_sentence_says_why(hub: Path) -> None:
+    assert lpips_or_none("alex") is None
+    assert why_no_lpips("alex").endswith("(run: avatarkit assets get lpips-alex)")
+    assert lpips_or_none("vgg") is None and "lpips-vgg" in why_no_lpips("vgg")
+
+
+@pytest.mark.parametrize("place", ["hub", "assets"])
+def test_distances_are_those_of_the_published_definition(
+    hub: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = hub if place == "hub" else assets.place("lpips-alex").parent
+    weights = random_alexnet(folder / assets.ASSETS["lpips-alex"].file, monkeypatch)
+    before = torch.get_rng_state()
+    distance = lpips_or_none("alex")
+    assert distance is not None and why_no_lpips("alex") == ""
+    assert torch.equal(torch.get_rng_state(), before)  # training's random numbers are left alone
+
+    random = torch.Generator().manual_seed(1)
+    image = torch.rand(2, 3, 64, 72, generator=random)
+    target = (image + 0.2 * torch.rand(image.shape, generator=random)).clamp(0, 1)
+    found = distance(image, target)
+    assert found.shape == (2,) and (found > 0).all()
+    torch.testing.assert_close(found, by_hand(image, target, weights), rtol=1e-4, atol=1e-6)
+    assert distance(image, image).abs().max() == 0.0
+
+    leaf = image.clone().requires_grad_(True)
+    distance(leaf, target).sum().backward()
+    assert torch.isfinite(leaf.grad).all() and leaf.grad.any()
+    with pytest.raises(InputError, match="at least 32 pixels"):
+        distance(image[..., :20], target[..., :20])
+
+
+def by_hand(image: torch.Tensor, target: torch.Tensor, weights: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Eq. 1 of Zhang et al.: unit-normalised features, squared differences weighted by channel, mean over space."""
+    import lpips
+
+    heads = torch.load(
+        Path(lpips.__file__).parent / "weights" / "v0.1" / "alex.pth", weights_only=True, map_location="cpu"
+    )
+    shift = torch.tensor([-0.030, -0.088, -0.188])[:, None, None]
+    scale = torch.tensor([0.458, 0.448, 0.450])[:, None, None]
+    strides = {0: (4, 2), 3: (1, 2), 6: (1, 1), 8: (1, 1), 10: (1, 1)}
+
+    def features(x: torch.Tensor) -> list[torch.Tensor]:
+        x, taps = (2 * x - 1 - shift) / scale, []
+        for layer, (stride, padding) in strides.items():
+            if layer in (3, 6):
+                x = torch.nn.functional.max_pool2d(x, 3, 2)
+            x = torch.nn.functional.conv2d(
+                x, weights[f"features.{layer}.weight"], weights[f"features.{layer}.bias"], stride, padding
+            )
+            x = x.relu()
+            taps.append(x / (x.norm(dim=1, keepdim=True) + 1e-10))
+        return taps
+
+    total = torch.zeros(len(image))
+    for i, (a, b) in enumerate(zip(features(image), features(target), strict=True)):
+        head = next(value for name, value in heads.items() if re.match(rf"lin{i}\.", name))
+        total += ((a - b) ** 2 * head).sum(1).mean((1, 2))
+    return total
+
+
+def test_a_damaged_backbone_is_not_used(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = hub / assets.ASSETS["lpips-alex"].file
+    random_alexnet(file, monkeypatch)
+    file.write_bytes(file.read_bytes()[:-10])
+    assert lpips_or_none("alex") is None
+    assert "not the published file" in why_no_lpips("alex")
+
+
+def test_an_unknown_net_is_refused() -> None:
+    with pytest.raises(InputError, match="unknown LPIPS net 'alexx'; did you mean 'alex'"):
+        lpips_or_none("alexx")

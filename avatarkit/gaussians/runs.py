@@ -50,9 +50,10 @@ class _Cache:
 
     def get(self, tensor: Tensor, sizes: tuple[int, ...]) -> Any:
         entry = self._entries.get(id(tensor))
-        if entry is not None and entry[0]() is tensor and entry[1] == tensor._version and entry[2] == sizes:
-            return entry[3]
-        return None
+        if entry is None:
+            return None
+        reference, version, known, value = entry
+        return value if reference() is tensor and version == tensor._version and known == sizes else None
 
     def put(self, tensor: Tensor, sizes: tuple[int, ...], value: Any) -> None:
         key = id(tensor)

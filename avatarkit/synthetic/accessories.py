@@ -16,8 +16,7 @@ METAL = Material(SURFACE, (0.05, 0.05, 0.05), 0.85, 45.0, two_sided=True)
 PEARL = Material(SURFACE, (0.30, 0.28, 0.26), 0.45, 50.0)
 LENS = Material(SURFACE, (0.0, 0.0, 0.0), 0.50, 300.0, two_sided=True)
 FELT = Material(SURFACE, (0.20, 0.20, 0.20), 0.01, 8.0, mottle=0.10, mottle_scale=260.0, bump=0.05, bump_scale=900.0, two_sided=True)
-KNIT = Material(SURFACE, (0.25, 0.25, 0.25), 0.01, 8.0, mottle=0.12, mottle_scale=150.0, bump=0.05, two_sided=True, weave=0.14)
-WORN = {"mesh": 12.0}  # mm between skull and hat: hair under a hat is pressed to 5 mm
+KNIT = Material(SURFACE, (0.25, 0.25, 0.25), 0.01, 8.0, mottle=0.12, mottle_scale=150.0, bump=0.05, two_sided=True, weave=0.10)
 
 
 def _piece(
@@ -112,10 +111,10 @@ def hat_parts(look: Appearance) -> list[Part]:
     rows = 22
     t = np.linspace(0, 1, rows)
     if look.hat == "beanie":
-        out = 15.0 + 16.0 * (1 - t) ** 2
+        out = 10.0 + 11.0 * (1 - t) ** 2
         dome, u, _ = _dome(scale, out, rows)
         shell = (dome.reshape(-1, 3), grid_faces(rows, len(u), closed=True))
-        return [_piece(shell, colour, KNIT, "hat"), _piece(_band(scale, -6.0, 30.0, (17.5, 20.5)), trim, KNIT, "hat")]
+        return [_piece(shell, colour, KNIT, "hat"), _piece(_band(scale, -8.0, 30.0, (11.5, 14.5)), trim, KNIT, "hat")]
     if look.hat == "cap":
         dome, u, side = _dome(scale, 12.0 + 5.0 * (1 - t), rows)
         shell = (dome.reshape(-1, 3), grid_faces(rows, len(u), closed=True))

@@ -142,7 +142,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "beard_colour": "#2a1c14",
     },
     "chidi": {
-        "identity": 5, "skin": "#7a4a30", "lips": "#7d4038", "freckles": 0.0, "blush": 0.1, "iris": "#3a2414",
+        "identity": 5, "skin": "#84533a", "lips": "#8f4742", "freckles": 0.0, "blush": 0.1, "iris": "#3a2414",
         "brows": "#140d0a", "brow_thickness": 1.2, "lashes": "#0e0906", "hair_style": "curly", "hair_colour": "#17100c",
         "highlight_colour": "#2e1f16", "shirt": "v_neck", "shirt_colour": "#d39a2f", "shirt_trim": "#b98222", "glasses": "round",
     },

@@ -70,7 +70,9 @@ def shirt_parts(look: Appearance) -> list[Part]:
     v = start + (BOTTOM - start) * share
     out = 4.5 + 2.0 * share + 0.8 * np.sin(9.0 * u + 5.0 * share) * share  # soft folds
     body = on_torso(np.tile(u, (26, 1)), side[None], v, np.broadcast_to(out, v.shape))
-    faces = grid_faces(26, len(ring), closed=True)
+    below = np.linspace(0, 1, 7)[1:, None, None]  # the chest goes on below the bust, out of the picture
+    body = np.concatenate([body, body[-1:] + below * np.array([0.0, -110.0, 0.0])])
+    faces = grid_faces(len(body), len(ring), closed=True)
     parts = [_cloth(body.reshape(-1, 3), faces, look.shirt_colour)]
     if look.shirt == "turtleneck":
         fold = np.linspace(0, 1, 9)[:, None]
@@ -81,12 +83,10 @@ def shirt_parts(look: Appearance) -> list[Part]:
     elif look.shirt == "collar":
         parts.append(_collar(look))
     else:
-        edge = on_torso(u, side, start, 5.0)
         width = 2.6 if look.shirt == "crew" else 2.2
         for shift in (0.0, 1.0):
             row = on_torso(u, side, start + 0.10 * shift, 5.2 + 0.3 * shift)
             parts.append(_cloth(*tube(row, width, sides=8, closed=True), look.shirt_trim))
-        del edge
     return parts
 
 
@@ -94,10 +94,9 @@ def _collar(look: Appearance) -> Part:
     """A band that stands up along the neck and folds over, open in front."""
     ring = around()
     u, side = ring[:, 0], ring[:, 1]
-    order = np.argsort(side * np.where(side > 0, u, u), kind="stable")  # from the right front round the back to the left
+    # from the right front round the back to the left front
     order = np.concatenate([np.flatnonzero(side < 0)[::-1], np.flatnonzero(side > 0)[::-1]])
-    order = np.concatenate([[0], np.flatnonzero(side < 0)[::-1], np.flatnonzero(side > 0)[::-1]])
-    order = order[(u[order] > 0.55)]
+    order = order[u[order] > 0.55]
     u, side = u[order], side[order]
     start = neckline("collar", u)
     # (towards the head in v, outwards in mm): inside foot, inside top, fold, outer leaf down

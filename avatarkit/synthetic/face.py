@@ -171,7 +171,7 @@ def complexion(look: Appearance) -> Complexion:
     shadow *= parts["skin"] | parts["lip_border"]
     colour = _mix(colour, 0.25 * skin + 0.75 * linear(rgb(look.beard_colour)), shadow)
     if look.hair_style != "bald":
-        cover = scalp(p) * parts["skin"] * (0.80 if look.hair_style == "buzz" else 0.95)
+        cover = scalp(p) * parts["skin"] * (0.90 if look.hair_style == "buzz" else 0.95)
         colour = _mix(colour, 0.62 * linear(rgb(look.hair_colour)), cover)
     lips = linear(rgb(look.lips))
     colour[parts["lips"]] = lips
@@ -224,7 +224,7 @@ def brow_density(points: FloatArray, thickness: float = 1.0) -> FloatArray:
     x = np.abs(points[:, 0])
     t = (x - 12.0) / 42.0
     middle = 46.5 + 6.5 * np.sin(np.clip(t, 0, 1) ** 1.25 * np.pi * 0.86) - 3.0 * np.clip(t, 0, 1) ** 3
-    half = 4.4 * thickness * (1 - 0.62 * np.clip(t, 0, 1) ** 1.6)
+    half = 3.4 * thickness * (1 - 0.62 * np.clip(t, 0, 1) ** 1.6)
     inside = smoothstep(1.15, 0.75, np.abs(points[:, 1] - middle) / half)
     return inside * smoothstep(-0.04, 0.05, t) * smoothstep(1.04, 0.94, t) * (points[:, 2] > 20)
 

@@ -52,9 +52,9 @@ def brow_parts(look: Appearance, rng: np.random.Generator) -> list[Part]:
     combed = np.stack([side * (0.35 + t), 0.9 * (1 - t) ** 1.5 - 0.35 * t, -0.2 * t], 1)
     for label, which in (("l_brow", 1), ("r_brow", -1)):
         lines, normals, pick, bary, _ = _strands(
-            skin, density * (side == which), int(330 * look.brow_thickness), 6.5, combed, 0.22, 0.0, rng
+            skin, density * (side == which), int(260 * look.brow_thickness), 5.6, combed, 0.16, 0.0, rng
         )
-        widths = np.linspace(0.85, 0.25, lines.shape[1])[None] * np.ones((len(lines), 1))
+        widths = np.linspace(0.62, 0.2, lines.shape[1])[None] * np.ones((len(lines), 1))
         outward = np.repeat(normals[:, None], lines.shape[1], 1)
         roots = np.asarray(_face_ids(skin))[pick]
         parts.append(_part(lines, widths, outward, roots, bary, linear(rgb(look.brows)), label, rng))

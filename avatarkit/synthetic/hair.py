@@ -63,7 +63,7 @@ def _down(count: int) -> FloatArray:
     return np.tile(np.array([0.0, -1.0, 0.0]), (count, 1))
 
 
-def _falling(part: float, back: float) -> Flow:
+def _falling(part: float, back: float, drape: bool = False) -> Flow:
     """From the parting over the sides, past the face, then down."""
 
     def flow(p: FloatArray, root: FloatArray, normal: FloatArray, t: FloatArray) -> FloatArray:
@@ -72,10 +72,14 @@ def _falling(part: float, back: float) -> Flow:
         front = smoothstep(5.0, 45.0, p[:, 2])
         wide = smoothstep(84.0, 66.0, np.abs(p[:, 0]))  # still in front of the face
         direction = _down(len(p))
-        direction[:, 0] += side * (1.5 * top + 1.8 * front * wide)
-        direction[:, 2] += -back * front * (0.5 + smoothstep(20.0, 90.0, p[:, 1])) - 0.25 * top * (root[:, 2] < 10)
+        direction[:, 0] += side * (1.5 * top + 2.2 * front * wide)
+        direction[:, 2] += -back * front * (0.7 + 1.4 * smoothstep(30.0, 80.0, p[:, 1]) * wide) - 0.25 * top * (root[:, 2] < 10)
         inward = smoothstep(-30.0, -80.0, p[:, 1])
-        direction[:, 0] -= 0.30 * inward * np.sign(p[:, 0])
+        direction[:, 0] -= 0.25 * inward * np.sign(p[:, 0])
+        if drape:  # long hair stays off the shoulders: in front of them or behind
+            low = smoothstep(-70.0, -110.0, p[:, 1])
+            direction[:, 0] -= low * np.sign(p[:, 0]) * np.clip((np.abs(p[:, 0]) - 58.0) / 16.0, -0.2, 1.5)
+            direction[:, 2] += low * np.where(root[:, 2] > -12.0, 0.75, -0.55)
         return unit(direction)
 
     return flow
@@ -86,7 +90,8 @@ def _swept(part: float, quiff: float) -> Flow:
 
     def flow(p: FloatArray, root: FloatArray, normal: FloatArray, t: FloatArray) -> FloatArray:
         top = smoothstep(70.0, 110.0, root[:, 1])[:, None]
-        across = np.stack([-_side(root, part) * 0.0 - 0.75, np.full(len(p), 0.05), 0.55 + 0 * t], 1)
+        beyond = smoothstep(-15.0, -52.0, p[:, 0])
+        across = np.stack([-0.75 * (1 - beyond), 0.05 - 0.9 * beyond, 0.55 - 0.5 * beyond], 1)
         across[:, 2] -= 1.3 * smoothstep(25.0, 55.0, root[:, 2])  # the front goes back over the forehead's edge
         sides = np.stack([np.zeros(len(p)), np.full(len(p), -0.8), np.full(len(p), -0.55)], 1)
         lift = (quiff * top[:, 0] * (1 - t) ** 1.5 + 0.12)[:, None]
@@ -113,8 +118,8 @@ def _out(p: FloatArray, root: FloatArray, normal: FloatArray, t: FloatArray) -> 
 
 
 def _curly(p: FloatArray, root: FloatArray, normal: FloatArray, t: FloatArray) -> FloatArray:
-    direction = normal * (1.25 - 0.6 * t)[:, None] + 0.75 * _down(len(p)) * t[:, None]
-    direction[:, 2] -= 0.35 * smoothstep(10.0, 50.0, root[:, 2])
+    direction = normal * (1.1 - 0.7 * t)[:, None] + 0.95 * _down(len(p)) * t[:, None]
+    direction[:, 2] -= 0.45 * smoothstep(10.0, 50.0, root[:, 2])
     return unit(direction)
 
 
@@ -129,11 +134,15 @@ def _crop(roots: FloatArray) -> FloatArray:
     return 13.0 + 30.0 * smoothstep(55.0, 110.0, roots[:, 1]) + 6.0 * smoothstep(20.0, 60.0, roots[:, 2])
 
 
+def _ringlets(roots: FloatArray) -> FloatArray:
+    return 40.0 + 16.0 * smoothstep(90.0, 20.0, roots[:, 1]) - 12.0 * smoothstep(20.0, 60.0, roots[:, 2])
+
+
 STYLES: dict[str, Style] = {
     "short": Style(3600, _crop, _swept(28.0, 0.75), lift=(1.5, 13.0), width=3.2, knots=7, step=3.5, wave=1.6),
     "bob": Style(3000, _constant(300.0), _falling(12.0, 0.55), floor=-72.0, lift=(2.0, 19.0), width=3.6, knots=12, wave=3.0),
-    "long": Style(3000, _constant(430.0), _falling(0.0, 0.62), floor=-196.0, lift=(2.0, 20.0), width=4.2, knots=15, wave=7.0),
-    "curly": Style(3000, _constant(74.0), _curly, floor=-74.0, lift=(3.0, 9.0), width=3.4, curl=(5.5, 24.0), knots=14, wave=3.0, step=4.0),
+    "long": Style(3000, _constant(430.0), _falling(0.0, 0.62, True), floor=-172.0, lift=(2.0, 20.0), width=4.0, knots=15, wave=6.0),
+    "curly": Style(2600, _ringlets, _curly, floor=-70.0, lift=(3.0, 9.0), width=4.4, curl=(5.0, 21.0), knots=16, wave=3.0, step=3.0),
     "bun": Style(2600, _constant(320.0), _towards(KNOT), lift=(1.5, 6.0), width=3.4, knots=12, wave=0.8, stiff=0.3),
     "buzz": Style(4200, _constant(5.0), _out, lift=(0.6, 4.0), width=1.3, knots=3, step=1.6, wave=0.2),
 }  # fmt: skip
@@ -146,7 +155,8 @@ def grow(style: Style, skin: Skin, roots: FloatArray, normals: FloatArray, rng: 
     floor = style.floor + rng.normal(0.0, 4.0, count) if style.floor > -300 else np.full(count, -1000.0)
     layer = style.lift[0] + (style.lift[1] - style.lift[0]) * rng.random(count) ** 0.8
     steps = int(np.ceil(length.max() / style.step))
-    heading = unit(normals + 0.2 * rng.normal(size=(count, 3)))
+    start = style.flow(roots, roots, normals, np.zeros(count))
+    heading = unit(0.8 * normals + 0.7 * start + 0.2 * rng.normal(size=(count, 3)))
     p, travelled, alive = roots + 0.3 * normals, np.zeros(count), np.ones(count, bool)
     path, at = [roots - 1.0 * normals, p.copy()], [np.zeros(count), np.full(count, 1.0)]
     phase = rng.uniform(0, 2 * np.pi, (count, 3))
@@ -187,6 +197,12 @@ def grow(style: Style, skin: Skin, roots: FloatArray, normals: FloatArray, rng: 
         b = np.cross(along, a)
         lines = lines + size[..., None] * (np.cos(angle)[..., None] * a + np.sin(angle)[..., None] * b)
     return lines
+
+
+def _across_face(lines: FloatArray) -> FloatArray:
+    """(S,) whether a strand falls over eyes, nose or mouth."""
+    x, y, z = np.abs(lines[..., 0]), lines[..., 1], lines[..., 2]
+    return ((x < np.interp(y, (-70, 40, 88), (54, 60, 22))) & (y < 88) & (y > -85) & (z > 15)).any(1)
 
 
 def _resampled(path: FloatArray, at: FloatArray, knots: int) -> FloatArray:
@@ -238,6 +254,7 @@ def hair_parts(look: Appearance, skin: Skin, rng: np.random.Generator) -> list[P
     style = STYLES[look.hair_style]
     roots, normals, _, _ = skin.sample(style.strands, scalp(skin.points), rng)
     lines = grow(style, skin, roots, normals, rng)
+    lines = lines[~_across_face(lines)]
     if look.hair_style == "bun":
         lines = np.concatenate([lines, _knot(lines.shape[1], rng)])
     if look.hat not in ("none", "headband"):

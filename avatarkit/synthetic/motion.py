@@ -13,6 +13,7 @@ from avatarkit.synthetic.subject import SubjectParams, bust
 from avatarkit.types import FloatArray
 
 CYCLES = 3
+RELAXED_LIDS = 0.14  # weight of the blink in an open eye: a face at rest does not stare
 # (modes and weights at full strength, centre within a cycle, width, both in cycles)
 _MOODS: tuple[tuple[dict[str, float], float, float], ...] = (
     ({"mouthSmileLeft": 0.75, "mouthSmileRight": 0.70, "cheekSquintLeft": 0.5, "cheekSquintRight": 0.5, "eyeSquintLeft": 0.25,
@@ -73,13 +74,13 @@ def natural_motion(timesteps: int, *, seed: int = 0, strength: float = 1.0) -> l
         if name.endswith("Left"):
             add(name.replace("Left", "Right"), wave * rng.uniform(0.8, 1.1))
     blink = np.zeros(timesteps)
-    for cycle in range(CYCLES):  # three blinks a cycle; each is seen in at least one frame of a sampled clip
-        for centre in (0.08, 0.37, 0.78):
+    for cycle in range(CYCLES):  # two blinks a cycle; each is seen in at least one frame of a sampled clip
+        for centre in (0.10, 0.62):
             at = cycle + centre + rng.uniform(-0.03, 0.03)
             nearest = time[np.argmin(np.abs(time - at))]
             blink = np.maximum(blink, _bump(time, float(nearest), 0.016) * rng.uniform(0.85, 1.0))
     for side in ("Left", "Right"):
-        add(f"eyeBlink{side}", blink)
+        add(f"eyeBlink{side}", np.maximum(blink, RELAXED_LIDS + 0.05 * _waves(time, rng, (1.7, 3.3))))
         for name in ("Wide", "Squint"):  # a closed lid is not also wide open
             key = f"eye{name}{side}"
             if key in weights:
@@ -105,10 +106,13 @@ def natural_motion(timesteps: int, *, seed: int = 0, strength: float = 1.0) -> l
 
 
 def posed(**weights: float) -> SubjectParams:
-    """The neutral pose with named expression weights: ``posed(mouthSmileLeft=1, mouthSmileRight=1)``; for pictures and tests."""
+    """The relaxed pose with named expression weights: ``posed(mouthSmileLeft=1, mouthSmileRight=1)``; for pictures and tests."""
     names = bust().expr_names
     unknown = sorted(set(weights) - set(names))
     if unknown:
         raise InputError(f"'{unknown[0]}' is not an expression of the head model 'bust'")
     expr = np.array([weights.get(name, 0.0) for name in names])
+    for side in ("Left", "Right"):
+        at = names.index(f"eyeBlink{side}")
+        expr[at] = max(expr[at], RELAXED_LIDS)
     return SubjectParams(expr, *(np.zeros(n) for n in (3, 3, 3, 3, 6)))

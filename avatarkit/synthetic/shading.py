@@ -128,6 +128,26 @@ def noise(x: float, y: float, z: float) -> tuple[float, float, float, float]:
 
 
 @numba.jit(**_FLAGS)
+def _spots(x: float, y: float, z: float) -> float:
+    """Soft round dots in [0, 1]: one cell in three has one, somewhere inside it."""
+    best = np.float32(0.0)
+    i0, j0, k0 = int(np.floor(x - np.float32(0.5))), int(np.floor(y - np.float32(0.5))), int(np.floor(z - np.float32(0.5)))
+    for i in range(i0, i0 + 2):
+        for j in range(j0, j0 + 2):
+            for k in range(k0, k0 + 2):
+                chance = _hash(i, j, k)
+                if chance > np.float32(0.34):
+                    continue
+                dx = x - np.float32(i) - np.float32(0.25) - np.float32(0.5) * _hash(i + 91, j, k)
+                dy = y - np.float32(j) - np.float32(0.25) - np.float32(0.5) * _hash(i, j + 91, k)
+                dz = z - np.float32(k) - np.float32(0.25) - np.float32(0.5) * _hash(i, j, k + 91)
+                size = np.float32(0.10) + np.float32(0.45) * chance
+                dot = np.float32(1.0) - (dx * dx + dy * dy + dz * dz) / (size * size * np.float32(4.0))
+                best = max(best, min(np.float32(1.0), dot * np.float32(2.0)))
+    return best
+
+
+@numba.jit(**_FLAGS)
 def _srgb(value: float) -> float:
     """Linear light → sRGB, with a soft shoulder above 0.8 so that highlights do not clip hard."""
     if value > np.float32(0.8):
@@ -196,14 +216,13 @@ def shade_sample(
                 r, g, b = r * (np.float32(1.0) + np.float32(0.45) * tone), g * (np.float32(1.0) + tone), b * (np.float32(1.0) + tone)
             else:
                 r, g, b = r * (np.float32(1.0) + tone), g * (np.float32(1.0) + tone), b * (np.float32(1.0) + tone)
-        if kind == SKIN and values[DETAIL] > np.float32(0.01):  # freckles: the peaks of a noise of 3 mm cells
-            f1, _, _, _ = noise(tx * np.float32(330.0), ty * np.float32(330.0), tz * np.float32(330.0))
-            f2, _, _, _ = noise(tx * np.float32(610.0) + np.float32(9.0), ty * np.float32(610.0), tz * np.float32(610.0))
-            spot = max(np.float32(0.0), max(f1 - np.float32(0.66), f2 - np.float32(0.74))) * np.float32(4.5)
-            spot = min(np.float32(1.0), spot) * values[DETAIL]
+        if kind == SKIN and values[DETAIL] > np.float32(0.01):  # freckles of two sizes
+            spot = max(_spots(tx * np.float32(260.0), ty * np.float32(260.0), tz * np.float32(260.0)),
+                       np.float32(0.7) * _spots(tx * np.float32(430.0) + np.float32(7.3), ty * np.float32(430.0), tz * np.float32(430.0)))  # fmt: skip
+            spot *= values[DETAIL]
             r, g, b = r * (np.float32(1.0) - np.float32(0.30) * spot), g * (np.float32(1.0) - np.float32(0.52) * spot), b * (np.float32(1.0) - np.float32(0.68) * spot)
         if material[19] > 0:  # knitted or woven cloth: fine ribs
-            rib = np.sin(tx * np.float32(1500.0)) * np.sin(ty * np.float32(1500.0) + tz * np.float32(900.0))
+            rib = np.sin(tx * np.float32(1100.0)) * np.sin(ty * np.float32(1100.0) + tz * np.float32(700.0))
             factor = np.float32(1.0) + material[19] * rib
             r, g, b = r * factor, g * factor, b * factor
         if material[8] > 0:

@@ -2,7 +2,8 @@
 
 A tile of 16×16 pixels is cut into blocks of WIDTH pixels, four wide: one vector each.  Blocks beat rows: a splat of radius
 4 px touches 6.7 blocks of 4×4 but 10.6 rows of 16.  For each entry, the blocks that its ellipse touches are found exactly and
-for all blocks at once (one lane per block), then only those are evaluated.  The exponent is expanded about the tile's centre
+for all blocks at once (one lane per block), then only those are evaluated.  A batch of
+entries is blended block by block, with the block in registers, so that no branch waits for a Gaussian.  The exponent is expanded about the tile's centre
 in float64 (one point per entry), so that long needles keep their precision in float32 lanes.
 """
 
@@ -20,11 +21,12 @@ PIXELS = TILE * TILE
 BLOCKS = PIXELS // WIDTH
 BLOCK_WIDTH = 4
 BLOCK_HEIGHT = WIDTH // BLOCK_WIDTH
-ALL_BLOCKS = -1 if BLOCKS == 64 else (1 << BLOCKS) - 1
 CUT = float(np.float32(-np.log2(255.0)))
 """α ≥ 1/255 as a test on the exponent."""
 CAP = float(np.float32(0.999))
 STOP = float(np.float32(1e-4))
+BATCH = 64
+"""Entries whose shapes are laid out side by side: one bit each in a machine word."""
 GUARD = 1e-3
 """Slack of the test of blocks, in units of the exponent: far above rounding, far below what would cost time."""
 
@@ -57,34 +59,36 @@ def expand(record, centre_x, centre_y):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def touched_blocks(shape, block_x, block_y):  # type: ignore[no-untyped-def]
-    """Bit per block: does the exponent reach the cut anywhere in it?
-
-    The largest value of a concave quadratic in a box that does not hold its peak lies on the vertical or the horizontal
-    edge that faces the peak; if the box holds the peak both candidates are the peak.
-    """
-    p, px, py, a, b, c, peak_x, peak_y = shape
-    across, down = np.float32(-0.5) / a, np.float32(-0.5) / c
-    found = 0
-    for k in range(BLOCKS // WIDTH):
-        centre_x, centre_y = load(block_x, k * WIDTH), load(block_y, k * WIDTH)
-        left, right = centre_x - HALF_WIDTH, centre_x + HALF_WIDTH
-        up, low = centre_y - HALF_HEIGHT, centre_y + HALF_HEIGHT
-        edge_x = minimum(maximum(splat(peak_x), left), right)
-        best_y = minimum(maximum(fma(splat(b), edge_x, splat(py)) * down, up), low)
-        edge_y = minimum(maximum(splat(peak_y), up), low)
-        best_x = minimum(maximum(fma(splat(b), edge_y, splat(px)) * across, left), right)
-        one = exponent(shape, edge_x, best_y)
-        two = exponent(shape, best_x, edge_y)
-        found |= bits(maximum(one, two) >= CUT - GUARD) << (k * WIDTH)
-    return found
+def exponent(shape, x, y):  # type: ignore[no-untyped-def]
+    """The first six results of ``expand``, as vectors, at pixels (x, y)."""
+    p, px, py, a, b, c = shape
+    return fma(x, fma(a, x, fma(b, y, px)), fma(y, fma(c, y, py), p))
 
 
 @kernel
-def exponent(shape, x, y):  # type: ignore[no-untyped-def]
-    p, px, py, a, b, c, _, _ = shape
-    slope = fma(splat(a), x, fma(splat(b), y, splat(px)))
-    return fma(x, slope, fma(y, fma(splat(c), y, splat(py)), splat(p)))
+def reached_blocks(shapes, block_x, block_y, reach):  # type: ignore[no-untyped-def]
+    """Bit j of ``reach[block]``: does the exponent of the batch's entry j reach the cut anywhere in the block?
+
+    WIDTH entries at once.  The largest value of a concave quadratic in a box that does not hold its peak lies on the
+    vertical or the horizontal edge that faces the peak; if the box holds the peak both candidates are the peak.
+    """
+    for block in range(BLOCKS):
+        reach[block] = 0
+    for first in range(0, BATCH, WIDTH):
+        a, b, c = load(shapes, 3 * BATCH + first), load(shapes, 4 * BATCH + first), load(shapes, 5 * BATCH + first)
+        px, py = load(shapes, BATCH + first), load(shapes, 2 * BATCH + first)
+        shape = (load(shapes, first), px, py, a, b, c)
+        peak_x, peak_y = load(shapes, 6 * BATCH + first), load(shapes, 7 * BATCH + first)
+        across, down = -0.5 / a, -0.5 / c
+        for block in range(BLOCKS):
+            left, right = block_x[block] - np.float32(HALF_WIDTH), block_x[block] + np.float32(HALF_WIDTH)
+            up, low = block_y[block] - np.float32(HALF_HEIGHT), block_y[block] + np.float32(HALF_HEIGHT)
+            edge_x = minimum(maximum(peak_x, left), right)
+            best_y = minimum(maximum(fma(b, edge_x, py) * down, up), low)
+            edge_y = minimum(maximum(peak_y, up), low)
+            best_x = minimum(maximum(fma(b, edge_y, px) * across, left), right)
+            highest = maximum(exponent(shape, edge_x, best_y), exponent(shape, best_x, edge_y))
+            reach[block] |= bits(highest >= CUT - GUARD) << first
 
 
 @kernel
@@ -135,50 +139,94 @@ def make_blend(three: bool, top: bool) -> tuple[Any, Any]:
 
     @kernel
     def blend_tile(starts, tile, entries, records, features, centre_x, centre_y, masks, tables, work):  # type: ignore[no-untyped-def]
-        """Blend one tile's list.  ``work``: transmittance, channels, depth, best weight and its Gaussian, each (256,)."""
+        """Blend one tile's list, BATCH entries at a time; within a batch block by block, with the block in registers.
+
+        ``work``: transmittance, alpha, channels, depth, best weight and its position, each (256,), and scratch.
+        """
         pixel_x, pixel_y, block_x, block_y = tables
-        transmittance, colour, depth, best, winner = work
+        running, covered, colour, depth, best, winner, shapes, reach = work
         channels = features.shape[1]
-        live = ALL_BLOCKS
+        zero = splat(np.float32(0))
         evaluated = 0
-        for position in range(starts[tile], starts[tile + 1]):
-            i = entries[position, 1]
-            shape = expand(records[i], centre_x, centre_y)
-            todo = touched_blocks(shape, block_x, block_y) & live
-            z = np.float32(records[i, Z])
-            if three:
-                red, green, blue = features[i, 0], features[i, 1], features[i, 2]
-            hit = 0
-            while todo != 0:
-                block = lowest(todo)
-                todo &= todo - 1
-                evaluated += 1
-                at = block * WIDTH
-                before = load(transmittance, at)
-                power = exponent(shape, load(pixel_x, at), load(pixel_y, at))
-                keep = (power >= CUT) & (before >= STOP)
-                weight = select(keep, minimum(exp2(power), CAP) * before, 0.0)
-                after = before - weight
-                store(transmittance, at, after)
+        first, end = starts[tile], starts[tile + 1]
+        while first < end:
+            count = min(BATCH, end - first)
+            for j in range(count):
+                i = entries[first + j, 1]
+                p, px, py, a, b, c, peak_x, peak_y = expand(records[i], centre_x, centre_y)
+                shapes[j], shapes[BATCH + j], shapes[2 * BATCH + j] = p, px, py
+                shapes[3 * BATCH + j], shapes[4 * BATCH + j], shapes[5 * BATCH + j] = a, b, c
+                shapes[6 * BATCH + j], shapes[7 * BATCH + j] = peak_x, peak_y
+                shapes[8 * BATCH + j] = np.float32(records[i, Z])
                 if three:
-                    store(colour, at, fma(weight, splat(red), load(colour, at)))
-                    store(colour, at + PIXELS, fma(weight, splat(green), load(colour, at + PIXELS)))
-                    store(colour, at + 2 * PIXELS, fma(weight, splat(blue), load(colour, at + 2 * PIXELS)))
-                else:
-                    for k in range(channels):
-                        plane = at + k * PIXELS
-                        store(colour, plane, fma(weight, splat(features[i, k]), load(colour, plane)))
-                store(depth, at, fma(weight, splat(z), load(depth, at)))
-                if top:
-                    champion = load(best, at)
-                    better = weight > champion
-                    store(best, at, maximum(weight, champion))
-                    store(winner, at, select(better, splat(np.float32(position - starts[tile])), load(winner, at)))
-                hit |= np.int64(bits(keep) != 0) << block
-                live &= ~(np.int64(bits(after >= STOP) == 0) << block)
-            masks[position] = hit
-            if live == 0:
-                for rest in range(position + 1, starts[tile + 1]):
+                    shapes[9 * BATCH + j] = features[i, 0]
+                    shapes[10 * BATCH + j] = features[i, 1]
+                    shapes[11 * BATCH + j] = features[i, 2]
+            for j in range(count, BATCH):
+                shapes[j], shapes[BATCH + j], shapes[2 * BATCH + j] = -1e6, 0.0, 0.0
+                shapes[3 * BATCH + j], shapes[4 * BATCH + j], shapes[5 * BATCH + j] = -1.0, 0.0, -1.0
+            reached_blocks(shapes, block_x, block_y, reach)
+            alive = 0
+            for block in range(BLOCKS):
+                todo = reach[block]
+                at = block * WIDTH
+                before = load(running, at)
+                if bits(before >= STOP) == 0:
+                    reach[block] = 0
+                    continue
+                alive += 1
+                if todo == 0:
+                    continue
+                x, y = load(pixel_x, at), load(pixel_y, at)
+                total, far = load(covered, at), load(depth, at)
+                if three:
+                    red, green, blue = load(colour, at), load(colour, at + PIXELS), load(colour, at + 2 * PIXELS)
+                hit = 0
+                while todo != 0:
+                    j = lowest(todo)
+                    todo &= todo - 1
+                    evaluated += 1
+                    shape = (
+                        splat(shapes[j]), splat(shapes[BATCH + j]), splat(shapes[2 * BATCH + j]),
+                        splat(shapes[3 * BATCH + j]), splat(shapes[4 * BATCH + j]), splat(shapes[5 * BATCH + j]),
+                    )  # fmt: skip
+                    power = exponent(shape, x, y)
+                    alpha = select(power >= CUT, minimum(exp2(power), CAP), zero)
+                    weight = select(before >= STOP, alpha * before, zero)
+                    before = before - alpha * before
+                    total += weight
+                    hit |= np.int64(bits(weight > 0.0) != 0) << j
+                    far = fma(weight, splat(shapes[8 * BATCH + j]), far)
+                    if three:
+                        red = fma(weight, splat(shapes[9 * BATCH + j]), red)
+                        green = fma(weight, splat(shapes[10 * BATCH + j]), green)
+                        blue = fma(weight, splat(shapes[11 * BATCH + j]), blue)
+                    else:
+                        i = entries[first + j, 1]
+                        for k in range(channels):
+                            plane = at + k * PIXELS
+                            store(colour, plane, fma(weight, splat(features[i, k]), load(colour, plane)))
+                    if top:
+                        champion = load(best, at)
+                        place = splat(np.float32(first + j - starts[tile]))
+                        store(winner, at, select(weight > champion, place, load(winner, at)))
+                        store(best, at, maximum(weight, champion))
+                store(running, at, before)
+                store(covered, at, total)
+                store(depth, at, far)
+                if three:
+                    store(colour, at, red)
+                    store(colour, at + PIXELS, green)
+                    store(colour, at + 2 * PIXELS, blue)
+                reach[block] = hit
+            for j in range(count):
+                touched = 0
+                for block in range(BLOCKS):
+                    touched |= ((reach[block] >> j) & 1) << block
+                masks[first + j] = touched
+            first += count
+            if alive == 0:
+                for rest in range(first, end):
                     masks[rest] = 0
                 break
         return evaluated
@@ -193,17 +241,19 @@ def make_blend(three: bool, top: bool) -> tuple[Any, Any]:
         """
         height, width = alpha.shape
         channels = features.shape[1]
-        transmittance = np.empty(PIXELS, np.float32)
+        transmittance, covered = np.empty(PIXELS, np.float32), np.empty(PIXELS, np.float32)
+        shapes, reach = np.empty(12 * BATCH, np.float32), np.empty(BLOCKS, np.int64)
         colour = np.empty(channels * PIXELS, np.float32)
         depth = np.empty(PIXELS, np.float32)
         best = np.empty(PIXELS, np.float32)
         winner = np.empty(PIXELS, np.float32)
-        work = (transmittance, colour, depth, best, winner)
+        work = (transmittance, covered, colour, depth, best, winner, shapes, reach)
         for tile in range(part, starts.shape[0] - 1, parts):
             x0, y0 = (tile % columns) * TILE, (tile // columns) * TILE
             inside_tile(width - x0, height - y0, transmittance)
             colour[:] = 0.0
             depth[:] = 0.0
+            covered[:] = 0.0
             if top:
                 best[:] = 0.0
                 winner[:] = -1.0
@@ -214,18 +264,16 @@ def make_blend(three: bool, top: bool) -> tuple[Any, Any]:
                 for k in range(channels):
                     if background.shape[1] == 1:
                         for p in range(PIXELS):
-                            colour[k * PIXELS + p] += transmittance[p] * background[k, 0, 0]
+                            colour[k * PIXELS + p] += (np.float32(1) - covered[p]) * background[k, 0, 0]
                     else:
                         read_tile(background[k], x0, y0, best, 0)
                         for p in range(PIXELS):
-                            colour[k * PIXELS + p] += transmittance[p] * best[p]
+                            colour[k * PIXELS + p] += (np.float32(1) - covered[p]) * best[p]
             for k in range(channels):
                 write_tile(colour, k * PIXELS, image[k], x0, y0)
             for p in range(PIXELS):
-                covered = np.float32(1.0) - transmittance[p]
-                transmittance[p] = covered
-                depth[p] = depth[p] / covered if covered > 0 else np.float32(0)
-            write_tile(transmittance, 0, alpha, x0, y0)
+                depth[p] = depth[p] / covered[p] if covered[p] > 0 else np.float32(0)
+            write_tile(covered, 0, alpha, x0, y0)
             write_tile(depth, 0, depth_image, x0, y0)
             if top:
                 for p in range(PIXELS):

@@ -15,43 +15,58 @@ from typing import Any
 
 import numpy as np
 
-from avatarkit.render.blending import CAP, CUT, PIXELS, STOP, expand, exponent, read_tile
+from avatarkit.render.blending import BATCH, CAP, CUT, PIXELS, STOP, expand, exponent, inside_tile, read_tile
 from avatarkit.render.compiled import kernel
-from avatarkit.render.lanes import WIDTH, bits, exp2, fma, hsum, load, lowest, magnitude, minimum, select, splat, store
+from avatarkit.render.lanes import WIDTH, bits, exp2, fma, hsum, load, lowest, magnitude, minimum, select, splat, store, store_sums
 from avatarkit.render.projection import TILE, Z
 
-LN2 = float(np.float32(np.log(2.0)))
 MOMENTS = 6  # Σ G·(1, x, y, x², x·y, y²)
-DEPTH = 6  # Σ w·∂loss/∂depth
-ABSOLUTE = 7  # Σ |∂loss/∂mean2d|, x and y
-FEATURES = 9
-"""Layout of a slot; channels follow."""
+
+
+def slot_size(channels: int, extra: bool, absolute: bool) -> int:
+    """A slot: the moments, Σ w·∂loss/∂depth where ``extra``, Σ |∂loss/∂mean2d| (x, y) where ``absolute``, the channels."""
+    return MOMENTS + extra + 2 * absolute + channels
+
 
 
 def make_blend_backward(three: bool, extra: bool, absolute: bool) -> tuple[Any, Any]:
     """(all tiles, one tile) for three or any channels; ``extra``: with gradients of alpha and depth."""
 
+    at_features = MOMENTS + extra + 2 * absolute
+
     @kernel
     def tile_backward(starts, tile, entries, records, features, centre_x, centre_y, masks, tables, work, slots):  # type: ignore[no-untyped-def]
         """``work``: transmittance, rest R, ∂colour (D·256), ∂alpha, ∂depth, and scratch for weights (256,)."""
         pixel_x, pixel_y, _, _ = tables
-        transmittance, rest, d_colour, d_alpha, d_depth, weights = work
+        transmittance, rest, d_colour, d_alpha, d_depth, weights, shapes = work
         channels = features.shape[1]
         zero = splat(np.float32(0))
         evaluated = 0
+        size = slots.shape[1]
         for position in range(starts[tile], starts[tile + 1]):
-            slot = slots[entries[position, 0]]
+            j = (position - starts[tile]) % BATCH
+            if j == 0:
+                # Gather a batch first: the loads overlap, and no branch of the loop below waits for one.
+                for ahead in range(min(BATCH, starts[tile + 1] - position)):
+                    i = entries[position + ahead, 1]
+                    row = shapes[ahead]
+                    row[0], row[1], row[2], row[3], row[4], row[5], _, _ = expand(records[i], centre_x, centre_y)
+                    row[6] = np.float32(records[i, Z])
+                    if three:
+                        row[7], row[8], row[9] = features[i, 0], features[i, 1], features[i, 2]
+            slot = np.int64(entries[position, 0])
             todo = masks[position]
             if todo == 0:
-                for k in range(FEATURES + channels):
-                    slot[k] = 0.0
+                for k in range(size):
+                    slots[slot, k] = 0.0
                 continue
             i = entries[position, 1]
-            shape = expand(records[i], centre_x, centre_y)
-            z = np.float32(records[i, Z])
-            _, px, py, a, b, c, _, _ = shape
+            row = shapes[j]
+            px, py, a, b, c = row[1], row[2], row[3], row[4], row[5]
+            shape = (splat(row[0]), splat(px), splat(py), splat(a), splat(b), splat(c))
+            z = row[6]
             if three:
-                red, green, blue = features[i, 0], features[i, 1], features[i, 2]
+                red, green, blue = row[7], row[8], row[9]
                 sum_red, sum_green, sum_blue = zero, zero, zero
             g0, gx, gy, gxx, gxy, gyy = zero, zero, zero, zero, zero, zero
             sum_z, abs_x, abs_y = zero, zero, zero
@@ -64,9 +79,8 @@ def make_blend_backward(three: bool, extra: bool, absolute: bool) -> tuple[Any, 
                 before = load(transmittance, at)
                 x, y = load(pixel_x, at), load(pixel_y, at)
                 power = exponent(shape, x, y)
-                keep = (power >= CUT) & (before >= STOP)
                 full = exp2(power)
-                alpha = select(keep, minimum(full, CAP), 0.0)
+                alpha = select((power >= CUT) & (before >= STOP), minimum(full, CAP), zero)
                 weight = alpha * before
                 if three:
                     d_red, d_green, d_blue = (
@@ -92,7 +106,7 @@ def make_blend_backward(three: bool, extra: bool, absolute: bool) -> tuple[Any, 
                 store(rest, at, behind)
                 store(transmittance, at, before - weight)
                 change = won - behind * (alpha / (1.0 - alpha))
-                change = select(full <= CAP, change, 0.0)
+                change = select(full <= CAP, change, zero)
                 g0 += change
                 in_x, in_y = change * x, change * y
                 gx += in_x
@@ -105,47 +119,45 @@ def make_blend_backward(three: bool, extra: bool, absolute: bool) -> tuple[Any, 
                     slope_y = fma(splat(np.float32(2) * c), y, fma(splat(b), x, splat(py)))
                     abs_x += magnitude(change * slope_x)
                     abs_y += magnitude(change * slope_y)
-            slot[0] = hsum(g0) * np.float32(LN2)
-            slot[1] = hsum(gx) * np.float32(LN2)
-            slot[2] = hsum(gy) * np.float32(LN2)
-            slot[3] = hsum(gxx) * np.float32(LN2)
-            slot[4] = hsum(gxy) * np.float32(LN2)
-            slot[5] = hsum(gyy) * np.float32(LN2)
-            slot[DEPTH] = hsum(sum_z) if extra else np.float32(0)
-            slot[ABSOLUTE] = hsum(abs_x) * np.float32(LN2) if absolute else np.float32(0)
-            slot[ABSOLUTE + 1] = hsum(abs_y) * np.float32(LN2) if absolute else np.float32(0)
-            if three:
-                slot[FEATURES] = hsum(sum_red)
-                slot[FEATURES + 1] = hsum(sum_green)
-                slot[FEATURES + 2] = hsum(sum_blue)
+            at = slot * size
+            if three and not extra and not absolute:
+                store_sums(slots, at, (g0, gx, gy, gxx, gxy, gyy, sum_red, sum_green, sum_blue))
             else:
-                for k in range(channels):
-                    total = zero
-                    todo = again
-                    while todo != 0:
-                        at = lowest(todo) * WIDTH
-                        todo &= todo - 1
-                        total = fma(load(weights, at), load(d_colour, at + k * PIXELS), total)
-                    slot[FEATURES + k] = hsum(total)
+                store_sums(slots, at, (g0, gx, gy, gxx, gxy, gyy))
+                if extra:
+                    slots[slot, MOMENTS] = hsum(sum_z)
+                if absolute:
+                    store_sums(slots, at + MOMENTS + extra, (abs_x, abs_y))
+                if three:
+                    store_sums(slots, at + at_features, (sum_red, sum_green, sum_blue))
+                else:
+                    for k in range(channels):
+                        total = zero
+                        todo = again
+                        while todo != 0:
+                            place = lowest(todo) * WIDTH
+                            todo &= todo - 1
+                            total = fma(load(weights, place), load(d_colour, place + k * PIXELS), total)
+                        slots[slot, at_features + k] = hsum(total)
         return evaluated
 
     @kernel
     def blend_backward(part, parts, starts, entries, records, features, masks, tables, columns, image, alpha, depth_image,
                        d_image, d_alpha_image, d_depth_image, slots, statistics):  # type: ignore[no-untyped-def]  # fmt: skip
-        """This part's tiles of one camera; ``image`` has the background in it.  slots (E, FEATURES + D) float32."""
+        """This part's tiles of one camera; ``image`` has the background in it.  slots (E, slot_size) float32."""
         height, width = alpha.shape
         channels = features.shape[1]
         transmittance, rest = np.empty(PIXELS, np.float32), np.empty(PIXELS, np.float32)
         d_colour = np.empty(channels * PIXELS, np.float32)
         d_alpha, d_depth = np.empty(PIXELS, np.float32), np.empty(PIXELS, np.float32)
         weights, blended = np.empty(PIXELS, np.float32), np.empty(PIXELS, np.float32)
-        inside = np.ones((TILE, TILE), np.float32)
-        work = (transmittance, rest, d_colour, d_alpha, d_depth, weights)
+        shapes = np.empty((BATCH, 16), np.float32)
+        work = (transmittance, rest, d_colour, d_alpha, d_depth, weights, shapes)
         for tile in range(part, starts.shape[0] - 1, parts):
             if starts[tile] == starts[tile + 1]:
                 continue
             x0, y0 = (tile % columns) * TILE, (tile // columns) * TILE
-            read_tile(inside[: height - y0, : width - x0], 0, 0, transmittance, 0)
+            inside_tile(width - x0, height - y0, transmittance)
             rest[:] = 0.0
             for k in range(channels):
                 read_tile(d_image[k], x0, y0, d_colour, k * PIXELS)

@@ -219,7 +219,7 @@ class _Rasterize(torch.autograd.Function):
         chunks = np.zeros((-(-count // projection.CHUNK), projection.CAMERA), np.float64)
         for b, frame in enumerate(job.frames):
             start = time.perf_counter()
-            slots = frame.work.array("slots", (len(frame.entries), blending_backward.FEATURES + channels), np.float32)
+            slots = frame.work.array("slots", (len(frame.entries), blending_backward.slot_size(channels, extra, job.absgrad)), np.float32)
             statistics = np.zeros((job.threads, 8), np.int64)
             run_parts(
                 job.threads, run, frame.starts, frame.entries, frame.records, _at(arrays[4], b), frame.masks, TABLES,
@@ -230,7 +230,7 @@ class _Rasterize(torch.autograd.Function):
             start = job.clock("blend_backward", start)
             run_parts(
                 job.threads, project_backward, *(_at(a, b) for a in arrays[:4]), frame.camera, job.cameras.width,
-                job.cameras.height, job.antialiased, job.absgrad, frame.columns, frame.records, frame.covariances,
+                job.cameras.height, job.antialiased, extra, job.absgrad, frame.columns, frame.records, frame.covariances,
                 frame.counts, frame.offsets, frame.slot_tiles, slots, *(_at(g, b) for g in gradients),
                 mean2d_gradients[b].numpy(), chunks,
             )  # fmt: skip
@@ -289,13 +289,13 @@ def _sums(job: Job, count: int) -> Tensor:
     blank, flat = np.zeros((channels, height, width), np.float32), np.zeros((height, width), np.float32)
     run = _blend_backward(channels == 3, False, False)
     for b, frame in enumerate(job.frames):
-        slots = frame.work.array("slots", (len(frame.entries), blending_backward.FEATURES + channels), np.float32)
+        slots = frame.work.array("slots", (len(frame.entries), blending_backward.slot_size(channels, False, False)), np.float32)
         run_parts(
             job.threads, run, frame.starts, frame.entries, frame.records, nothing, frame.masks, TABLES, frame.columns,
             blank, flat, flat, job.masks[b], flat, flat, slots, np.zeros((job.threads, 8), np.int64),
         )  # fmt: skip
         per_slot = np.zeros((len(slots) + 1, channels))
-        np.cumsum(slots[:, blending_backward.FEATURES :], axis=0, dtype=np.float64, out=per_slot[1:])
+        np.cumsum(slots[:, blending_backward.MOMENTS :], axis=0, dtype=np.float64, out=per_slot[1:])
         ends = per_slot[frame.offsets]
         sums[b] = torch.from_numpy((ends[1:] - ends[:-1]).T)
     return sums

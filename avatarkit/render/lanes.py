@@ -262,10 +262,24 @@ def _elementwise(name: str, count: int) -> Any:
 
 fma = intrinsic(_elementwise("fmuladd", 3))
 """a·b + c; fused where the machine can."""
-minimum = intrinsic(_elementwise("minnum", 2))
-maximum = intrinsic(_elementwise("maxnum", 2))
 square_root = intrinsic(_elementwise("sqrt", 1))
 magnitude = intrinsic(_elementwise("fabs", 1))
+
+
+def _smaller_or_larger(comparison: str) -> Any:
+    def typed(typingctx: Any, a: Any, b: Any) -> Any:
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            one, two = (_as_vector(context, builder, t, x) for t, x in zip(sig.args, args, strict=True))
+            return builder.select(builder.fcmp_ordered(comparison, one, two), one, two)
+
+        return lanes(a, b), codegen
+
+    return typed
+
+
+# Compare and select is one instruction; LLVM's own minnum spends two more on NaN.
+minimum = intrinsic(_smaller_or_larger("<"))
+maximum = intrinsic(_smaller_or_larger(">"))
 
 
 @intrinsic
@@ -312,6 +326,45 @@ def hsum(typingctx: Any, value: Any) -> Any:
         return builder.extract_element(vector, ir.Constant(_INT, 0))
 
     return types.float32(value), codegen
+
+
+@intrinsic
+def store_sums(typingctx: Any, array: Any, index: Any, values: Any) -> Any:
+    """Write the horizontal sum of each vector of a tuple side by side from flat ``index``.
+
+    Vectors are folded two at a time, so that n sums cost little more than n shuffles, not n·log₂ WIDTH.
+    """
+    if not (_float_array(array) and isinstance(index, types.Integer) and isinstance(values, types.UniTuple)):
+        return None
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        count = sig.args[2].count
+        at = context.cast(builder, args[1], sig.args[1], types.intp)
+        for first in range(0, count, WIDTH):
+            chosen = [builder.extract_value(args[2], k) for k in range(first, min(first + WIDTH, count))]
+            vectors, groups, width = chosen, [1] * len(chosen), WIDTH
+            while width > 1:
+                folded, sizes = [], []
+                for k in range(0, len(vectors), 2):
+                    pair = vectors[k : k + 2]
+                    total = sum(groups[k : k + 2])
+                    starts = [lane for v in range(len(pair)) for lane in range(v * WIDTH, v * WIDTH + groups[k + v] * width, width)]
+                    low = [lane + o for lane in starts for o in range(width // 2)]
+                    high = [lane + width // 2 for lane in low]
+                    fill = [0] * (WIDTH - len(low))
+                    other = pair[-1]
+                    folded.append(
+                        builder.fadd(_shuffle(builder, pair[0], other, low + fill), _shuffle(builder, pair[0], other, high + fill))
+                    )
+                    sizes.append(total)
+                vectors, groups, width = folded, sizes, width // 2
+            sums = _shuffle(builder, vectors[0], vectors[0], list(range(len(chosen))))
+            here = builder.add(at, ir.Constant(at.type, first))
+            pointer = _pointer(context, builder, sig.args[0], args[0], here, sums.type)
+            builder.store(sums, pointer, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, index, values), codegen
 
 
 # 2^f on [−0.5, 0.5], degree 5, the largest relative error made least (fitted; 7.5e-8).

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from avatarkit.render.blending_backward import ABSOLUTE, DEPTH, FEATURES
+from avatarkit.render.blending_backward import MOMENTS
 from avatarkit.render.compiled import exact_kernel
 from avatarkit.render.projection import CHUNK, LOG2E, LOW_PASS, MX, MY, TILE, A, B, C, factor, limits
 
@@ -13,7 +13,7 @@ LN2 = 1.0 / LOG2E
 
 
 @exact_kernel
-def project_backward(part, parts, means, quats, scales, opacities, camera, width, height, antialiased, absolute, columns,
+def project_backward(part, parts, means, quats, scales, opacities, camera, width, height, antialiased, extra, absolute, columns,
                      records, covariances, counts, offsets, slot_tiles, slots, d_means, d_quats, d_scales, d_opacities,
                      d_features, d_means2d, chunk_cameras):  # type: ignore[no-untyped-def]  # fmt: skip
     """Add this part's gradients to d_means … d_features (float32); write d_means2d (N, 2).
@@ -21,6 +21,7 @@ def project_backward(part, parts, means, quats, scales, opacities, camera, width
     chunk_cameras (chunks, 16) float64 receives one camera gradient for each CHUNK of Gaussians.
     """
     count, channels = means.shape[0], d_features.shape[1]
+    at_features = MOMENTS + (1 if extra else 0) + (2 if absolute else 0)
     left, right, upper, lower = limits(camera, width, height)
     fx, fy = camera[12], camera[13]
     values = np.empty(channels, np.float64)
@@ -51,11 +52,14 @@ def project_backward(part, parts, means, quats, scales, opacities, camera, width
                 suu += slot[3] + u * (2 * mx + u * m0)
                 suv += slot[4] + u * my + v * mx + u * v * m0
                 svv += slot[5] + v * (2 * my + v * m0)
-                d_z += slot[DEPTH]
-                abs_x += slot[ABSOLUTE]
-                abs_y += slot[ABSOLUTE + 1]
+                if extra:
+                    d_z += slot[MOMENTS]
+                if absolute:
+                    abs_x += slot[at_features - 2] * LN2
+                    abs_y += slot[at_features - 1] * LN2
                 for d in range(channels):
-                    values[d] += slot[FEATURES + d]
+                    values[d] += slot[at_features + d]
+            s0, su, sv, suu, suv, svv = LN2 * s0, LN2 * su, LN2 * sv, LN2 * suu, LN2 * suv, LN2 * svv
             for d in range(channels):
                 d_features[i, d] += values[d]
             d_u = -(2 * a2 * su + b2 * sv)

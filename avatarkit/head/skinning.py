@@ -147,10 +147,9 @@ def neutral_head(rig: Rig, params: HeadParams) -> tuple[Tensor, Tensor]:
     expression and pose then pays nothing for 300 identity modes.
     """
     sources = [value for value in (params.shape, params.static_offset) if value is not None]
-    key = tuple((weakref.ref(value), value._version, value.data_ptr()) for value in sources)
     fixed = not any(value.requires_grad for value in sources)
     kept = rig._neutral.get("last")
-    if fixed and kept is not None and kept[0] == key:
+    if fixed and kept is not None and _same(kept[0], sources):
         return kept[1], kept[2]
     neutral = rig.template.T + (params.shape @ rig.shape_basis).view(3, -1)
     if params.static_offset is not None:
@@ -158,8 +157,16 @@ def neutral_head(rig: Rig, params: HeadParams) -> tuple[Tensor, Tensor]:
     neutral = neutral.contiguous()
     joints = rig.joint_regressor @ neutral.T
     if fixed:
-        rig._neutral["last"] = (key, neutral, joints)
+        rig._neutral["last"] = ([(weakref.ref(value), value._version) for value in sources], neutral, joints)
     return neutral, joints
+
+
+def _same(seen: list[tuple[weakref.ref[Tensor], int]], sources: list[Tensor]) -> bool:
+    """Whether these are the very tensors that were seen, not written to since.  (``==`` on references compares values.)"""
+    return len(seen) == len(sources) and all(
+        reference() is value and version == value._version
+        for (reference, version), value in zip(seen, sources, strict=True)
+    )
 
 
 def rotation_matrices(rotvecs: Tensor) -> Tensor:

@@ -171,6 +171,8 @@ def test_neutral_head_is_kept_only_while_it_is_the_same() -> None:
     third = pose_rig(rig, replace(params, static_offset=torch.full((40, 3), 0.5))).vertices
     assert torch.allclose(third, second + 0.5, atol=1e-5)
     assert torch.equal(pose_rig(rig, params).vertices, second)
+    other = pose_rig(rig, HeadParams.zeros(1, 3, 3)).vertices  # another tensor of the same shape
+    assert torch.equal(other, first)
 
 
 def test_not_finite_parameters_show() -> None:

@@ -53,7 +53,8 @@ class _Cache:
         if entry is None:
             return None
         reference, version, known, value = entry
-        return value if reference() is tensor and version == tensor._version and known == sizes else None
+        fresh = version == tensor._version and known == sizes
+        return value if fresh and reference() is tensor else None
 
     def put(self, tensor: Tensor, sizes: tuple[int, ...], value: Any) -> None:
         key = id(tensor)

@@ -60,8 +60,11 @@ class Rasterizer(Protocol):
     ``capabilities`` is a set out of {"top", "antialiased", "camera_gradients", "absgrad"}.
     """
 
-    name: str
-    capabilities: frozenset[str]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def capabilities(self) -> frozenset[str]: ...
 
     def render(
         self,
@@ -108,16 +111,35 @@ class HeadModel(Protocol):
     landmarks: embedding of MediaPipe landmarks, or None.
     """
 
-    name: str
-    num_shape: int
-    num_expr: int
-    expr_names: tuple[str, ...]
-    joint_names: tuple[str, ...]
-    parents: tuple[int, ...]
-    faces: Tensor
-    template: Tensor
-    regions: dict[str, Tensor]
-    landmarks: LandmarkEmbedding | None
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def num_shape(self) -> int: ...
+
+    @property
+    def num_expr(self) -> int: ...
+
+    @property
+    def expr_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def joint_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def parents(self) -> tuple[int, ...]: ...
+
+    @property
+    def faces(self) -> Tensor: ...
+
+    @property
+    def template(self) -> Tensor: ...
+
+    @property
+    def regions(self) -> dict[str, Tensor]: ...
+
+    @property
+    def landmarks(self) -> LandmarkEmbedding | None: ...
 
     @property
     def reference(self) -> dict[str, Any]: ...

@@ -35,7 +35,7 @@ def run_demo(
         return summary
     avatar = load_avatar(job.output)
     head = head_of(avatar.head)
-    rasterizer = registry().create("rasterizer", registry().default("rasterizer").name)
+    rasterizer = registry().create("rasterizer", registry().default("rasterizer"))
     path = folder / "driven.mp4"
     run.emit(Started("driving", len(avatar.motion), "frame"))
     frames = film(avatar, head, rasterizer, avatar.motion, run, camera="capture" if clip else "sway")

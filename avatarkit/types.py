@@ -17,9 +17,9 @@ else:
     Tensor = Any
 
 PathArg: TypeAlias = str | PathLike[str]
-FloatArray: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
+FloatArray: TypeAlias = NDArray[np.floating[Any]]
 Float32Array: TypeAlias = NDArray[np.float32]
-IntArray: TypeAlias = NDArray[np.int64] | NDArray[np.int32]
+IntArray: TypeAlias = NDArray[np.integer[Any]]
 ByteArray: TypeAlias = NDArray[np.uint8]
 Json: TypeAlias = dict[str, Any]
 

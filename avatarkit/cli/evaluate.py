@@ -29,8 +29,6 @@ def evaluate(
 
     import time
 
-    import numpy as np
-
     from avatarkit.evaluate.evaluation import avatar_predictor, evaluate_split
     from avatarkit.events import Finished, Progress, Run, Started
     from avatarkit.gaussians.avatar_file import load_avatar
@@ -40,7 +38,7 @@ def evaluate(
 
     subject = load_avatar(avatar)
     model = head_of(subject.head, head)
-    source = subject.meta.get("source", {}).get("sequence")
+    source = subject.source
     where = capture or (Path(source) if source else None)
     if where is None or not where.is_dir():
         raise InputError(
@@ -54,14 +52,14 @@ def evaluate(
     frames = sequence.capture.indices(split)  # type: ignore[arg-type]
     if not frames:
         raise InputError(f"{where}: it has no frames in split '{split}'")
-    part = registry().create("rasterizer", rasterizer or registry().default("rasterizer").name)
+    part = registry().create("rasterizer", rasterizer or registry().default("rasterizer"))
     sink = ProgressSink(quiet)
     run = Run(sinks=(sink,))
     run.emit(Started(f"evaluating {split}", len(frames), "frame"))
     began = time.monotonic()
     result = evaluate_split(
         avatar_predictor(subject, sequence, params, model, part), sequence, model, split,
-        np.asarray(subject.background, np.float32), lpips_net=lpips_net,
+        subject.background.numpy(), lpips_net=lpips_net,
         on_frame=lambda done, total: run.emit(Progress(f"evaluating {split}", done, total)),
     )  # fmt: skip
     run.emit(Finished(f"evaluating {split}", time.monotonic() - began))

@@ -19,7 +19,7 @@ def info(
 
     subject = load_avatar(avatar)
     gaussians = subject.gaussians
-    splits = [frame["split"] for frame in subject.frames]
+    splits = [frame.split for frame in subject.frames]
     data: dict[str, Any] = {
         "file": str(avatar),
         "bytes": avatar.stat().st_size,
@@ -28,11 +28,11 @@ def info(
         "sh_degree": gaussians.sh_degree,
         "head": subject.head,
         "timesteps": len(subject.motion),
-        "cameras": list(subject.camera_names),
+        "cameras": [camera.name for camera in subject.cameras],
         "frames": {split: splits.count(split) for split in ("train", "val", "test")},
         "edits": len(subject.history),
         "training": {k: v for k, v in subject.meta.get("training", {}).items() if k != "curve"},
-        "source": subject.meta.get("source", {}),
+        "source": subject.source,
     }
     if json is None:
         for name, value in data.items():

@@ -50,7 +50,7 @@ def render(
     run = Run(sinks=(sink,))
     subject = load_avatar(avatar)
     model = head_of(subject.head, head)
-    part = registry().create("rasterizer", rasterizer or registry().default("rasterizer").name)
+    part = registry().create("rasterizer", rasterizer or registry().default("rasterizer"))
     moves = (
         subject.motion
         if motion is None

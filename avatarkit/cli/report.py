@@ -29,12 +29,12 @@ def report(
 
     subject = load_avatar(avatar)
     model = head_of(subject.head, head)
-    part = registry().create("rasterizer", rasterizer or registry().default("rasterizer").name)
+    part = registry().create("rasterizer", rasterizer or registry().default("rasterizer"))
     folder = avatar.with_suffix(".run")
     page = output or (folder / "report.html" if folder.is_dir() else avatar.with_suffix(".html"))
     sink = ProgressSink(quiet)
     run = Run(sinks=(sink,))
-    source = subject.meta.get("source", {}).get("sequence")
+    source = subject.source
     sequence = predict = None
     results = []
     if source and Path(source).is_dir():

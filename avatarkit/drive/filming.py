@@ -32,7 +32,7 @@ def film(
     """(H, W, 3) uint8 pictures of ``motion``'s timesteps.  ``labels`` paints the label field instead of colours."""
     middle = head_middle(_posed(head, motion, 0))
     cameras = camera_path(camera, len(motion), middle, own_cameras(avatar), size)
-    colour = torch.tensor(background or avatar.background, dtype=torch.float32)
+    colour = avatar.background if background is None else torch.tensor(background)
     for timestep, view in enumerate(cameras):
         pose = _posed(head, motion, timestep)
         if labels:

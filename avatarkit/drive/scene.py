@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from avatarkit.drive.camera_paths import CaptureView
 from avatarkit.gaussians.avatar import Avatar
 from avatarkit.head.parameters import HeadPose
@@ -20,8 +18,6 @@ def own_cameras(avatar: Avatar) -> list[CaptureView]:
     """The cameras that the avatar was captured with."""
     views, Ks = avatar.viewmats.double().numpy(), avatar.Ks.double().numpy()
     return [
-        CaptureView(name, width, height, np.asarray(view), np.asarray(K))
-        for (name, (width, height)), view, K in zip(
-            zip(avatar.camera_names, avatar.camera_sizes, strict=True), views, Ks, strict=True
-        )
+        CaptureView(camera.name, camera.width, camera.height, view, K)
+        for camera, view, K in zip(avatar.cameras, views, Ks, strict=True)
     ]

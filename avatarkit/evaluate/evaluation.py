@@ -40,13 +40,12 @@ def avatar_predictor(
     avatar: Avatar, sequence: Sequence, params: HeadParams, head: HeadModel, rasterizer: Rasterizer
 ) -> Predict:
     """frame index → the avatar's picture (H, W, 3), driven by ``params`` (T timesteps of ``sequence``)."""
-    background = torch.as_tensor(avatar.background, dtype=torch.float32)
 
     def predict(index: int) -> Float32Array:
         timestep = sequence.capture.frames[index].timestep
         with torch.no_grad():
             pose = head.pose(params[timestep])
-        drawn = picture(avatar.gaussians, pose, head.faces, sequence.cameras([index]), rasterizer, background)
+        drawn = picture(avatar.gaussians, pose, head.faces, sequence.cameras([index]), rasterizer, avatar.background)
         return drawn.permute(1, 2, 0).numpy()
 
     return predict

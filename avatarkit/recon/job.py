@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 import yaml
 
 from avatarkit import __version__
@@ -22,7 +22,7 @@ from avatarkit.contracts import HeadModel, Rasterizer
 from avatarkit.errors import InputError
 from avatarkit.evaluate.evaluation import avatar_predictor, evaluate_split
 from avatarkit.events import Finished, Progress, Run, Started
-from avatarkit.gaussians.avatar import Avatar
+from avatarkit.gaussians.avatar import Avatar, AvatarCamera
 from avatarkit.gaussians.avatar_file import save_avatar
 from avatarkit.paths import atomic_write_text, explained
 from avatarkit.recon.config import ReconConfig
@@ -64,7 +64,7 @@ def run_job(job: Job, run: Run) -> dict[str, Any]:
     if board is not None:
         run.add_sink(board)
     try:
-        rasterizer = registry().create("rasterizer", job.rasterizer or registry().default("rasterizer").name)
+        rasterizer = registry().create("rasterizer", job.rasterizer or registry().default("rasterizer"))
         config = resumed_config(job) if job.resume else job.config
         dump_config(config, job.folder / "config.yaml")
         tracked = job.folder / TRACKED
@@ -110,22 +110,21 @@ def make_avatar(
     state: TrainState, sequence: Sequence, head: HeadModel, job: Job, config: ReconConfig, run: Run
 ) -> Avatar:
     """The avatar of a finished (or stopped) training."""
-    capture = sequence.capture
+    capture, source = sequence.capture, source_of(job.inputs, run)
     return Avatar(
         gaussians=state.gaussians.detach(),
         head=head_source(job.head, head),
         motion=state.head.params.detach(),
         timestep_names=capture.timestep_names,
-        frames=[dataclasses.asdict(frame) for frame in capture.frames],
-        camera_names=tuple(camera.name for camera in capture.cameras),
-        camera_sizes=tuple((camera.width, camera.height) for camera in capture.cameras),
+        frames=capture.frames,
+        cameras=tuple(AvatarCamera(camera.name, camera.width, camera.height) for camera in capture.cameras),
         viewmats=sequence.viewmats,
         Ks=sequence.Ks,
-        background=config.background,
-        history=[],
+        background=torch.tensor(config.background),
+        source=source["sequence"],
         meta={
             "name": capture.name,
-            "source": dict(source_of(job.inputs, run)),
+            "inputs": source["inputs"],
             "config": dataclasses.asdict(config),
             "training": {
                 "steps": state.step,
@@ -143,7 +142,7 @@ def evaluate_all(
 ) -> list[dict[str, Any]]:
     """``evaluate_split`` on val and test, with progress."""
     predict = avatar_predictor(avatar, sequence, avatar.motion, head, rasterizer)
-    background = np.asarray(avatar.background, np.float32)
+    background = avatar.background.numpy()
     results = []
     for split in ("val", "test"):
         frames = sequence.capture.indices(split)  # type: ignore[arg-type]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ def prepare_sequence(
     if len(inputs) == 1 and is_dataset(inputs[0]):
         return read_known(inputs[0], head)
     model = load_head(head or default_head())
-    part = registry().create("tracker", tracker or registry().default("tracker").name)
+    part = registry().create("tracker", tracker or registry().default("tracker"))
     locate = getattr(part, "locate", None)
     capture = read_capture(inputs if len(inputs) > 1 else inputs[0], size=size, run=run, locate=locate)
     sequence = part.track(capture, model, run)
@@ -106,7 +105,7 @@ def head_source(head: str | None, model: HeadModel) -> dict[str, Any]:
     return reference
 
 
-def source_of(inputs: list[Path], run: Run) -> Mapping[str, Any]:
+def source_of(inputs: list[Path], run: Run) -> dict[str, Any]:
     """Where ``avatarkit eval`` finds the frames again."""
     tracked = run.folder / TRACKED if run.folder is not None else None
     known = len(inputs) == 1 and is_dataset(inputs[0])

@@ -24,7 +24,7 @@ from avatarkit.gaussians.draw import picture
 from avatarkit.paths import atomic_write_text
 from avatarkit.pictures.sheet import contact_sheet, encode, error_picture, to_bytes
 from avatarkit.recon.log import read_scalars
-from avatarkit.report.curves import curve_svg
+from avatarkit.report.curves import Curve, curve_svg
 from avatarkit.track.sequence import Sequence
 from avatarkit.types import ByteArray, PathArg
 
@@ -72,7 +72,6 @@ def write_report(
 
 def novel_views(avatar: Avatar, head: HeadModel, rasterizer: Rasterizer, height: int = 300) -> ByteArray:
     """A contact sheet: three moments of the avatar's motion from five directions."""
-    background = torch.as_tensor(avatar.background, dtype=torch.float32)
     steps = len(avatar.motion)
     rows = []
     for timestep in sorted({0, steps // 2, steps - 1}):
@@ -83,7 +82,9 @@ def novel_views(avatar: Avatar, head: HeadModel, rasterizer: Rasterizer, height:
             camera = camera_path(spec, 1, target, own_cameras(avatar), (height * 4 // 5, height))[0]
             row.append(
                 to_bytes(
-                    picture(avatar.gaussians, pose, head.faces, camera, rasterizer, background).permute(1, 2, 0).numpy()
+                    picture(avatar.gaussians, pose, head.faces, camera, rasterizer, avatar.background)
+                    .permute(1, 2, 0)
+                    .numpy()
                 )
             )
         rows.append(row)
@@ -128,7 +129,7 @@ def _split(
             sequence,
             predict,
             [row["frame"] for row in chosen.values()],
-            np.asarray(avatar.background, np.float32),
+            avatar.background.numpy(),
             names,
         )
         entry["picture"] = _embed(sheet)
@@ -197,13 +198,13 @@ def _curves(curves: dict[str, tuple[list[float], list[float]]]) -> list[str]:
     if decibels:
         named = {"training frame": decibels.get("psnr"), "held out": decibels.get("val_psnr")}
         drawn.append(curve_svg({k: v for k, v in named.items() if v}, "step", "PSNR, dB"))
-    losses = {
+    losses: dict[str, Curve] = {
         name: curves[name]
         for name in ("l1", "dssim", "position", "scale")
         if name in curves and max(curves[name][1]) > 0
     }
     if losses:
-        floor = {name: (x, [max(v, 1e-7) for v in y]) for name, (x, y) in losses.items()}
+        floor: dict[str, Curve] = {name: (x, [max(v, 1e-7) for v in y]) for name, (x, y) in losses.items()}
         drawn.append(curve_svg(floor, "step", "loss, unweighted", log=True))
     if "splats" in curves:
         drawn.append(curve_svg({"Gaussians": curves["splats"]}, "step", "Gaussians"))

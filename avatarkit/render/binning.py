@@ -9,11 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from avatarkit.render.compiled import exact_kernel
-from avatarkit.render.projection import Z, column_range, tile_span
+from avatarkit.render.projection import FEW, Z, tile_span
 
 DIGIT = 11
-PARTS = 8
-"""Runs of the depth order that are spread over tiles side by side; more threads than this do not help here."""
 
 
 @exact_kernel
@@ -66,33 +64,42 @@ def sort_by_depth(counts, records, offsets, order, keys, spare_order, spare_keys
 
 
 @exact_kernel
-def list_tiles(part, parts, visible, order, offsets, records, covariances, width, height, columns,
-               slot_tiles, histograms):  # type: ignore[no-untyped-def]  # fmt: skip
-    """The tile of each slot, and how many entries each of the PARTS runs puts into each tile."""
-    for run in range(part, PARTS, parts):
-        histogram = histograms[run]
-        histogram[:] = 0
-        for k in range(visible * run // PARTS, visible * (run + 1) // PARTS):
-            i = order[k]
-            slot = offsets[i]
-            sxx, sxy, syy = covariances[i, 0], covariances[i, 1], covariances[i, 2]
-            first, last = column_range(records[i], sxx, width)
-            for column in range(first, last + 1):
-                top, bottom = tile_span(records[i], sxx, sxy, syy, column, height)
-                for row in range(top, bottom + 1):
-                    tile = row * columns + column
-                    slot_tiles[slot] = tile
-                    histogram[tile] += 1
-                    slot += 1
+def list_tiles(part, parts, counts, offsets, records, covariances, rects, height, columns, slot_tiles):  # type: ignore[no-untyped-def]
+    """The tile of each slot of this part's Gaussians."""
+    count = counts.shape[0]
+    for i in range(count * part // parts, count * (part + 1) // parts):
+        if counts[i] == 0:
+            continue
+        slot = offsets[i]
+        first, last, top, bottom = rects[i, 0], rects[i, 1], rects[i, 2], rects[i, 3]
+        few = (last - first + 1) * (bottom - top + 1) <= FEW
+        for column in range(first, last + 1):
+            if not few:
+                top, bottom = tile_span(
+                    records[i], covariances[i, 0], covariances[i, 1], covariances[i, 2], column, height
+                )
+            for row in range(top, bottom + 1):
+                slot_tiles[slot] = row * columns + column
+                slot += 1
+
+
+@exact_kernel
+def count_tiles(part, parts, visible, order, offsets, slot_tiles, histograms):  # type: ignore[no-untyped-def]
+    """How many entries this part of the depth order puts into each tile."""
+    histogram = histograms[part]
+    histogram[:] = 0
+    for k in range(visible * part // parts, visible * (part + 1) // parts):
+        for slot in range(offsets[order[k]], offsets[order[k] + 1]):
+            histogram[slot_tiles[slot]] += 1
 
 
 @exact_kernel
 def start_lists(histograms, starts):  # type: ignore[no-untyped-def]
-    """Turn counts into first positions, per tile and run; ``starts`` (tiles + 1) is where each tile's list begins."""
+    """Turn counts into first positions, per tile and part; ``starts`` (tiles + 1) is where each tile's list begins."""
     total = 0
     for tile in range(histograms.shape[1]):
         starts[tile] = total
-        for run in range(PARTS):
+        for run in range(histograms.shape[0]):
             here = histograms[run, tile]
             histograms[run, tile] = total
             total += here
@@ -102,12 +109,11 @@ def start_lists(histograms, starts):  # type: ignore[no-untyped-def]
 @exact_kernel
 def fill_lists(part, parts, visible, order, offsets, slot_tiles, histograms, entries):  # type: ignore[no-untyped-def]
     """Write (slot, Gaussian) into the tiles' lists, nearest first.  entries (E, 2) int32."""
-    for run in range(part, PARTS, parts):
-        position = histograms[run]
-        for k in range(visible * run // PARTS, visible * (run + 1) // PARTS):
-            i = order[k]
-            for slot in range(offsets[i], offsets[i + 1]):
-                tile = slot_tiles[slot]
-                entries[position[tile], 0] = slot
-                entries[position[tile], 1] = i
-                position[tile] += 1
+    position = histograms[part]
+    for k in range(visible * part // parts, visible * (part + 1) // parts):
+        i = order[k]
+        for slot in range(offsets[i], offsets[i + 1]):
+            tile = slot_tiles[slot]
+            entries[position[tile], 0] = slot
+            entries[position[tile], 1] = i
+            position[tile] += 1

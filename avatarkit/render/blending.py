@@ -94,6 +94,9 @@ def reached_blocks(shapes, block_x, block_y, reach):  # type: ignore[no-untyped-
 @kernel
 def inside_tile(tile_width, tile_height, transmittance):  # type: ignore[no-untyped-def]
     """1 for the tile's pixels that are in the image, 0 for the others, which then blend nothing."""
+    transmittance[:] = 1.0
+    if tile_width >= TILE and tile_height >= TILE:
+        return
     for pixel in range(PIXELS):
         block, lane = pixel // WIDTH, pixel % WIDTH
         x = (block % 4) * BLOCK_WIDTH + lane % BLOCK_WIDTH
@@ -263,16 +266,17 @@ def make_blend(three: bool, top: bool) -> tuple[Any, Any]:
             if has_background:
                 for k in range(channels):
                     if background.shape[1] == 1:
-                        for p in range(PIXELS):
-                            colour[k * PIXELS + p] += (np.float32(1) - covered[p]) * background[k, 0, 0]
+                        best[:] = background[k, 0, 0]
                     else:
                         read_tile(background[k], x0, y0, best, 0)
-                        for p in range(PIXELS):
-                            colour[k * PIXELS + p] += (np.float32(1) - covered[p]) * best[p]
+                    for p in range(0, PIXELS, WIDTH):
+                        seen = load(colour, k * PIXELS + p)
+                        store(colour, k * PIXELS + p, fma(1.0 - load(covered, p), load(best, p), seen))
             for k in range(channels):
                 write_tile(colour, k * PIXELS, image[k], x0, y0)
-            for p in range(PIXELS):
-                depth[p] = depth[p] / covered[p] if covered[p] > 0 else np.float32(0)
+            for p in range(0, PIXELS, WIDTH):
+                alpha_here = load(covered, p)
+                store(depth, p, select(alpha_here > 0.0, load(depth, p) / maximum(alpha_here, 1e-30), 0.0))
             write_tile(covered, 0, alpha, x0, y0)
             write_tile(depth, 0, depth_image, x0, y0)
             if top:

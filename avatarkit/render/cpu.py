@@ -170,7 +170,8 @@ class _Rasterize(torch.autograd.Function):
         batch, count, channels = len(job.cameras), arrays[0].shape[1], arrays[4].shape[2]
         width, height = job.cameras.width, job.cameras.height
         image, alpha = torch.empty(batch, channels, height, width), torch.empty(batch, 1, height, width)
-        depth, winners = torch.empty(batch, 1, height, width), torch.empty(batch, height, width, dtype=torch.int32)
+        depth = torch.empty(batch, 1, height, width)
+        winners = torch.empty((batch, height, width) if job.top else (batch, 1, 1), dtype=torch.int32)
         means2d, radii = torch.empty(batch, count, 2), torch.empty(batch, count, dtype=torch.int32)
         behind = np.zeros((1, channels, 1, 1), np.float32)
         if background is not None:
@@ -253,9 +254,10 @@ def _bin(job: Job, arrays: list[Any], camera: Any, means2d: Any, radii: Any) -> 
     start = time.perf_counter()
     records = work.array("records", (count, projection.RECORD), np.float64)
     covariances = work.array("covariances", (count, 3), np.float64)
+    rects = work.array("rects", (count, 4), np.int32)
     counts = work.array("counts", (count,), np.int32)
     run_parts(
-        threads, projection.project, *arrays, camera, width, height, job.antialiased, records, covariances, counts, radii,
+        threads, projection.project, *arrays, camera, width, height, job.antialiased, records, covariances, rects, counts, radii,
         means2d,
     )  # fmt: skip
     start = job.clock("project", start)
@@ -267,13 +269,13 @@ def _bin(job: Job, arrays: list[Any], camera: Any, means2d: Any, radii: Any) -> 
     start = job.clock("sort", start)
     total = int(offsets[count])
     slot_tiles = work.array("slot_tiles", (total,), np.int32)
-    histograms = work.array("histograms", (binning.PARTS, columns * rows), np.int64)
+    histograms = work.array("histograms", (threads, columns * rows), np.int64)
     starts = work.array("starts", (columns * rows + 1,), np.int64)
     entries = work.array("entries", (total, 2), np.int32)
     run_parts(
-        threads, binning.list_tiles, visible, order, offsets, records, covariances, width, height, columns, slot_tiles,
-        histograms,
+        threads, binning.list_tiles, counts, offsets, records, covariances, rects, height, columns, slot_tiles
     )  # fmt: skip
+    run_parts(threads, binning.count_tiles, visible, order, offsets, slot_tiles, histograms)
     binning.start_lists(histograms, starts)
     run_parts(threads, binning.fill_lists, visible, order, offsets, slot_tiles, histograms, entries)
     job.clock("bin", start)

@@ -18,6 +18,7 @@ ALPHA_CUT = 1.0 / 255.0
 NEAR = 0.01  # metres
 LOG2E = 1.4426950408889634
 TILE = 16
+LOG2_255 = math.log2(255.0)
 
 # Columns of a Gaussian's record (float64, 64 bytes, one cache line).  2^(L + A·u² + B·u·v + C·v²) is the opacity at (u, v)
 # pixels from the mean.
@@ -25,6 +26,8 @@ MX, MY, A, B, C, L, Z, REACH = range(8)
 RECORD = 8
 # Layout of a packed camera: rotation (9, row-major), translation (3), fx, fy, cx, cy.
 CAMERA = 16
+FEW = 4
+"""Up to this many tiles of the bounding box are all listed: blending finds what a corner misses sooner than two roots do."""
 CHUNK = 2048
 """Gaussians whose camera gradients are summed together; fixed, so that the sum does not depend on threads."""
 
@@ -88,11 +91,10 @@ def tile_span(record, sxx, sxy, syy, column, height):  # type: ignore[no-untyped
 
 
 @exact_kernel
-def column_range(record, sxx, width):  # type: ignore[no-untyped-def]
-    """First and last tile column of the ellipse's bounding box; first > last when off-screen."""
-    extent = math.sqrt(record[REACH] * sxx) + 1e-4
-    first = math.ceil(max(record[MX] - extent - 0.5, 0.0))
-    last = math.floor(min(record[MX] + extent - 0.5, width - 1.0))
+def pixel_tiles(centre, extent, size):  # type: ignore[no-untyped-def]
+    """First and last tile along one axis with a pixel centre within ``extent`` of ``centre``; first > last when none."""
+    first = math.ceil(max(centre - extent - 0.5 - 1e-4, 0.0))
+    last = math.floor(min(centre + extent - 0.5 + 1e-4, size - 1.0))
     if first > last:
         return 1, 0
     return int(first) // TILE, int(last) // TILE
@@ -100,10 +102,10 @@ def column_range(record, sxx, width):  # type: ignore[no-untyped-def]
 
 @exact_kernel
 def project(part, parts, means, quats, scales, opacities, features, camera, width, height, antialiased,
-            records, covariances, counts, radii, means2d):  # type: ignore[no-untyped-def]  # fmt: skip
+            records, covariances, rects, counts, radii, means2d):  # type: ignore[no-untyped-def]  # fmt: skip
     """Fill the records of this part's Gaussians and count the tiles that each touches (0: invisible).
 
-    records (N, 8) float64, covariances (N, 3) float64 with the low-pass, counts (N,) int32, radii (N,) int32,
+    records (N, 8) float64, covariances (N, 3) float64 with the low-pass, rects (N, 4) int32, counts (N,) int32, radii (N,) int32,
     means2d (N, 2) float32.
     """
     count = means.shape[0]
@@ -159,20 +161,25 @@ def project(part, parts, means, quats, scales, opacities, features, camera, widt
         record = records[i]
         record[MX] = fx * x * inverse_z + cx
         record[MY] = fy * y * inverse_z + cy
-        record[A] = -0.5 * LOG2E * syy / det
-        record[B] = LOG2E * sxy / det
-        record[C] = -0.5 * LOG2E * sxx / det
+        scaled = LOG2E / det
+        record[A] = -0.5 * scaled * syy
+        record[B] = scaled * sxy
+        record[C] = -0.5 * scaled * sxx
         record[L] = math.log2(opacity)
         record[Z] = z
-        record[REACH] = 2.0 * math.log(255.0 * opacity)
+        record[REACH] = (2.0 / LOG2E) * (record[L] + LOG2_255)
         covariances[i, 0], covariances[i, 1], covariances[i, 2] = sxx, sxy, syy
         means2d[i, 0] = record[MX]
         means2d[i, 1] = record[MY]
-        first, last = column_range(record, sxx, width)
-        tiles = 0
-        for column in range(first, last + 1):
-            top, bottom = tile_span(record, sxx, sxy, syy, column, height)
-            tiles += bottom - top + 1
+        first, last = pixel_tiles(record[MX], math.sqrt(record[REACH] * sxx), width)
+        top, bottom = pixel_tiles(record[MY], math.sqrt(record[REACH] * syy), height)
+        tiles = max(last - first + 1, 0) * max(bottom - top + 1, 0)
+        rects[i, 0], rects[i, 1], rects[i, 2], rects[i, 3] = first, last, top, bottom
+        if tiles > FEW:
+            tiles = 0
+            for column in range(first, last + 1):
+                start, end = tile_span(record, sxx, sxy, syy, column, height)
+                tiles += end - start + 1
         if tiles > 0:
             counts[i] = tiles
             radii[i] = int(min(math.ceil(math.sqrt(record[REACH] * max(sxx, syy))), 1073741824.0))

@@ -44,7 +44,7 @@ def main() -> int:
     make_venv(venv)
     if not has_torch(venv):
         install_torch(venv)
-    say("installing avatarkit and its plugins")
+    say("installing avatarkit and its plugins (some minutes: torch is large)")
     pip(venv, "install", *requirements(arguments.dev))
     (venv / STAMP).write_text(json.dumps({"fingerprint": wanted, "dev": arguments.dev}), encoding="utf-8")
     say(f"ready in {time.monotonic() - began:.0f} s: {interpreter(venv).parent / 'avatarkit'} --help")
@@ -147,7 +147,7 @@ def nvidia_device() -> bool:
 
 
 def pip(venv: Path, *arguments: str) -> None:
-    done = subprocess.run([interpreter(venv), "-m", "pip", *arguments, "--quiet", "--disable-pip-version-check"])
+    done = subprocess.run([interpreter(venv), "-m", "pip", *arguments, "-qq", "--disable-pip-version-check"])
     if done.returncode:
         fail(f"`pip {' '.join(arguments)}` failed; its message is above")
 

@@ -36,7 +36,7 @@ def track(
 
     refuse_foreign_folder(output)
     model = load_head(head or ("flame" if assets.find("flame") else "bust"))
-    part = registry().create("tracker", tracker or registry().default("tracker").name)
+    part = registry().create("tracker", tracker or registry().default("tracker"))
     if len(inputs) == 1 and is_dataset(inputs[0]):
         raise InputError(f"{inputs[0]}: already has head parameters; give it to avatarkit recon")
     seen: list[Any] = []

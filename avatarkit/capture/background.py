@@ -19,7 +19,7 @@ from avatarkit.types import ByteArray, Float32Array, FloatArray
 LEARN_FRAMES = 48
 SEED_SHARE = 0.15  # of the image: the pixels farthest from the head, above the chin, are taken for background
 NOISE_FLOOR = 2.5  # levels of 255: sensor noise and compression below which nothing is concluded
-ROUNDS = 5
+ROUNDS = 6
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,14 @@ def learn_background(images: ByteArray, heads: np.ndarray) -> Background:
     needed = max(2, len(keep) // 8)
     seen = count >= needed
     wall, scale = _wall(colour, seen)
-    seen &= np.linalg.norm(colour - wall, axis=2) < 5.0 * scale  # hair that reaches into the seeds
+    seen &= np.linalg.norm(colour - wall, axis=2) < 5.0 * np.sqrt(3.0) * scale  # hair that reaches into the seeds
     reach = 3
     for round_ in range(ROUNDS):
         guess, error = _continued(colour, seen)
         # a pixel that flickers far more than the rest sees hair come and go: that must not widen what counts as wall
         steady = np.minimum(spread, 2.0 * float(np.median(spread[seen])) + 1.0) if seen.any() else spread
-        noise = np.sqrt(NOISE_FLOOR**2 + np.where(seen, steady, error) ** 2)
+        # nor may distance from the known: growing too little is mended by the next round, taking a shirt for wall is not
+        noise = np.sqrt(NOISE_FLOOR**2 + np.where(seen, steady, np.minimum(error, 1.5 * error.min() + 1.0)) ** 2)
         agrees = np.empty_like(use)
         for t, frame in enumerate(frames):
             away = frame.astype(np.float32) - guess * gain(frame, guess, use[t])
@@ -126,8 +127,11 @@ def _head_zones(heads: np.ndarray, height: int, width: int) -> np.ndarray:
     return zones
 
 
-def far_from(boxes: FloatArray, height: int, width: int) -> np.ndarray:
-    """(T, H, W): pixels taken for background to begin with: outside head, hair and a body below, or the farthest ones."""
+def far_from(boxes: FloatArray, height: int, width: int, reach: float | None = None) -> np.ndarray:
+    """(T, H, W): pixels taken for background to begin with: the farthest from head, hair and a body below, in each frame.
+
+    ``reach``: instead, all that are farther than so many face widths.
+    """
     y, x = np.mgrid[:height, :width] + 0.5
     far = np.zeros((len(boxes), height, width), bool)
     for t, (left, top, right, bottom) in enumerate(boxes):
@@ -137,14 +141,17 @@ def far_from(boxes: FloatArray, height: int, width: int) -> np.ndarray:
         upwards = np.maximum(top - y, 0) / h
         body = np.clip((y - bottom) / h + 0.35, 0, None) * 3.0  # shoulders widen below the ears
         distance = np.hypot(sideways, upwards) - body
-        farthest = np.quantile(distance[y < max(bottom, 0.5 * height)], 1.0 - SEED_SHARE)
-        far[t] = distance > min(0.7, max(farthest, 0.05))
+        if reach is None:
+            farthest = float(np.quantile(distance[y < max(bottom, 0.5 * height)], 1.0 - SEED_SHARE))
+            far[t] = distance > min(0.7, max(farthest, 0.05))
+        else:
+            far[t] = distance > reach
     return far
 
 
 def _wall(colour: Float32Array, seen: np.ndarray) -> tuple[Float32Array, float]:
     """A quadratic wall (H, W, 3) through what is seen, robust against what is not wall; and how far the wall strays from it,
-    a robust standard deviation in levels."""
+    a robust standard deviation per channel, in levels."""
     height, width = seen.shape
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     basis = np.stack([np.ones_like(x), x, y, x * y, x * x, y * y], -1)
@@ -158,7 +165,7 @@ def _wall(colour: Float32Array, seen: np.ndarray) -> tuple[Float32Array, float]:
     for _ in range(8):
         weighted = design * weight[:, None]
         solution = np.linalg.solve(weighted.T @ design + ridge + 1e-9 * np.eye(6), weighted.T @ target)
-        residual = np.linalg.norm(design @ solution - target, axis=1)
+        residual = np.linalg.norm(design @ solution - target, axis=1) / np.sqrt(3.0)
         scale = max(1.4826 * float(np.median(residual)), 1.0)
         weight = np.clip(1 - (residual / (4.7 * scale)) ** 2, 0, None) ** 2  # Tukey's biweight
     return (basis @ solution).astype(np.float32), scale

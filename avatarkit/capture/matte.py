@@ -46,10 +46,11 @@ def matte(image: ByteArray, background: Background, head: np.ndarray) -> ByteArr
     pixels = image.astype(np.float32)
     light = background.colour * gain(image, background.colour, wall)
     deviation = ((pixels - light) ** 2).sum(-1) / (3.0 * background.noise**2)
-    person = _component(_likely(pixels, light, deviation, core) > 0.5, core, deviation)
+    chin = _chin(head, height)
+    person = _component(_likely(pixels, light, deviation, core) > 0.5, core, deviation, chin)
     if not person.any():
         return np.zeros((height, width), np.uint8)
-    return _soft(pixels, light, background.noise, person, core, face_width)
+    return _soft(pixels, light, background.noise, person, core, face_width, chin)
 
 
 def with_mattes(capture: Capture, heads: np.ndarray, run: Run | None = None) -> Capture:
@@ -105,6 +106,12 @@ def _core(head: np.ndarray, height: int, width: int) -> np.ndarray:
     return face_ellipse(head, height, width, 0.9)
 
 
+def _chin(head: np.ndarray, height: int) -> int:
+    """The row below which there is only body: holes in a shirt that has the wall's colour are closed there."""
+    bottom = float(head_boxes(head[None])[0, 3])
+    return int(bottom) if np.isfinite(bottom) else height
+
+
 def _likely(image: Float32Array, light: Float32Array, deviation: Float32Array, core: np.ndarray) -> Float32Array:
     """(H, W) in [0, 1]: person (1) or wall (0), smooth inside both; solved at half resolution where the image is large."""
     height, width = core.shape
@@ -133,8 +140,9 @@ def _edges(image: Float32Array, light: Float32Array, strength: float) -> tuple[F
     return weights[0], weights[1]
 
 
-def _component(person: np.ndarray, core: np.ndarray, deviation: Float32Array) -> np.ndarray:
-    """The component that holds the face (or the largest), without holes other than those that clearly show the wall."""
+def _component(person: np.ndarray, core: np.ndarray, deviation: Float32Array, chin: int) -> np.ndarray:
+    """The component that holds the face (or the largest), without holes other than those that clearly show the wall beside
+    the face, such as an earring's."""
     labels, count = ndimage.label(person)
     if not count:
         return person
@@ -146,7 +154,8 @@ def _component(person: np.ndarray, core: np.ndarray, deviation: Float32Array) ->
         index = np.arange(1, count + 1)
         area = ndimage.sum_labels(np.ones_like(deviation), holes, index)
         unlike = ndimage.median(deviation, holes, index) > 1.2
-        kept |= np.isin(holes, index[(area < 0.0008 * kept.sum()) | unlike])
+        low = np.array([row > chin for row, _ in ndimage.center_of_mass(holes > 0, holes, index)])
+        kept |= np.isin(holes, index[(area < 0.0008 * kept.sum()) | unlike | low])
     return kept
 
 
@@ -157,6 +166,7 @@ def _soft(
     person: np.ndarray,
     core: np.ndarray,
     face_width: float,
+    chin: int,
 ) -> ByteArray:
     """Alpha: 1 inside, 0 outside, by known-background matting in the rim between."""
     inner = max(2, round(RIM_IN * face_width))
@@ -167,7 +177,7 @@ def _soft(
     alpha, _ = _against(image, light, (depth > 2 * deep) | core)
     alpha = ndimage.median_filter(alpha, 5)
     sure = core | ((depth > inner) & (alpha > OPAQUE)) | ((depth > deep) & (alpha > 0.5 * OPAQUE))
-    sure |= ndimage.binary_fill_holes(sure) & (depth > deep) & (alpha > 0.1)
+    sure |= ndimage.binary_fill_holes(sure) & (depth > inner) & ((alpha > 0.1) | (np.arange(len(sure)) > chin)[:, None])
     rim = ~sure & (reach <= outer)
     alpha, length = _against(image, light, sure)
     trust = length / (length + (6.0 * noise) ** 2)

@@ -9,6 +9,7 @@ from avatarkit.capture.background import far_from
 from avatarkit.errors import InputError
 from avatarkit.types import ByteArray, Float32Array, FloatArray
 
+CLEARANCE = 0.15  # face widths between a head and what is looked at
 PATCHES = 6  # patches along the shorter side
 TOLERANCE = 0.004  # of the longer side: 2 pixels at 512
 TEXTURE = 2.5  # levels of a high-passed patch, standard deviation: below it there is nothing to follow
@@ -27,7 +28,7 @@ def require_static(images: ByteArray, boxes: FloatArray, name: str) -> None:
         return
     keep = known[np.unique(np.linspace(0, len(known) - 1, COMPARED).round().astype(int))]
     height, width = images.shape[1:3]
-    free: np.ndarray = np.all(far_from(boxes[keep], height, width), axis=0)
+    free: np.ndarray = np.all(far_from(boxes[keep], height, width, CLEARANCE), axis=0)
     side = max(16, min(height, width) // PATCHES)
     places = [
         (slice(y, y + side), slice(x, x + side))

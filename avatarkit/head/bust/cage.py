@@ -40,8 +40,8 @@ _FACE_ROWS = (
      51.5, 30, 45,  63.8, 28, 29.5,  69, 25, 12,  72.5, 21, -6,
      75, 16.5, -39,  61.5, 14, -85.5,  32.5, 13, -111.5,  0, 12.5, -121),
     # 10 lower rim of the orbit
-    (0, 21, 70.5,  4.8, 21, 68.5,  9.5, 20, 62.5,  14.5, 19, 56.5,  31, 17, 57,
-     51, 19, 48.5,  63, 17.5, 30,  68, 15, 11,  71.2, 11, -7,
+    (0, 21, 70.5,  4.8, 21, 68.5,  9.5, 20, 62.5,  14.5, 19, 57.3,  31, 17, 58.4,
+     51, 19, 49.6,  63, 17.5, 30,  68, 15, 11,  71.2, 11, -7,
      74.2, 7, -39.5,  60.5, 4, -84,  31.5, 3, -108,  0, 2.5, -117),
     # 11 upper cheek
     (0, 9, 77.5,  5.6, 9, 75,  11.5, 8.5, 66.5,  18, 8, 61.5,  32, 6.5, 60,
@@ -128,4 +128,9 @@ def control_points() -> Array:
         _ring(-193, -196, -193, 160, 34, -120, 0.85),
         _ring(-212, -220, -214, 166, 42, -121, 0.8),
     ]
-    return np.stack([crown, *skull, *face, *neck])
+    points = np.stack([crown, *skull, *face, *neck])
+    # The nape is written row by row; two rounds of averaging down its columns take the steps out.
+    for _ in range(2):
+        between = (points[14:25] + 2 * points[15:26] + points[16:27]) / 4
+        points[15:26, EAR + 1 :] = between[:, EAR + 1 :]
+    return points

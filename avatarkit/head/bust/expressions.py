@@ -27,17 +27,19 @@ class ExpressionBuilder:
     def __init__(self, rest: Rest, fields: Fields) -> None:
         self.rest, self.fields, self.points = rest, fields, rest.points
         mouth = rest.grids["mouth"]
-        self.red = np.zeros(len(self.points))  # 0 at the border of the red and outside, 1 where the lips touch and inside
+        self.red = np.zeros(
+            len(self.points)
+        )  # 0 at the border of the red and outside, 1 where the lips touch and inside
         for ids in (mouth, rest.mirror[mouth]):
             for ring, share in enumerate((0, 0, 0, 0, 0.2, 0.45, 0.72, 0.9, 1, 1, 1, 1)):
                 self.red[ids[ring]] = share
         self.lips = self._lip_mask()
 
-    def _lip_mask(self) -> Array:
-        """1 on the red and its lining behind the teeth's front, falling off over a centimetre of skin."""
+    def _lip_mask(self, reach: float = 15.0) -> Array:
+        """1 on the red and its lining behind the teeth's front, falling off over ``reach`` mm of skin."""
         p = self.points
         away = np.hypot(np.maximum(np.abs(p[:, 0]) - 22.0, 0) / 1.2, np.maximum(np.abs(p[:, 1] + 45.5) - 8.0, 0))
-        mask = (1 - smoothstep(0.0, 15.0, away)) * smoothstep(42.0, 60.0, p[:, 2]) * self.fields.soft
+        mask = (1 - smoothstep(0.0, reach, away)) * smoothstep(42.0, 60.0, p[:, 2]) * self.fields.soft
         depth = np.zeros(len(p))
         mouth = self.rest.grids["mouth"]
         for ids in (mouth, self.rest.mirror[mouth]):
@@ -47,7 +49,9 @@ class ExpressionBuilder:
 
     # --- pieces ------------------------------------------------------------------------------------------------------
 
-    def push(self, centre: tuple[float, float, float], widths: tuple[float, float, float], by: tuple[float, float, float]) -> Array:
+    def push(
+        self, centre: tuple[float, float, float], widths: tuple[float, float, float], by: tuple[float, float, float]
+    ) -> Array:
         """(V, 3) soft tissue around ``centre`` moved by ``by``; the lids hold still."""
         weight = bell(self.points, centre, widths) * self.fields.soft * self.fields.lid_hold
         return weight[:, None] * np.array(by)
@@ -65,10 +69,13 @@ class ExpressionBuilder:
 
     def jaw_turned(self, angle: float, forward: float = 0.0) -> Array:
         """Everything that follows the jaw, turned about its hinge."""
+        return (self.fields.jaw * self.fields.head)[:, None] * self._turned(angle, forward)
+
+    def _turned(self, angle: float, forward: float) -> Array:
         arm = self.points - np.array(JAW)
         c, s = np.cos(angle), np.sin(angle)
         turned = np.stack([arm[:, 0], c * arm[:, 1] - s * arm[:, 2], s * arm[:, 1] + c * arm[:, 2] + forward], -1)
-        return (self.fields.jaw * self.fields.head)[:, None] * (turned - arm)
+        return turned - arm
 
     def lids(self, height: Array, stretch: bool = True) -> Array:
         """The left eye's lids with margins at ``height`` (32,): mm above the corners' line, rest is ``margin_height``."""
@@ -80,7 +87,9 @@ class ExpressionBuilder:
         grid = self.rest.grids["eye"]
         ring_radius = np.sqrt(np.maximum(eye.lid**2 - np.where(s < 0, s * eye.inner, s * eye.outer) ** 2, 16.0))
         sign = np.where(upper, 1.0, -1.0)
-        moved = sign * (np.arcsin(np.clip(height / ring_radius, -1, 1)) - np.arcsin(np.clip(rest_height / ring_radius, -1, 1)))
+        moved = sign * (
+            np.arcsin(np.clip(height / ring_radius, -1, 1)) - np.arcsin(np.clip(rest_height / ring_radius, -1, 1))
+        )
         for ring, (turn, _, _) in enumerate(LID_RINGS):
             rest_turn = np.radians(turn) * corner
             if ring < 4:
@@ -96,7 +105,9 @@ class ExpressionBuilder:
         out[grid[CREASE_RING - 2]] = 0.04 * change
         return out
 
-    def lid_move(self, upper_mm: float = 0.0, lower_mm: float = 0.0, upper_close: float = 0.0, lower_close: float = 0.0) -> Array:
+    def lid_move(
+        self, upper_mm: float = 0.0, lower_mm: float = 0.0, upper_close: float = 0.0, lower_close: float = 0.0
+    ) -> Array:
         """Lids raised by millimetres or closed by a share."""
         s, upper = eye_chain()
         eye = eyes.EYE
@@ -138,7 +149,7 @@ class ExpressionBuilder:
             "mouthFrown": lambda: self.corner((0.6, -6.0, -1.0), 12.0) + self.push((18, -60, 66), (12, 8, 20), (0, -1.5, 0)),
             "mouthLowerDown": lambda: half * self.lip(0.0, 1.0, (0.3, -5.5, 0.6)) * 1.0,
             "mouthPress": lambda: half * self._press(),
-            "mouthSmile": lambda: self.corner((5.5, 6.5, -5.0)) + self.push((36, -12, 58), (16, 15, 24), (1.5, 3.5, 1.6)),
+            "mouthSmile": lambda: self.corner((5.5, 0.5, -5.0), 15.0) + self.corner((0, 6.2, 0), 12.5) + self.push((36, -12, 58), (16, 15, 24), (1.5, 3.5, 1.6)),
             "mouthStretch": lambda: self.corner((7.0, -2.5, -5.5), 15.0),
             "mouthUpperUp": lambda: half * self.lip(1.0, 0.0, (0.2, 4.6, 0.6)) + self.push((16, -14, 70), (9, 12, 18), (0, 1.6, 0)),
             "noseSneer": lambda: self.push((13, -6, 72), (8, 11, 22), (0.8, 3.4, 0.4))
@@ -182,14 +193,13 @@ class ExpressionBuilder:
         return left + self.mirrored(left)
 
     def _close(self) -> Array:
-        """Undoes jawOpen's gap between the lips, while the jaw stays open."""
-        opened = self.jaw_turned(JAW_OPEN_ANGLE, 2.0)
-        middle = np.flatnonzero(self.rest.grids["mouth"][8, -1] == np.arange(len(self.points)))[0]
-        gap = opened[middle]
-        lower = (1 - self.fields.upper)[:, None] * self.lips[:, None] * (-0.62 * gap)
-        upper = self.fields.upper[:, None] * self.lips[:, None] * (0.38 * gap * np.array([0, 1, 0.3]))
-        spread = smoothstep(0.0, 6.0, np.maximum(CORNER[0] - np.abs(self.points[:, 0]), 0))[:, None]
-        return (lower + upper) * (0.15 + 0.85 * spread)
+        """Undoes jawOpen's gap between the lips while the jaw stays open: both lips meet two fifths of the way down.
+
+        The chin's skin is drawn up over 26 mm, or it would fold; the nose holds still.
+        """
+        wide = self._lip_mask(26.0) * (1 - smoothstep(-36.0, -22.0, self.points[:, 1]))
+        share = 0.4 - self.fields.jaw * self.fields.head
+        return (wide * share)[:, None] * self._turned(JAW_OPEN_ANGLE, 2.0)
 
     def _funnel(self) -> Array:
         out = self._both(self.corner((-6.5, 0, 1.5), 12.0)) + self.lip(1, 1, (0, 0, 5.0))
@@ -203,7 +213,7 @@ class ExpressionBuilder:
         p = self.points
         squeeze = self.lips * np.clip(np.abs(p[:, 0]) / 20.0, 0, 1.2)
         out = np.zeros_like(p)
-        out[:, 0] = -np.sign(p[:, 0]) * squeeze * 9.5
+        out[:, 0] = -np.sign(p[:, 0]) * squeeze * 7.6
         out[:, 2] = self.lips * (6.5 - 2.0 * np.clip(np.abs(p[:, 0]) / 24, 0, 1)) + squeeze * 3.0
         sign = 2 * self.fields.upper - 1
         out[:, 1] = sign * self.lips * (1 - self.red) * 1.2

@@ -25,8 +25,8 @@ class EyeShape:
     inner: float = 13.8
     outer: float = 13.6
     rise: float = 1.6
-    upper: float = 5.3
-    lower: float = 4.7
+    upper: float = 4.9
+    lower: float = 4.6
     closed: float = 2.6
 
 
@@ -95,7 +95,11 @@ def eyeball(eye: EyeShape) -> tuple[Array, Array, Array]:
     bulge = CORNEA_BULGE * np.clip(np.cos(polar * 90 / 27.0), 0, 1) * (polar < np.radians(27.0))
     reach = eye.radius + bulge
     rings = np.stack(
-        [reach * np.sin(polar) * np.cos(around), reach * np.sin(polar) * np.sin(around), reach * np.cos(polar) + 0 * around],
+        [
+            reach * np.sin(polar) * np.cos(around),
+            reach * np.sin(polar) * np.sin(around),
+            reach * np.cos(polar) + 0 * around,
+        ],
         -1,
     )
     centre = np.array(eye.centre)

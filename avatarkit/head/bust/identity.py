@@ -39,7 +39,9 @@ def _side(points: Array) -> Array:
 
 def _face_below_nose(p: Array) -> Array:
     """0 above the base of the nose, 1 at the chin, front half only; the neck follows half of it."""
-    return smoothstep(-20.0, -80.0, p[:, 1]) * (1 - smoothstep(-90.0, -150.0, p[:, 1])) * smoothstep(-60.0, 10.0, p[:, 2])
+    return (
+        smoothstep(-20.0, -80.0, p[:, 1]) * (1 - smoothstep(-90.0, -150.0, p[:, 1])) * smoothstep(-60.0, 10.0, p[:, 2])
+    )
 
 
 def _fields() -> dict[str, Field]:

@@ -14,8 +14,8 @@ Array = NDArray[np.float64]
 class MouthShape:
     """Millimetres.  corner: half width and height of the corners, line: height of the lips' line at the midline."""
 
-    corner_x: float = 25.0
-    corner_y: float = -44.6
+    corner_x: float = 25.8
+    corner_y: float = -44.2
     corner_z: float = 66.5
     line_y: float = -45.6
     line_z: float = 76.4
@@ -32,7 +32,12 @@ GAP = 0.12  # mm between the closed lips' lines, so that they never cross
 
 def _line_y(m: MouthShape, t: Array) -> Array:
     """Height of the lips' line; t = x / corner.  A soft bow: down in the middle, up beside it, down to the corner."""
-    return m.line_y + (m.corner_y - m.line_y) * t**2 + 0.45 * np.sin(np.pi * np.clip(t, 0, 1)) ** 2 - 0.45 * np.exp(-((t / 0.16) ** 2))
+    return (
+        m.line_y
+        + (m.corner_y - m.line_y) * t**2
+        + 0.45 * np.sin(np.pi * np.clip(t, 0, 1)) ** 2
+        - 0.45 * np.exp(-((t / 0.16) ** 2))
+    )
 
 
 def _line_z(m: MouthShape, t: Array) -> Array:

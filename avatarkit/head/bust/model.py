@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -109,13 +108,13 @@ def bust_arrays() -> BustArrays:
 
 
 def array_digest(arrays: BustArrays) -> str:
-    """A checksum of topology and names that does not depend on a machine's last bit: positions to a hundredth of a millimetre."""
-    digest = hashlib.sha256(f"bust {VERSION}\n{arrays.shape_names}\n{arrays.expr_names}\n".encode())
+    """A checksum of version, topology and mode names: what must agree for an avatar file to fit.
+
+    Positions are left out: their last bit may differ between machines, and VERSION stands for them.
+    """
+    shapes = f"{arrays.template.shape} {arrays.shapedirs.shape} {arrays.exprdirs.shape}"
+    digest = hashlib.sha256(f"bust {VERSION}\n{arrays.shape_names}\n{arrays.expr_names}\n{shapes}\n".encode())
     digest.update(np.ascontiguousarray(arrays.faces, dtype="<i8").tobytes())
-    stream = io.BytesIO()
-    for value in (arrays.template, arrays.shapedirs, arrays.exprdirs):
-        stream.write(f"{value.shape} ".encode())
-    digest.update(stream.getvalue())
     return digest.hexdigest()
 
 

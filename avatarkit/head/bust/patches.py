@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,7 +51,7 @@ class HalfMesh:
 
     def rings(self, ids: Ids, closed: bool = False, flip: bool = False) -> None:
         """Quads between consecutive rows of an id grid (R, N)."""
-        for first, second in zip(ids[:-1], ids[1:], strict=True):
+        for first, second in itertools.pairwise(ids):
             self.strip(first, second, closed, flip)
 
     def points(self) -> Array:

@@ -16,7 +16,9 @@ Float32 = NDArray[np.float32]
 def hairline(azimuth: Array) -> Array:
     """Height (mm) of the hairline at ``azimuth`` (radians from the front, 0 … π): forehead, temple, round the ear, nape."""
     degrees = np.degrees(np.abs(azimuth))
-    return np.interp(degrees, (0, 25, 42, 55, 70, 82, 92, 104, 118, 140, 180), (103, 102, 92, 70, 52, 34, 44, 40, 0, -42, -58))
+    return np.interp(
+        degrees, (0, 25, 42, 55, 70, 82, 92, 104, 118, 140, 180), (103, 102, 92, 70, 52, 34, 44, 40, 0, -42, -58)
+    )
 
 
 def brow_arc(share: Array) -> Array:
@@ -41,12 +43,18 @@ def region_masks(rest: Rest, fields: Fields) -> dict[str, Float32]:
     )
     forehead = parts["skin"] * (1 - scalp) * smoothstep(52.0, 60.0, y) * smoothstep(0.0, 14.0, z)
     nose_half = np.interp(y, (-27, -24, -13, -3, 8, 20, 31, 40), (12, 15, 18, 15.5, 12.5, 9.5, 7.5, 6))
-    nose = parts["skin"] * smoothstep(2.0, -2.0, x - nose_half) * smoothstep(-27.5, -24.0, y) * smoothstep(42.0, 34.0, y) * (z > 50)
+    nose = (
+        parts["skin"]
+        * smoothstep(2.0, -2.0, x - nose_half)
+        * smoothstep(-27.5, -24.0, y)
+        * smoothstep(42.0, 34.0, y)
+        * (z > 50)
+    )
     red = parts["lips"] | parts["lip_border"]
     mouth_grid = rest.grids["mouth"]
     inside = parts["lining"].copy()
     inside[mouth_grid[LINE_RING + 1 :]] = inside[rest.mirror[mouth_grid[LINE_RING + 1 :]]] = True
-    masks: dict[str, Array] = {
+    masks: dict[str, NDArray[np.floating]] = {
         "scalp": scalp,
         "face": front_face,
         "forehead": forehead,

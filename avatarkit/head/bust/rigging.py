@@ -50,7 +50,9 @@ def _smoothed(values: Array, rest: Rest, fixed: NDArray[np.bool_], rounds: int) 
     edges = np.concatenate([rest.faces[:, [0, 1]], rest.faces[:, [1, 2]], rest.faces[:, [2, 0]]])
     degree = np.bincount(edges.ravel(), minlength=len(values)).astype(float)
     for _ in range(rounds):
-        total = np.bincount(edges[:, 0], values[edges[:, 1]], len(values)) + np.bincount(edges[:, 1], values[edges[:, 0]], len(values))
+        total = np.bincount(edges[:, 0], values[edges[:, 1]], len(values)) + np.bincount(
+            edges[:, 1], values[edges[:, 0]], len(values)
+        )
         values = np.where(fixed, values, 0.4 * values + 0.6 * total / np.maximum(degree, 1))
     return values
 
@@ -85,7 +87,7 @@ def make_fields(rest: Rest) -> Fields:
     rigid = rest.parts["eyeball"] | rest.parts["upper_teeth"] | rest.parts["lower_teeth"] | rest.parts["tongue"]
     upper = _upper(rest)
     front = smoothstep(-16.0, 22.0, z)  # nothing behind the ear follows the jaw
-    above_throat = smoothstep(-98.0, -84.0, y - 0.12 * np.maximum(z - 26, 0))
+    above_throat = smoothstep(-114.0, -79.0, y - 0.12 * np.maximum(z - 26, 0)) * (1 - smoothstep(0.0, 24.0, y))
     jaw = (1 - upper) * np.where(rigid | rest.parts["lining"], 1.0, front * above_throat)
     lining = rest.parts["lining"]
     jaw = np.where(lining, jaw * smoothstep(8.0, 45.0, z), jaw)  # the throat's wall stays

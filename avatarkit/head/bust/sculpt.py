@@ -6,6 +6,8 @@ crosses the midline, so that the surface stays smooth there.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +26,7 @@ def _near_polyline(p: Array, path: tuple[tuple[float, float, float], ...], width
     """(V,) Gaussian of the distance to a polyline, fading towards its ends."""
     nodes = np.array(path, dtype=float)
     best = np.full(len(p), np.inf)
-    for a, b in zip(nodes[:-1], nodes[1:], strict=True):
+    for a, b in itertools.pairwise(nodes):
         along = np.clip(((p - a) @ (b - a)) / ((b - a) @ (b - a)), 0, 1)
         best = np.minimum(best, ((p - a - along[:, None] * (b - a)) ** 2).sum(-1))
     return np.exp(-best / width**2)
@@ -78,7 +80,9 @@ def mouth_corner(p: Array, depth: float = 1.2) -> Array:
 
 def tear_trough(p: Array, depth: float = 0.9) -> Array:
     """The shallow groove from the inner corner of the eye across the upper cheek."""
-    return _along(_near_polyline(p, ((16.0, 21.0, 57.0), (24.0, 15.0, 58.0), (33.0, 13.0, 58.0)), 4.0), (0.0, 0.0, -depth))
+    return _along(
+        _near_polyline(p, ((16.0, 21.0, 57.0), (24.0, 15.0, 58.0), (33.0, 13.0, 58.0)), 4.0), (0.0, 0.0, -depth)
+    )
 
 
 def temple(p: Array, depth: float = 1.6) -> Array:
@@ -88,14 +92,18 @@ def temple(p: Array, depth: float = 1.6) -> Array:
 
 def neck_muscle(p: Array, size: float = 2.4) -> Array:
     """The strap from behind the ear to the breastbone (sternocleidomastoid), and the hollow between its feet."""
-    strap = _near_polyline(p, ((50.0, -62.0, -32.0), (41.0, -95.0, -16.0), (26.0, -130.0, 0.0), (11.0, -156.0, 8.0)), 9.0)
+    strap = _near_polyline(
+        p, ((50.0, -62.0, -32.0), (41.0, -95.0, -16.0), (26.0, -130.0, 0.0), (11.0, -156.0, 8.0)), 9.0
+    )
     pit = _bell(p, (0.0, -156.0, 8.0), (11.0, 10.0, 16.0))
     return _along(strap, (0.45 * size, 0.0, 0.75 * size)) + _along(pit, (0.0, 0.0, -0.8 * size))
 
 
 def collar_bone(p: Array, size: float = 4.5) -> Array:
     """The ridge from the breastbone to the shoulder, with the hollow above it."""
-    ridge = _near_polyline(p, ((10.0, -164.0, 12.0), (45.0, -165.0, 12.0), (90.0, -160.0, -6.0), (122.0, -160.0, -30.0)), 9.0)
+    ridge = _near_polyline(
+        p, ((10.0, -164.0, 12.0), (45.0, -165.0, 12.0), (90.0, -160.0, -6.0), (122.0, -160.0, -30.0)), 9.0
+    )
     hollow = _near_polyline(p, ((34.0, -152.0, 0.0), (70.0, -151.0, -10.0)), 12.0)
     return _along(ridge, (0.0, 0.25 * size, 0.9 * size)) + _along(hollow, (0.0, -0.5 * size, -0.9 * size))
 

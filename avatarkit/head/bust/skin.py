@@ -53,7 +53,7 @@ class SkinLayout:
     def mouth_border(self) -> list[tuple[int, int]]:
         """(row, column) around the left half of the mouth's hole: top midline, corner, bottom midline."""
         _, i1, j0, j1 = self.mouth
-        walk = [(j0, i) for i in range(0, i1)]
+        walk = [(j0, i) for i in range(i1)]
         walk += [(j, i1) for j in range(j0, j1)]
         return walk + [(j1, i) for i in range(i1, -1, -1)]
 
@@ -73,7 +73,11 @@ def build_skin(mesh: HalfMesh, surface: CageSurface) -> None:
     eye_uv, mouth_uv, grid_uv = _relaxed(layout, surface, eye_walk, mouth_walk)
     grid = np.full((len(layout.v), len(layout.u)), -1, dtype=np.int64)
     for j in range(len(layout.v)):
-        keep = [i for i in range(len(layout.u)) if not (_inside(layout.eye, j, i, False) or _inside(layout.mouth, j, i, True))]
+        keep = [
+            i
+            for i in range(len(layout.u))
+            if not (_inside(layout.eye, j, i, False) or _inside(layout.mouth, j, i, True))
+        ]
         grid[j, keep] = mesh.add("skin", surface(grid_uv[j, keep]))
     for j in range(len(layout.v) - 1):
         for i in range(len(layout.u) - 1):
@@ -130,7 +134,9 @@ def _relaxed(
     Fixed are the innermost rings (crease, border of the red) and the grid a few cells away from the holes.
     """
     s, upper = eye_chain()
-    eye_inner = surface.locate(crease_xy(eyes.EYE, s, upper), np.stack([4 + 0.9 * s, 9 - 0.3 * np.where(upper, 1, -1)], -1))
+    eye_inner = surface.locate(
+        crease_xy(eyes.EYE, s, upper), np.stack([4 + 0.9 * s, 9 - 0.3 * np.where(upper, 1, -1)], -1)
+    )
     t, above = mouth_chain()
     border = np.where(above[:, None], lips.upper_border(lips.MOUTH, t), lips.lower_border(lips.MOUTH, t))
     mouth_inner = surface.locate(border, np.stack([3.4 * t, 17 - 0.4 * np.where(above, 1, -1)], -1))
@@ -246,7 +252,7 @@ def lid_points(eye: eyes.EyeShape, ring: int, height: Array, turn: Array) -> Arr
     points = eyes.lid_turned(eye, s, height, np.where(upper, 1.0, -1.0) * turn, eye.lid + lift)
     corner = np.clip((np.abs(s) - 0.7) / 0.3, 0, 1)[:, None]
     middle = np.array(eye.centre)
-    return points + dive * corner * (middle + [0, 0, 2.0] - points)
+    return points + dive * corner * (middle + np.array([0.0, 0.0, 2.0]) - points)
 
 
 def _eyelids(mesh: HalfMesh, surface: CageSurface, border: Ids, uv: Array) -> None:
@@ -295,12 +301,10 @@ def _mouth(mesh: HalfMesh, surface: CageSurface, border: Ids, uv: Array) -> None
         rings.append(mesh.add("lip_border" if k == MOUTH_OUTER_RINGS + 1 else "skin", on_skin[k]))
     edge = on_skin[-1]
 
-    def both(make: object) -> Array:
-        return np.where(upper[:, None], make(True), make(False))  # type: ignore[operator]
-
-    touch = both(lambda up: lips.line(m, t, up))
+    touch = np.where(upper[:, None], lips.line(m, t, True), lips.line(m, t, False))
     for share in RED:
-        rings.append(mesh.add("lips", both(lambda up, share=share: lips.red(m, edge, touch, share, up, t))))
+        above, below = (lips.red(m, edge, touch, share, side, t) for side in (True, False))
+        rings.append(mesh.add("lips", np.where(upper[:, None], above, below)))
     rings.append(mesh.add("lips", touch))
     lining = np.where(upper[None, :, None], lips.inside(m, t, True), lips.inside(m, t, False))
     for ring in lining:

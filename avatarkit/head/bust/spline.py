@@ -71,8 +71,8 @@ class CageSurface:
         small = 1e-4
         for _ in range(steps):
             here = self(uv)[..., :2]
-            du = (self(uv + [small, 0])[..., :2] - here) / small
-            dv = (self(uv + [0, small])[..., :2] - here) / small
+            du = (self(uv + np.array([small, 0.0]))[..., :2] - here) / small
+            dv = (self(uv + np.array([0.0, small]))[..., :2] - here) / small
             miss = xy - here
             det = du[..., 0] * dv[..., 1] - du[..., 1] * dv[..., 0]
             step_u = (miss[..., 0] * dv[..., 1] - miss[..., 1] * dv[..., 0]) / det

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +15,16 @@ Array = NDArray[np.float64]
 TOOTH_WIDTHS = (8.5, 6.6, 7.4, 6.6, 6.6, 9.4, 9.0)
 COLUMNS_PER_TOOTH = 3
 # Profile from the gum outside, over the biting edge, to the gum inside: (outwards, away from the edge, is gum).
-PROFILE = ((-1.6, 10.5, 1), (0.3, 7.6, 1), (0.7, 6.6, 0), (1.0, 4.0, 0), (0.55, 0.7, 0), (-0.5, 0.0, 0), (-1.9, 0.9, 0), (-3.6, 8.5, 1))
+PROFILE = (
+    (-1.6, 10.5, 1),
+    (0.3, 7.6, 1),
+    (0.7, 6.6, 0),
+    (1.0, 4.0, 0),
+    (0.55, 0.7, 0),
+    (-0.5, 0.0, 0),
+    (-1.9, 0.9, 0),
+    (-3.6, 8.5, 1),
+)
 
 
 def _arch(share: Array, half_width: float, front: float, depth: float) -> tuple[Array, Array]:
@@ -31,7 +42,7 @@ def _columns() -> tuple[Array, Array]:
     """Share of the arc, and 1 in the groove between two teeth."""
     bounds = np.concatenate([[0], np.cumsum(TOOTH_WIDTHS)]) / sum(TOOTH_WIDTHS)
     share, groove = [], []
-    for left, right in zip(bounds[:-1], bounds[1:], strict=True):
+    for left, right in itertools.pairwise(bounds):
         for k, f in enumerate((0.0, 0.16, 0.84)[:COLUMNS_PER_TOOTH]):
             share.append(left + f * (right - left))
             groove.append(1.0 if k == 0 else 0.0)

@@ -23,6 +23,9 @@ from torch import Tensor
 from avatarkit.errors import InputError
 from avatarkit.head.parameters import HeadParams, HeadPose
 
+# Tensors that were seen, and the version that each had: torch counts the writes in place.
+Seen = list[tuple["weakref.ref[Tensor]", int]]
+
 
 @dataclass(frozen=True)
 class Rig:
@@ -40,9 +43,7 @@ class Rig:
     joint_expr: Tensor
     weights: Tensor
     parents: tuple[int, ...]
-    _neutral: dict[str, tuple[tuple[object, ...], Tensor, Tensor]] = field(
-        default_factory=dict, compare=False, repr=False
-    )
+    _neutral: dict[str, tuple[Seen, Tensor, Tensor]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def num_expr(self) -> int:
@@ -146,7 +147,7 @@ def neutral_head(rig: Rig, params: HeadParams) -> tuple[Tensor, Tensor]:
     Kept while the same shape and static offset come again and neither is being optimised: a training step that only fits
     expression and pose then pays nothing for 300 identity modes.
     """
-    sources = [value for value in (params.shape, params.static_offset) if value is not None]
+    sources: list[Tensor] = [value for value in (params.shape, params.static_offset) if value is not None]
     fixed = not any(value.requires_grad for value in sources)
     kept = rig._neutral.get("last")
     if fixed and kept is not None and _same(kept[0], sources):
@@ -161,10 +162,10 @@ def neutral_head(rig: Rig, params: HeadParams) -> tuple[Tensor, Tensor]:
     return neutral, joints
 
 
-def _same(seen: list[tuple[weakref.ref[Tensor], int]], sources: list[Tensor]) -> bool:
+def _same(seen: Seen, sources: list[Tensor]) -> bool:
     """Whether these are the very tensors that were seen, not written to since.  (``==`` on references compares values.)"""
     return len(seen) == len(sources) and all(
-        reference() is value and version == value._version
+        reference() is value and int(value._version) == version
         for (reference, version), value in zip(seen, sources, strict=True)
     )
 

@@ -38,8 +38,8 @@ def save_avatar(avatar: Avatar, path: PathArg) -> None:
     metadata = {
         "head": avatar.head,
         "timestep_names": list(avatar.timestep_names),
-        "frames": [[f.timestep, f.camera, f.split, f.source, f.time] for f in avatar.frames],
-        "cameras": [[c.name, c.width, c.height] for c in avatar.cameras],
+        "frames": [[int(f.timestep), int(f.camera), f.split, f.source, float(f.time)] for f in avatar.frames],
+        "cameras": [[c.name, int(c.width), int(c.height)] for c in avatar.cameras],
         "source": avatar.source,
         "history": avatar.history,
         "meta": avatar.meta,

@@ -165,7 +165,7 @@ def neutral_head(rig: Rig, params: HeadParams) -> tuple[Tensor, Tensor]:
 def _same(seen: Seen, sources: list[Tensor]) -> bool:
     """Whether these are the very tensors that were seen, not written to since.  (``==`` on references compares values.)"""
     return len(seen) == len(sources) and all(
-        reference() is value and int(value._version) == version
+        value._version == version and reference() is value
         for (reference, version), value in zip(seen, sources, strict=True)
     )
 

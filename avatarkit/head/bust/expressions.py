@@ -213,7 +213,7 @@ class ExpressionBuilder:
         p = self.points
         squeeze = self.lips * np.clip(np.abs(p[:, 0]) / 20.0, 0, 1.2)
         out = np.zeros_like(p)
-        out[:, 0] = -np.sign(p[:, 0]) * squeeze * 7.6
+        out[:, 0] = -np.sign(p[:, 0]) * squeeze * 7.2
         out[:, 2] = self.lips * (6.5 - 2.0 * np.clip(np.abs(p[:, 0]) / 24, 0, 1)) + squeeze * 3.0
         sign = 2 * self.fields.upper - 1
         out[:, 1] = sign * self.lips * (1 - self.red) * 1.2

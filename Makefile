@@ -11,7 +11,7 @@ PLUGIN_PACKAGES := $(sort $(wildcard plugins/*/avatarkit_*))
 .DEFAULT_GOAL := demo
 
 demo: install  ## the main job on a capture that avatarkit makes itself; make demo CLIP=my.mp4 on your own video
-	$(BIN)/avatarkit demo $(if $(CLIP),"$(CLIP)") --out "$(OUT)"
+	$(BIN)/avatarkit demo --out "$(OUT)" $(if $(CLIP),--clip "$(CLIP)")
 
 install:
 	@$(PYTHON) tools/install.py --venv $(VENV)

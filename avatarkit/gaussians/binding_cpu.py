@@ -67,9 +67,10 @@ class _Pose(torch.autograd.Function):
         incoming = [value.contiguous() for value in gradients]
         results = [torch.empty_like(value) for value in saved[:5]]
         moves_mesh, moves_joints = ctx.needs_input_grad[5], ctx.needs_input_grad[6]
-        corner_grad = torch.zeros((len(mesh.faces), 9) if moves_mesh else (1, 9))
-        joint_grad = torch.zeros((len(work.binding), 6) if moves_joints else (1, 6))
-        arrays = [value.detach().numpy() for value in (*saved, *incoming, *results, corner_grad, joint_grad)]
+        # NumPy's zeros: torch would fill them with its own threads, whose barrier can cost more than all the rest.
+        corner_grad = np.zeros((len(mesh.faces), 9) if moves_mesh else (1, 9), np.float32)
+        joint_grad = np.zeros((len(work.binding), 6) if moves_joints else (1, 6), np.float32)
+        arrays = [value.detach().numpy() for value in (*saved, *incoming, *results)] + [corner_grad, joint_grad]
         parts = torch.get_num_threads()
         run_parts(
             parts, _backward, *arrays, mesh.faces, work.order, work.binding, work.start, work.block, centre, degree,
@@ -78,10 +79,10 @@ class _Pose(torch.autograd.Function):
         vertex_result = joint_result = None
         if moves_mesh:
             vertex_result = torch.empty_like(saved[5])
-            run_parts(parts, _gather_vertices, corner_grad.numpy(), mesh.start, mesh.corner, vertex_result.numpy())
+            run_parts(parts, _gather_vertices, corner_grad, mesh.start, mesh.corner, vertex_result.numpy())
         if moves_joints:
             joint_result = torch.zeros_like(saved[6])
-            _gather_joints(joint_grad.numpy(), work.binding, saved[6].numpy(), joint_result.numpy())
+            _gather_joints(joint_grad, work.binding, saved[6].numpy(), joint_result.numpy())
         return (*results, vertex_result, joint_result, None, None, None, None)
 
 

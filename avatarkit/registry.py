@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avatarkit import contracts
+from avatarkit import contracts, machine
 from avatarkit.discovery import Plugin, load_plugins, one_line
 from avatarkit.errors import (
     AvatarkitError,
@@ -137,7 +137,8 @@ class Registry:
             hint = provider.install_hint or f"pip install {' '.join(lacking)}"
             raise MissingDependency(f"{said} needs {', '.join(lacking)}, which is not installed; {_run(hint)}")
         if provider.device == "cuda" and not _cuda_works():
-            raise EnvironmentProblem(f"{said} needs an NVIDIA GPU, and torch sees none; see `avatarkit doctor`")
+            state = machine.gpu()
+            raise EnvironmentProblem(f"{said} needs an NVIDIA GPU: {state.found}; {state.mend or 'choose another one'}")
         arguments = [make_config(provider, options or {})] if provider.config else []
         if options and not provider.config:
             raise ConfigError(f"{said} takes no options; got {', '.join(map(str, options))}")

@@ -15,12 +15,22 @@ PLASTIC = Material(SURFACE, (0.08, 0.08, 0.08), 0.30, 60.0, two_sided=True)
 METAL = Material(SURFACE, (0.05, 0.05, 0.05), 0.85, 45.0, two_sided=True)
 PEARL = Material(SURFACE, (0.30, 0.28, 0.26), 0.45, 50.0)
 LENS = Material(SURFACE, (0.0, 0.0, 0.0), 0.50, 300.0, two_sided=True)
-FELT = Material(SURFACE, (0.20, 0.20, 0.20), 0.01, 8.0, mottle=0.10, mottle_scale=260.0, bump=0.05, bump_scale=900.0, two_sided=True)
-KNIT = Material(SURFACE, (0.25, 0.25, 0.25), 0.01, 8.0, mottle=0.12, mottle_scale=150.0, bump=0.05, two_sided=True, weave=0.10)
+FELT = Material(
+    SURFACE, (0.20, 0.20, 0.20), 0.01, 8.0, mottle=0.10, mottle_scale=260.0, bump=0.05, bump_scale=900.0, two_sided=True
+)
+KNIT = Material(
+    SURFACE, (0.25, 0.25, 0.25), 0.01, 8.0, mottle=0.12, mottle_scale=150.0, bump=0.05, two_sided=True, weave=0.10
+)
 
 
 def _piece(
-    mesh: tuple[FloatArray, IntArray], colour: str, material: Material, label: str, *, neck: float = 1.0, opacity: float = 1.0
+    mesh: tuple[FloatArray, IntArray],
+    colour: str,
+    material: Material,
+    label: str,
+    *,
+    neck: float = 1.0,
+    opacity: float = 1.0,
 ) -> Part:
     points, faces = mesh
     return Part(
@@ -65,7 +75,17 @@ def glasses_parts(look: Appearance) -> list[Part]:
     outer = rim[np.argmax(rim[:, 0])]
     inner = rim[np.argmin(rim[:, 0])]
     t = np.linspace(0, 1, 22)[:, None]
-    knots = np.array([outer, [outer[0] + 3.5, outer[1] + 5, outer[2] - 5], [73, 38, 36], [77.5, 40, 0], [78, 39.5, -18], [77, 24, -33], [76, 10, -37]])
+    knots = np.array(
+        [
+            outer,
+            [outer[0] + 3.5, outer[1] + 5, outer[2] - 5],
+            [73, 38, 36],
+            [77.5, 40, 0],
+            [78, 39.5, -18],
+            [77, 24, -33],
+            [76, 10, -37],
+        ]
+    )
     at = np.linspace(0, 1, len(knots))
     arm = np.stack([np.interp(t[:, 0], at, knots[:, k]) for k in range(3)], 1)
     for _ in range(2):
@@ -96,7 +116,9 @@ def _dome(scale: float, out: FloatArray, rows: int, lift: float = 0.0) -> tuple[
     above = height[..., 1] - hat_plane(height[..., 2]) - lift
     edge = np.array([np.interp(0.0, -above[:, k], fine) for k in range(len(u))])
     share = np.linspace(0.03, 1, rows)[:, None]
-    points = on_torso(np.tile(u, (rows, 1)), side[None], share * edge, np.broadcast_to(out[:, None] * scale, (rows, len(u))))
+    points = on_torso(
+        np.tile(u, (rows, 1)), side[None], share * edge, np.broadcast_to(out[:, None] * scale, (rows, len(u)))
+    )
     centre = np.array([0.0, 60.0, -25.0])
     return centre + (points - centre) * (0.5 + 0.5 * scale), u, side
 
@@ -147,7 +169,9 @@ def _band(scale: float, low: float, width: float, out: tuple[float, float]) -> t
     """A band around the head from ``low`` mm above the hat line, ``width`` mm high."""
     rows = []
     for share, extra in ((0.0, -5.0), (0.0, 0.0), (0.25, 0.6), (0.5, 0.9), (0.75, 0.6), (1.0, 0.0), (1.0, -5.0)):
-        ring, u, _ = _dome(scale, np.full(3, out[0] + (out[1] - out[0]) * np.sin(np.pi * share) + extra), 3, low + width * share)
+        ring, u, _ = _dome(
+            scale, np.full(3, out[0] + (out[1] - out[0]) * np.sin(np.pi * share) + extra), 3, low + width * share
+        )
         rows.append(ring[-1])
     return np.stack(rows).reshape(-1, 3), grid_faces(len(rows), len(u), closed=True)[:, [0, 2, 1]]
 
@@ -160,7 +184,14 @@ def _visor(edge: FloatArray, u: FloatArray, side: FloatArray) -> tuple[FloatArra
     reach = 62.0 * np.sqrt(np.clip(1 - np.abs(x) ** 2.6, 0, 1))
     rows = []
     for share, down in ((-0.04, 0.5), (0.3, 1.0), (0.65, 0.0), (1.0, -3.0), (1.0, -5.0), (0.6, -2.5), (0.0, -2.0)):
-        out = np.stack([0.10 * reach * x * share, down - 0.16 * reach * max(share, 0) - 7.0 * np.abs(x) ** 2 * max(share, 0), reach * share], 1)
+        out = np.stack(
+            [
+                0.10 * reach * x * share,
+                down - 0.16 * reach * max(share, 0) - 7.0 * np.abs(x) ** 2 * max(share, 0),
+                reach * share,
+            ],
+            1,
+        )
         rows.append(foot + out)
     return np.stack(rows).reshape(-1, 3), grid_faces(len(rows), len(keep))[:, [0, 2, 1]]
 
@@ -180,7 +211,11 @@ def earring_parts(look: Appearance) -> list[Part]:
     elif look.earrings == "hoop":
         angle = np.linspace(0, 2 * np.pi, 28, endpoint=False)
         radius = 12.5 * size
-        ring = lobe + np.array([1.5, -radius + 2.5, 0.5]) + radius * np.stack([0.12 * np.sin(angle), np.cos(angle), np.sin(angle)], 1)
+        ring = (
+            lobe
+            + np.array([1.5, -radius + 2.5, 0.5])
+            + radius * np.stack([0.12 * np.sin(angle), np.cos(angle), np.sin(angle)], 1)
+        )
         mesh = tube(ring, 1.35 * size**0.5, sides=7, closed=True)
     else:
         line = lobe + np.array([1.5, 1.0, 1.5]) + np.linspace(0, 1, 6)[:, None] * np.array([0.5, -13.0 * size, 0.0])
@@ -212,7 +247,9 @@ def necklace_parts(look: Appearance) -> list[Part]:
     beads = [ball(c, radius, rings=5, sides=7) for c in centres]
     if look.necklace == "chain":
         beads.append(ball(line[0] + np.array([0, -7.5, 2.5]), 5.5, rings=9, sides=14))
-    return [_piece(merge(beads), look.necklace_colour, PEARL if look.necklace == "pearls" else METAL, "necklace", neck=0.0)]
+    return [
+        _piece(merge(beads), look.necklace_colour, PEARL if look.necklace == "pearls" else METAL, "necklace", neck=0.0)
+    ]
 
 
 def accessory_parts(look: Appearance) -> list[Part]:

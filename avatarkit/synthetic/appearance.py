@@ -121,7 +121,7 @@ COLOURS: tuple[str, ...] = tuple(
 
 
 def rgb(colour: str) -> tuple[float, float, float]:
-    """"#rrggbb" → sRGB in [0, 1]."""
+    """ "#rrggbb" → sRGB in [0, 1]."""
     return tuple(int(colour[i : i + 2], 16) / 255.0 for i in (1, 3, 5))  # type: ignore[return-value]
 
 

@@ -49,7 +49,13 @@ def camera_arc(count: int, width: int, height: int) -> list[Camera]:
 
 
 def camera_at(
-    azimuth: float, elevation: float, width: int, height: int, *, centre: tuple[float, float] = (0.0, 0.0), zoom: float = 1.0
+    azimuth: float,
+    elevation: float,
+    width: int,
+    height: int,
+    *,
+    centre: tuple[float, float] = (0.0, 0.0),
+    zoom: float = 1.0,
 ) -> Camera:
     """A camera on a sphere around the head; radians, 0 is in front, positive azimuth towards the subject's left.
 
@@ -71,7 +77,7 @@ def render_view(appearance: Appearance, params: SubjectParams, camera: Camera, *
     return subject(appearance).view(params, camera, **options)
 
 
-def head_parameters(who: Subject, params: SubjectParams) -> dict[str, np.ndarray]:
+def head_parameters(who: Subject, params: SubjectParams) -> dict[str, Any]:
     """VHAP's arrays of one timestep, float32."""
     row = partial(np.asarray, dtype=np.float32)
     return {
@@ -154,7 +160,7 @@ def _write_parameters(out: Path, who: Subject, poses: list[SubjectParams]) -> No
 
 
 def split_of(step: int, camera: int, timesteps: int, cameras: int) -> str:
-    """"train", "val" or "test": the last 30 % of the timesteps are test; one camera near the front is val before that."""
+    """ "train", "val" or "test": the last 30 % of the timesteps are test; one camera near the front is val before that."""
     if step >= math.ceil((1 - TEST_SHARE) * timesteps) and timesteps > 1:
         return "test"
     return "val" if cameras > 1 and camera == cameras // 2 else "train"

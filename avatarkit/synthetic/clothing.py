@@ -11,7 +11,7 @@ from avatarkit.head.bust.spline import CageSurface
 from avatarkit.synthetic.appearance import Appearance, rgb
 from avatarkit.synthetic.parts import Part, grid_faces, tube, unit, vertex_normals
 from avatarkit.synthetic.shading import SURFACE, Material, linear
-from avatarkit.types import FloatArray
+from avatarkit.types import FloatArray, IntArray
 
 CLOTH = Material(SURFACE, (0.20, 0.20, 0.20), 0.015, 8.0, mottle=0.10, mottle_scale=90.0, bump=0.05, bump_scale=700.0,
                  two_sided=True, weave=0.05)  # fmt: skip
@@ -100,15 +100,31 @@ def _collar(look: Appearance) -> Part:
     u, side = u[order], side[order]
     start = neckline("collar", u)
     # (towards the head in v, outwards in mm): inside foot, inside top, fold, outer leaf down
-    profile = ((0.05, 3.5), (-0.45, 4.5), (-0.85, 6.5), (-0.95, 8.5), (-0.85, 10.5), (-0.45, 12.0), (0.05, 12.5), (0.45, 12.0))
+    profile = (
+        (0.05, 3.5),
+        (-0.45, 4.5),
+        (-0.85, 6.5),
+        (-0.95, 8.5),
+        (-0.85, 10.5),
+        (-0.45, 12.0),
+        (0.05, 12.5),
+        (0.45, 12.0),
+    )
     tip = np.clip(1 - (u - 0.55) / 2.6, 0, 1)
     rows = [
-        on_torso(u, side, start + dv * (0.75 + 0.25 * (1 - tip)) + (0.75 * tip * (k >= 5) * (k - 4) / 3), out + 2.0 * (k >= 5) * tip)
+        on_torso(
+            u,
+            side,
+            start + dv * (0.75 + 0.25 * (1 - tip)) + (0.75 * tip * (k >= 5) * (k - 4) / 3),
+            out + 2.0 * (k >= 5) * tip,
+        )
         for k, (dv, out) in enumerate(profile)
     ]
     return _cloth(np.stack(rows).reshape(-1, 3), grid_faces(len(rows), len(u)), look.shirt_trim)
 
 
-def _cloth(points: FloatArray, faces: FloatArray, colour: str) -> Part:
+def _cloth(points: FloatArray, faces: IntArray, colour: str) -> Part:
     normals = vertex_normals(points, faces)
-    return Part(points * 1e-3, faces, normals, linear(rgb(colour)), CLOTH, "cloth", neck=np.zeros(len(points)), casts=True)
+    return Part(
+        points * 1e-3, faces, normals, linear(rgb(colour)), CLOTH, "cloth", neck=np.zeros(len(points)), casts=True
+    )

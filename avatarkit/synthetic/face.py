@@ -6,46 +6,19 @@ Positions are ``bust``'s at rest, millimetres, x to the subject's left, y up, z 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
-from avatarkit.head.bust.assembly import Rest, build_rest
 from avatarkit.labels import LABEL_INDEX
+from avatarkit.synthetic.anatomy import outer_skin, rest, scalp, upper_lip
 from avatarkit.synthetic.appearance import Appearance, rgb
-from avatarkit.synthetic.hair import scalp
-from avatarkit.synthetic.parts import Skin, smoothstep, unit, vertex_normals
+from avatarkit.synthetic.parts import smoothstep, unit
 from avatarkit.synthetic.shading import EYE, SKIN, SURFACE, Material, linear
 from avatarkit.types import FloatArray, IntArray
 
 _JAW_AZIMUTH = (0, 30, 50, 75, 90, 110, 140, 180)
 _JAW_HEIGHT = (-84, -80, -74, -64, -56, -56, -68, -76)
 GUM_ROWS = (0, 1, 7)
-
-
-@lru_cache(maxsize=1)
-def rest() -> Rest:
-    """``bust`` at rest, with the names of its parts."""
-    return build_rest()
-
-
-@lru_cache(maxsize=1)
-def outer_skin() -> Skin:
-    """The skin that parts grow on (mm): without ears, eyes, lining, teeth and tongue."""
-    bust = rest()
-    outer = bust.parts["skin"] | bust.parts["eyelid"] | bust.parts["lip_border"] | bust.parts["lips"]
-    return Skin(bust.points, bust.faces[outer[bust.faces].all(1)])
-
-
-def upper_lip() -> FloatArray:
-    """(V,) 1 on the upper half of the mouth's chains, 0 on the lower."""
-    bust = rest()
-    upper = np.zeros(len(bust.points))
-    chain = bust.grids["mouth"]
-    left = chain[:, : chain.shape[1] // 2 + 1].ravel()
-    upper[left] = 1.0
-    upper[bust.mirror[left]] = 1.0
-    return upper
 
 
 def sculpted(seed: int, strength: float) -> FloatArray:
@@ -151,7 +124,9 @@ def complexion(look: Appearance) -> Complexion:
     skin = linear(rgb(look.skin))
     colour = np.tile(skin, (len(p), 1)).astype(float)
     flush = np.array([1.03, 0.66, 0.62])  # blood: less green and blue
-    red = look.blush * (0.75 * _spot(p, 44, -8, 52, 17) + 0.55 * _spot(p, 0, -12, 90, 10) + 0.30 * _spot(p, 0, -74, 72, 13))
+    red = look.blush * (
+        0.75 * _spot(p, 44, -8, 52, 17) + 0.55 * _spot(p, 0, -12, 90, 10) + 0.30 * _spot(p, 0, -74, 72, 13)
+    )
     red += 0.40 * parts["ear"] + 0.15 * _spot(p, 0, 5, 75, 14)
     colour = colour * (1 - np.clip(red, 0, 1)[:, None] * (1 - flush))
     colour *= 1 - 0.10 * _spot(p, 28, 14, 57, 8)[:, None] * np.array([0.5, 1.0, 0.8])  # under the eyes
@@ -188,7 +163,9 @@ def complexion(look: Appearance) -> Complexion:
 
     gloss = np.ones(len(p)) + 0.5 * _spot(p, 0, 75, 70, 22) + 0.9 * _spot(p, 0, -10, 92, 9)
     gloss[parts["lips"]] = 3.0
-    freckles = look.freckles * np.clip(_spot(p, 36, 2, 58, 20) + 0.9 * _spot(p, 0, 5, 78, 14) + 0.25 * (p[:, 2] > 20), 0, 1)
+    freckles = look.freckles * np.clip(
+        _spot(p, 36, 2, 58, 20) + 0.9 * _spot(p, 0, 5, 78, 14) + 0.25 * (p[:, 2] > 20), 0, 1
+    )
     freckles *= parts["skin"]
     occlusion = np.full(len(p), -1.0)
     for name in ("upper_teeth", "lower_teeth"):  # the mouth is closed where occlusion is measured
@@ -212,7 +189,7 @@ def complexion(look: Appearance) -> Complexion:
         Material(SKIN, (0.30, 0.15, 0.12), 0.20, 40.0),
         Material(SURFACE, (0.25, 0.22, 0.20), 0.25, 60.0),
         Material(
-            EYE, (0.25, 0.22, 0.22), 0.55, 420.0, iris=tuple(linear(rgb(look.iris))), iris_size=0.475,  # type: ignore[arg-type]
+            EYE, (0.25, 0.22, 0.22), 1.3, 260.0, iris=tuple(linear(rgb(look.iris))), iris_size=0.475,  # type: ignore[arg-type]
             pupil_size=0.175 * look.pupil_size, sclera=tuple(linear(rgb(look.sclera))),  # type: ignore[arg-type]
         ),
     )  # fmt: skip
@@ -227,8 +204,3 @@ def brow_density(points: FloatArray, thickness: float = 1.0) -> FloatArray:
     half = 3.4 * thickness * (1 - 0.62 * np.clip(t, 0, 1) ** 1.6)
     inside = smoothstep(1.15, 0.75, np.abs(points[:, 1] - middle) / half)
     return inside * smoothstep(-0.04, 0.05, t) * smoothstep(1.04, 0.94, t) * (points[:, 2] > 20)
-
-
-def rest_normals() -> FloatArray:
-    """(V, 3) of ``bust`` at rest."""
-    return vertex_normals(rest().points, rest().faces)

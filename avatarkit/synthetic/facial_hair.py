@@ -6,6 +6,7 @@ import numpy as np
 
 from avatarkit.head.bust.skin import MARGIN_RING
 from avatarkit.synthetic import face
+from avatarkit.synthetic.anatomy import outer_skin, rest
 from avatarkit.synthetic.appearance import Appearance, rgb
 from avatarkit.synthetic.parts import Part, Skin, ribbons, unit
 from avatarkit.synthetic.shading import STRAND, Material, linear
@@ -32,7 +33,7 @@ def _part(
 def _strands(
     skin: Skin, density: FloatArray, count: int, length: FloatArray | float, combed: FloatArray, lift: float, droop: float,
     rng: np.random.Generator, knots: int = 4,
-) -> tuple[FloatArray, FloatArray, IntArray, FloatArray, FloatArray]:  # fmt: skip
+) -> tuple[FloatArray, FloatArray, IntArray, FloatArray]:  # fmt: skip
     """Short hairs (count, knots, 3) mm: roots by ``density``, leaning along ``combed`` (V, 3)."""
     points, normals, pick, bary = skin.sample(count, density, rng)
     lean = (bary[..., None] * combed[skin.faces[pick]]).sum(1) + 0.22 * rng.normal(size=(count, 3))
@@ -40,18 +41,18 @@ def _strands(
     reach = np.broadcast_to(length, (count,)) * rng.uniform(0.7, 1.25, count)
     t = np.linspace(0, 1, knots)[None, :, None]
     flat = lean[:, None] * t + normals[:, None] * (lift * t * (1 - 0.35 * t)) + np.array([0.0, -droop, 0.0]) * t**2
-    return points[:, None] + flat * reach[:, None, None] + 0.15 * normals[:, None], normals, pick, bary, reach
+    return points[:, None] + flat * reach[:, None, None] + 0.15 * normals[:, None], normals, pick, bary
 
 
 def brow_parts(look: Appearance, rng: np.random.Generator) -> list[Part]:
     """Both brows, one part each: the subject's left one is ``l_brow``."""
-    skin, parts = face.outer_skin(), []
+    skin, parts = outer_skin(), []
     density = face.brow_density(skin.points, look.brow_thickness)
     side = np.sign(skin.points[:, 0])
     t = np.clip((np.abs(skin.points[:, 0]) - 12.0) / 42.0, 0, 1)
     combed = np.stack([side * (0.35 + t), 0.9 * (1 - t) ** 1.5 - 0.35 * t, -0.2 * t], 1)
     for label, which in (("l_brow", 1), ("r_brow", -1)):
-        lines, normals, pick, bary, _ = _strands(
+        lines, normals, pick, bary = _strands(
             skin, density * (side == which), int(260 * look.brow_thickness), 5.6, combed, 0.16, 0.0, rng
         )
         widths = np.linspace(0.62, 0.2, lines.shape[1])[None] * np.ones((len(lines), 1))
@@ -63,14 +64,14 @@ def brow_parts(look: Appearance, rng: np.random.Generator) -> list[Part]:
 
 def _face_ids(skin: Skin) -> IntArray:
     """The index in ``bust``'s faces of each face of the outer skin."""
-    bust = face.rest()
+    bust = rest()
     outer = bust.parts["skin"] | bust.parts["eyelid"] | bust.parts["lip_border"] | bust.parts["lips"]
     return np.flatnonzero(outer[bust.faces].all(1))
 
 
 def lash_parts(look: Appearance, rng: np.random.Generator) -> list[Part]:
     """Upper and lower lashes, rooted on the lids' margins."""
-    bust = face.rest()
+    bust = rest()
     ring = bust.grids["eye"][MARGIN_RING]
     before = bust.grids["eye"][MARGIN_RING - 1]
     count = len(ring)
@@ -106,14 +107,14 @@ def lash_parts(look: Appearance, rng: np.random.Generator) -> list[Part]:
                 fan = mirror_x * (root[0] * mirror_x - 31.0) / 14.0
                 lift = 1.0 if upper else -0.7
                 length = (6.8 if upper else 3.2) * rng.uniform(0.7, 1.15) * (0.75 + 0.25 * mirror_x * fan)
-                way = unit(np.array([0.55 * fan + 0.12 * rng.normal(), 0.10 * lift, 1.0]))
+                way = unit(np.array([0.55 * fan + 0.07 * rng.normal(), 0.10 * lift, 1.0]))
                 t = np.linspace(0, 1, 5)[:, None]
                 curve = root + length * (way * t + np.array([0.0, 0.75 * lift, -0.15]) * t**2) + 0.1 * out
                 lines.append(curve)
                 outs.append(np.tile(unit(np.array([0.0, 0.7 * lift, 0.7])), (5, 1)))
                 roots.append(face_id)
                 bary.append(weight)
-                sizes.append(0.62 if upper else 0.34)
+                sizes.append(0.46 if upper else 0.26)
     widths = np.array(sizes)[:, None] * np.linspace(1.0, 0.3, 5)[None]
     return [
         _part(np.array(lines), widths, np.array(outs), np.array(roots), np.array(bary), linear(rgb(look.lashes)), "skin", rng,
@@ -126,8 +127,8 @@ _BEARD = {"stubble": (2400, 2.0, 0.6), "short": (3600, 6.5, 0.8), "goatee": (150
 
 def beard_parts(look: Appearance, rng: np.random.Generator) -> list[Part]:
     """Beard and moustache; their label is skin, as in CelebAMask-HQ."""
-    skin, parts = face.outer_skin(), []
-    bust = face.rest()
+    skin, parts = outer_skin(), []
+    bust = rest()
     bare = np.zeros(len(bust.points))
     bare[bust.parts["skin"] | bust.parts["lip_border"]] = 1.0
     colour = linear(rgb(look.beard_colour))
@@ -137,7 +138,7 @@ def beard_parts(look: Appearance, rng: np.random.Generator) -> list[Part]:
         count, length, width = _BEARD[look.beard]
         density = face.beard_density(skin.points, look.beard) * bare
         combed = np.stack([-0.10 * side, -np.ones(len(side)), 0.25 * np.ones(len(side))], 1)
-        lines, normals, pick, bary, reach = _strands(skin, density, count, length, combed, 0.45, 0.15, rng, 5)
+        lines, normals, pick, bary = _strands(skin, density, count, length, combed, 0.45, 0.15, rng, 5)
         # longest at the chin, short towards the cheeks
         chin = np.exp(-((lines[:, :1, 0] / 34.0) ** 2)) * (0.35 + 0.65 * (lines[:, :1, 1] < -58))
         scale = (0.40 + 0.60 * chin)[..., None] if look.beard != "stubble" else 1.0
@@ -148,7 +149,7 @@ def beard_parts(look: Appearance, rng: np.random.Generator) -> list[Part]:
     if look.moustache != "none":
         density = face.moustache_density(skin.points) * bare
         combed = np.stack([0.9 * side, -0.65 * np.ones(len(side)), 0.1 * np.ones(len(side))], 1)
-        lines, normals, pick, bary, _ = _strands(skin, density, 1000, 8.0, combed, 0.42, 0.12, rng)
+        lines, normals, pick, bary = _strands(skin, density, 1000, 8.0, combed, 0.42, 0.12, rng)
         widths = 0.85 * np.linspace(1.0, 0.35, lines.shape[1])[None] * np.ones((len(lines), 1))
         outward = np.repeat(normals[:, None], lines.shape[1], 1)
         parts.append(_part(lines, widths, outward, ids[pick], bary, colour, "skin", rng))

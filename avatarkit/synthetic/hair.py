@@ -9,27 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
+from avatarkit.synthetic.anatomy import outer_skin, scalp
 from avatarkit.synthetic.appearance import Appearance, rgb
 from avatarkit.synthetic.parts import Part, Skin, ribbons, smoothstep, unit
 from avatarkit.synthetic.shading import STRAND, Material, linear
 from avatarkit.types import FloatArray
 
-# Height of the hairline (mm) by azimuth from the face's midline (degrees), around the axis x = 0, z = −20.
-_AZIMUTH = (0, 18, 32, 44, 54, 62, 70, 77, 84, 104, 112, 122, 136, 155, 180)
-_HAIRLINE = (99, 98, 92, 82, 66, 40, 6, 10, 44, 44, 4, -34, -56, -66, -70)
 HAT_FRONT, HAT_SLOPE = 77.0, 0.17  # the plane of a hat's edge: y = front + slope · (z − 70)
 
 Flow = Callable[[FloatArray, FloatArray, FloatArray, FloatArray], FloatArray]
-
-
-def scalp(points: FloatArray) -> FloatArray:
-    """(N,) 1 on the scalp, 0 off it, soft over 8 mm at the hairline.  points (N, 3) millimetres, on the skin."""
-    azimuth = np.degrees(np.arctan2(np.abs(points[:, 0]), points[:, 2] + 20.0))
-    line = np.interp(azimuth, _AZIMUTH, _HAIRLINE)
-    return smoothstep(-4.0, 4.0, points[:, 1] - line)
 
 
 @dataclass(frozen=True)
@@ -73,7 +66,9 @@ def _falling(part: float, back: float, drape: bool = False) -> Flow:
         wide = smoothstep(84.0, 66.0, np.abs(p[:, 0]))  # still in front of the face
         direction = _down(len(p))
         direction[:, 0] += side * (1.5 * top + 2.2 * front * wide)
-        direction[:, 2] += -back * front * (0.7 + 1.4 * smoothstep(30.0, 80.0, p[:, 1]) * wide) - 0.25 * top * (root[:, 2] < 10)
+        direction[:, 2] += -back * front * (0.7 + 1.4 * smoothstep(30.0, 80.0, p[:, 1]) * wide) - 0.25 * top * (
+            root[:, 2] < 10
+        )
         inward = smoothstep(-30.0, -80.0, p[:, 1])
         direction[:, 0] -= 0.25 * inward * np.sign(p[:, 0])
         if drape:  # long hair stays off the shoulders: in front of them or behind
@@ -161,7 +156,7 @@ def grow(style: Style, skin: Skin, roots: FloatArray, normals: FloatArray, rng: 
     path, at = [roots - 1.0 * normals, p.copy()], [np.zeros(count), np.full(count, 1.0)]
     phase = rng.uniform(0, 2 * np.pi, (count, 3))
     clump = np.floor(roots / 26.0) @ np.array([12.9, 78.2, 37.7])  # neighbours bend alike
-    for k in range(steps):
+    for _ in range(steps):
         _, normal = skin.distance(p)
         t = np.clip(travelled / length, 0, 1)
         wanted = style.flow(p, roots, normal, t)
@@ -199,10 +194,11 @@ def grow(style: Style, skin: Skin, roots: FloatArray, normals: FloatArray, rng: 
     return lines
 
 
-def _across_face(lines: FloatArray) -> FloatArray:
+def _across_face(lines: FloatArray) -> NDArray[np.bool_]:
     """(S,) whether a strand falls over eyes, nose or mouth."""
     x, y, z = np.abs(lines[..., 0]), lines[..., 1], lines[..., 2]
-    return ((x < np.interp(y, (-70, 40, 88), (54, 60, 22))) & (y < 88) & (y > -85) & (z > 15)).any(1)
+    over: NDArray[np.bool_] = (x < np.interp(y, (-70, 40, 88), (54, 60, 22))) & (y < 88) & (y > -85) & (z > 15)
+    return np.asarray(over.any(1))
 
 
 def _resampled(path: FloatArray, at: FloatArray, knots: int) -> FloatArray:
@@ -247,27 +243,39 @@ def _colours(look: Appearance, chance: FloatArray, lines: FloatArray) -> FloatAr
 HAIR = Material(STRAND, gloss=0.075, shininess=70.0, mottle=0.28, two_sided=True)
 
 
-def hair_parts(look: Appearance, skin: Skin, rng: np.random.Generator) -> list[Part]:
-    """The hair of ``look``; nothing for "bald".  ``skin`` in millimetres: the bust without the eyes and the mouth."""
-    if look.hair_style == "bald":
-        return []
-    style = STYLES[look.hair_style]
+def presses(look: Appearance) -> bool:
+    """Whether a hat presses the hair down."""
+    return look.hat not in ("none", "headband")
+
+
+@lru_cache(maxsize=16)
+def _combed(name: str, pressed: bool, seed: int) -> tuple[FloatArray, FloatArray]:
+    """Strands (S, K, 3) mm of a style, and which way they face."""
+    style, skin, rng = STYLES[name], outer_skin(), np.random.default_rng([seed, 1])
     roots, normals, _, _ = skin.sample(style.strands, scalp(skin.points), rng)
     lines = grow(style, skin, roots, normals, rng)
     lines = lines[~_across_face(lines)]
-    if look.hair_style == "bun":
+    if name == "bun":
         lines = np.concatenate([lines, _knot(lines.shape[1], rng)])
-    if look.hat not in ("none", "headband"):
+    if pressed:
         lines = under_hat(lines, skin)
-    chance = rng.random(len(lines))
-    along = np.linspace(0, 1, lines.shape[1])[None]
-    taper = smoothstep(1.02, 0.55, along) * 0.8 + 0.2
-    widths = style.width * rng.uniform(0.7, 1.3, (len(lines), 1)) * taper
     flat = lines.reshape(-1, 3)
     _, outward = skin.distance(flat)
     centre = np.array([0.0, 45.0, -25.0])
     body = unit((flat - centre) * np.array([1.0, 0.75, 1.0]))  # the hair's overall shape, so that light models it
-    outward = unit(outward + 0.9 * body).reshape(lines.shape)
+    return lines, unit(outward + 0.9 * body).reshape(lines.shape)
+
+
+def hair_parts(look: Appearance, rng: np.random.Generator) -> list[Part]:
+    """The hair of ``look``; nothing for "bald"."""
+    if look.hair_style == "bald":
+        return []
+    lines, outward = _combed(look.hair_style, presses(look), look.identity)
+    style = STYLES[look.hair_style]
+    chance = rng.random(len(lines))
+    along = np.linspace(0, 1, lines.shape[1])[None]
+    taper = (smoothstep(1.02, 0.55, along) * 0.8 + 0.2) * (0.30 + 0.70 * smoothstep(0.0, 0.22, along))
+    widths = style.width * rng.uniform(0.7, 1.3, (len(lines), 1)) * taper
     points, faces, normals, tangents, texture = ribbons(lines, widths, outward, chance)
     albedo = np.repeat(_colours(look, chance, lines)[:, :, None], 2, 2).reshape(-1, 3)
     neck = smoothstep(-160.0, -70.0, points[:, 1])
@@ -289,5 +297,7 @@ def _knot(knots: int, rng: np.random.Generator, count: int = 420) -> FloatArray:
         lean = tilt + 0.35 * np.sin(angle * 1.0 + start)
         radius = 31.0 * rng.uniform(0.93, 1.04)
         ring = np.cos(angle)[:, None] * first + np.sin(angle)[:, None] * second
-        lines[k] = np.array(KNOT) + 4.0 * axis + radius * (np.cos(lean)[:, None] * ring + 0.8 * np.sin(lean)[:, None] * axis)
+        lines[k] = (
+            np.array(KNOT) + 4.0 * axis + radius * (np.cos(lean)[:, None] * ring + 0.8 * np.sin(lean)[:, None] * axis)
+        )
     return lines

@@ -20,6 +20,7 @@ from avatarkit.labels import NUM_LABELS
 from avatarkit.synthetic.shading import ATTRIBUTES, Lighting, Material, shade_sample
 from avatarkit.types import ByteArray, Float32Array, FloatArray, IntArray
 
+EDGE = np.float32(-1e-6)  # barycentric; below 0, so that no sample on a shared edge falls between two triangles
 NEAR = 0.01  # metres; a triangle with a corner nearer than this is not drawn
 
 _FLAGS = {"nopython": True, "nogil": True, "cache": True, "fastmath": {"contract", "nsz", "arcp"}}
@@ -123,7 +124,7 @@ def _draw(
                 w0 = a0 * (px - x2) + b0 * (py - y2)
                 w1 = a1 * (px - x2) + b1 * (py - y2)
                 w2 = np.float32(1.0) - w0 - w1
-                if w0 < 0 or w1 < 0 or w2 < 0:
+                if min(w0, min(w1, w2)) < EDGE:
                     continue
                 near = w0 * n0 + w1 * n1 + w2 * n2
                 if near > buffer[y, x] and near > limit[y, x]:
@@ -282,13 +283,33 @@ def to_bytes(values: FloatArray) -> ByteArray:
     return (np.clip(values, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
 
 
-def visibility(
-    vertices: FloatArray, faces: IntArray, direction: FloatArray, points: FloatArray, *, size: int = 320, bias: float = 0.002
-) -> FloatArray:
-    """(P,) float32: whether ``points`` (P, 3) see a distant light in ``direction`` (3,) past the triangles, 0 to 1.
+@dataclass(frozen=True)
+class ShadowMap:
+    """How far a distant light reaches: ``buffer`` (size, size) seen along ``basis`` (3, 3: right, up, to the light)."""
 
-    A shadow map without perspective; the four nearest texels are blended, so that edges are soft.  bias in metres.
-    """
+    basis: FloatArray
+    low: FloatArray
+    scale: float
+    far: float
+    buffer: Float32Array
+
+    def visibility(self, points: FloatArray, bias: float = 0.003) -> FloatArray:
+        """(P,) 0 to 1: how much of the light reaches ``points`` (P, 3); the four nearest texels are blended.  bias in metres."""
+        seen = np.zeros(len(points), np.float32)
+        _look_up(
+            np.ascontiguousarray(points, np.float64),
+            self.basis,
+            self.low,
+            self.scale,
+            self.far - bias,
+            self.buffer,
+            seen,
+        )
+        return seen
+
+
+def shadow_map(vertices: FloatArray, faces: IntArray, direction: FloatArray, *, size: int = 256) -> ShadowMap:
+    """The shadow that triangles cast away from a distant light in ``direction`` (3,)."""
     direction = np.asarray(direction, np.float64) / np.linalg.norm(direction)
     helper = np.array([0.0, 1.0, 0.0]) if abs(direction[1]) < 0.9 else np.array([1.0, 0.0, 0.0])
     right = np.cross(helper, direction)
@@ -300,15 +321,37 @@ def visibility(
     far = float(seen[:, 2].min()) - 1.0
     screen = ((seen[:, :2] - low) * scale + 2.0).astype(np.float32)
     buffer, ids = np.zeros((size, size), np.float32), np.full((size, size), -1, np.int32)
-    _draw(screen, (seen[:, 2] - far).astype(np.float32), faces, np.ones(len(faces), np.uint8), np.zeros_like(buffer), buffer, ids)
-    where = np.asarray(points, np.float64) @ basis.T
-    at = (where[:, :2] - low) * scale + 1.5
-    corner = np.clip(np.floor(at).astype(np.int64), 0, size - 2)
-    part = np.clip(at - corner, 0.0, 1.0)
-    total = np.zeros(len(where))
-    for dy in (0, 1):
-        for dx in (0, 1):
-            weight = np.abs(1 - dx - part[:, 0]) * np.abs(1 - dy - part[:, 1])
-            front = buffer[corner[:, 1] + dy, corner[:, 0] + dx]
-            total += weight * (where[:, 2] - far + bias >= front)
-    return total.astype(np.float32)
+    near = (seen[:, 2] - far).astype(np.float32)
+    _draw(screen, near, faces, np.ones(len(faces), np.uint8), np.zeros_like(buffer), buffer, ids)
+    return ShadowMap(basis, low, scale, far, buffer)
+
+
+@numba.jit(**_FLAGS)
+def _look_up(
+    points: FloatArray,
+    basis: FloatArray,
+    low: FloatArray,
+    scale: float,
+    far: float,
+    buffer: Float32Array,
+    seen: Float32Array,
+) -> None:
+    size = buffer.shape[0]
+    for p in range(points.shape[0]):
+        x, y, z = points[p, 0], points[p, 1], points[p, 2]
+        u = (basis[0, 0] * x + basis[0, 1] * y + basis[0, 2] * z - low[0]) * scale + 1.5
+        v = (basis[1, 0] * x + basis[1, 1] * y + basis[1, 2] * z - low[1]) * scale + 1.5
+        depth = basis[2, 0] * x + basis[2, 1] * y + basis[2, 2] * z - far
+        i = min(max(int(np.floor(u)), 0), size - 2)
+        j = min(max(int(np.floor(v)), 0), size - 2)
+        du, dv = min(max(u - i, 0.0), 1.0), min(max(v - j, 0.0), 1.0)
+        total = 0.0
+        if depth >= buffer[j, i]:
+            total += (1.0 - du) * (1.0 - dv)
+        if depth >= buffer[j, i + 1]:
+            total += du * (1.0 - dv)
+        if depth >= buffer[j + 1, i]:
+            total += (1.0 - du) * dv
+        if depth >= buffer[j + 1, i + 1]:
+            total += du * dv
+        seen[p] = total

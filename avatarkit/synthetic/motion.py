@@ -89,9 +89,14 @@ def natural_motion(timesteps: int, *, seed: int = 0, strength: float = 1.0) -> l
     yaw = strength * (0.16 * _waves(time, rng, (0.9, 2.1)) + 0.05 * _waves(time, rng, (3.7,)))
     pitch = strength * (0.07 * _waves(time, rng, (1.3, 2.9)) + 0.05 * _waves(time, rng, (5.1,)) * speaking)
     roll = strength * 0.06 * _waves(time, rng, (0.8, 1.9))
-    turn = strength * np.stack([0.03 * _waves(time, rng, (0.7, 1.6)), 0.07 * _waves(time, rng, (0.6, 1.1)), 0.02 * _waves(time, rng, (0.9,))], 1)
+    turn = strength * np.stack(
+        [0.03 * _waves(time, rng, (0.7, 1.6)), 0.07 * _waves(time, rng, (0.6, 1.1)), 0.02 * _waves(time, rng, (0.9,))],
+        1,
+    )
     shift = strength * 0.006 * np.stack([_waves(time, rng, (0.7, 1.7)) for _ in range(3)], 1)
-    look_x = np.clip(0.20 * _waves(time, rng, (1.7, 3.9)) - 0.45 * yaw, -0.30, 0.30)  # eyes hold the viewer against the head
+    look_x = np.clip(
+        0.20 * _waves(time, rng, (1.7, 3.9)) - 0.45 * yaw, -0.30, 0.30
+    )  # eyes hold the viewer against the head
     look_y = np.clip(0.09 * _waves(time, rng, (1.3, 2.7)) - 0.35 * pitch, -0.16, 0.16)
     jaw = strength * np.stack([0.14 * opening, 0.02 * _waves(time, rng, (4.3,)) * opening, 0 * time], 1)
 

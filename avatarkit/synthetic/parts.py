@@ -84,9 +84,11 @@ def grid_faces(rows: int, columns: int, *, closed: bool = False, offset: int = 0
     return np.concatenate([np.stack([a, d, c], 1), np.stack([a, c, b], 1)])
 
 
-def tube(curve: FloatArray, radius: float | FloatArray, *, sides: int = 8, closed: bool = False) -> tuple[FloatArray, IntArray]:
+def tube(
+    curve: FloatArray, radius: float | FloatArray, *, sides: int = 8, closed: bool = False
+) -> tuple[FloatArray, IntArray]:
     """A round tube along ``curve`` (N, 3): vertices and faces."""
-    ahead = np.roll(curve, -1, 0) - np.roll(curve, 1, 0)
+    ahead: FloatArray = np.roll(curve, -1, 0) - np.roll(curve, 1, 0)
     if not closed:
         ahead[0], ahead[-1] = curve[1] - curve[0], curve[-1] - curve[-2]
     ahead = unit(ahead)

@@ -9,6 +9,7 @@ the surface and need no unwrapping.  Shading is linear; the result is sRGB.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -98,7 +99,7 @@ def linear(colour: tuple[float, float, float]) -> Float32Array:
 
 
 @numba.jit(**_FLAGS)
-def _hash(x: int, y: int, z: int) -> float:
+def _hash(x: int, y: int, z: int) -> Any:
     """A repeatable random number in [0, 1) for a lattice point."""
     h = np.uint32(x * 374761393 + y * 668265263 + z * 2147483647 + 974711)
     h = np.uint32((h ^ (h >> np.uint32(13))) * np.uint32(1274126177))
@@ -122,16 +123,22 @@ def noise(x: float, y: float, z: float) -> tuple[float, float, float, float]:
     g, h = _hash(i, j + 1, k + 1), _hash(i + 1, j + 1, k + 1)
     ab, cd, ef, gh = a + sx * (b - a), c + sx * (d - c), e + sx * (f - e), g + sx * (h - g)
     abcd, efgh = ab + sy * (cd - ab), ef + sy * (gh - ef)
-    slope_x = (b - a) * (one - sy) * (one - sz) + (d - c) * sy * (one - sz) + (f - e) * (one - sy) * sz + (h - g) * sy * sz
+    slope_x = (
+        (b - a) * (one - sy) * (one - sz) + (d - c) * sy * (one - sz) + (f - e) * (one - sy) * sz + (h - g) * sy * sz
+    )
     slope_y = (cd - ab) * (one - sz) + (gh - ef) * sz
     return abcd + sz * (efgh - abcd), slope_x * dx, slope_y * dy, (efgh - abcd) * dz
 
 
 @numba.jit(**_FLAGS)
-def _spots(x: float, y: float, z: float) -> float:
+def _spots(x: float, y: float, z: float) -> Any:
     """Soft round dots in [0, 1]: one cell in three has one, somewhere inside it."""
     best = np.float32(0.0)
-    i0, j0, k0 = int(np.floor(x - np.float32(0.5))), int(np.floor(y - np.float32(0.5))), int(np.floor(z - np.float32(0.5)))
+    i0, j0, k0 = (
+        int(np.floor(x - np.float32(0.5))),
+        int(np.floor(y - np.float32(0.5))),
+        int(np.floor(z - np.float32(0.5))),
+    )
     for i in range(i0, i0 + 2):
         for j in range(j0, j0 + 2):
             for k in range(k0, k0 + 2):
@@ -141,17 +148,19 @@ def _spots(x: float, y: float, z: float) -> float:
                 dx = x - np.float32(i) - np.float32(0.25) - np.float32(0.5) * _hash(i + 91, j, k)
                 dy = y - np.float32(j) - np.float32(0.25) - np.float32(0.5) * _hash(i, j + 91, k)
                 dz = z - np.float32(k) - np.float32(0.25) - np.float32(0.5) * _hash(i, j, k + 91)
-                size = np.float32(0.10) + np.float32(0.45) * chance
+                size = np.float32(0.08) + np.float32(0.34) * chance
                 dot = np.float32(1.0) - (dx * dx + dy * dy + dz * dz) / (size * size * np.float32(4.0))
                 best = max(best, min(np.float32(1.0), dot * np.float32(2.0)))
     return best
 
 
 @numba.jit(**_FLAGS)
-def _srgb(value: float) -> float:
+def _srgb(value: float) -> Any:
     """Linear light → sRGB, with a soft shoulder above 0.8 so that highlights do not clip hard."""
     if value > np.float32(0.8):
-        value = np.float32(0.8) + np.float32(0.2) * (np.float32(1.0) - np.exp(-(value - np.float32(0.8)) * np.float32(5.0)))
+        value = np.float32(0.8) + np.float32(0.2) * (
+            np.float32(1.0) - np.exp(-(value - np.float32(0.8)) * np.float32(5.0))
+        )
     if value <= np.float32(0.0031308):
         return max(np.float32(0.0), np.float32(12.92) * value)
     return np.float32(1.055) * value ** np.float32(1.0 / 2.4) - np.float32(0.055)
@@ -166,7 +175,9 @@ def _eye_colour(values: Float32Array, material: Float32Array, albedo: Float32Arr
     theta = np.arctan2(np.sqrt(x * x + y * y), z)
     iris, pupil = material[14], material[15]
     angle = np.arctan2(y, x)
-    fibre, _, _, _ = noise(np.float32(30.0) + np.cos(angle) * np.float32(9.0), np.sin(angle) * np.float32(9.0), theta * np.float32(9.0))
+    fibre, _, _, _ = noise(
+        np.float32(30.0) + np.cos(angle) * np.float32(9.0), np.sin(angle) * np.float32(9.0), theta * np.float32(9.0)
+    )
     vein, _, _, _ = noise(x * np.float32(14.0), y * np.float32(22.0), z * np.float32(9.0))
     inside = min(np.float32(1.0), max(np.float32(0.0), (iris - theta) / np.float32(0.05)))  # soft limbus
     hole = min(np.float32(1.0), max(np.float32(0.0), (pupil - theta) / np.float32(0.03)))
@@ -187,7 +198,7 @@ def _eye_colour(values: Float32Array, material: Float32Array, albedo: Float32Arr
 @numba.jit(**_FLAGS)
 def shade_sample(
     values: Float32Array, eye: Float32Array, material: Float32Array, lighting: Float32Array, colour: Float32Array
-) -> float:
+) -> Any:
     """sRGB of one sample into ``colour`` (3,); ``values``: attributes, then world position.  Returns the highlight."""
     kind = int(material[0])
     nx, ny, nz = values[0], values[1], values[2]
@@ -211,16 +222,26 @@ def shade_sample(
             s = material[7]
             low, _, _, _ = noise(tx * s, ty * s, tz * s)
             high, _, _, _ = noise(tx * s * np.float32(4.1), ty * s * np.float32(4.1), tz * s * np.float32(4.1))
-            tone = material[6] * (np.float32(1.2) * (low - np.float32(0.5)) + np.float32(0.8) * (high - np.float32(0.5)))
+            tone = material[6] * (
+                np.float32(1.2) * (low - np.float32(0.5)) + np.float32(0.8) * (high - np.float32(0.5))
+            )
             if kind == SKIN:  # blood varies more than melanin: green and blue move most
-                r, g, b = r * (np.float32(1.0) + np.float32(0.45) * tone), g * (np.float32(1.0) + tone), b * (np.float32(1.0) + tone)
+                r, g, b = (
+                    r * (np.float32(1.0) + np.float32(0.45) * tone),
+                    g * (np.float32(1.0) + tone),
+                    b * (np.float32(1.0) + tone),
+                )
             else:
                 r, g, b = r * (np.float32(1.0) + tone), g * (np.float32(1.0) + tone), b * (np.float32(1.0) + tone)
         if kind == SKIN and values[DETAIL] > np.float32(0.01):  # freckles of two sizes
             spot = max(_spots(tx * np.float32(260.0), ty * np.float32(260.0), tz * np.float32(260.0)),
                        np.float32(0.7) * _spots(tx * np.float32(430.0) + np.float32(7.3), ty * np.float32(430.0), tz * np.float32(430.0)))  # fmt: skip
             spot *= values[DETAIL]
-            r, g, b = r * (np.float32(1.0) - np.float32(0.30) * spot), g * (np.float32(1.0) - np.float32(0.52) * spot), b * (np.float32(1.0) - np.float32(0.68) * spot)
+            r, g, b = (
+                r * (np.float32(1.0) - np.float32(0.30) * spot),
+                g * (np.float32(1.0) - np.float32(0.52) * spot),
+                b * (np.float32(1.0) - np.float32(0.68) * spot),
+            )
         if material[19] > 0:  # knitted or woven cloth: fine ribs
             rib = np.sin(tx * np.float32(1100.0)) * np.sin(ty * np.float32(1100.0) + tz * np.float32(700.0))
             factor = np.float32(1.0) + material[19] * rib
@@ -275,7 +296,9 @@ def shade_sample(
                 n_h = max(np.float32(0.0), nx * hx + ny * hy + nz * hz)
                 h_v = max(np.float32(0.0), hx * vx + hy * vy + hz * vz)
                 fresnel = np.float32(0.25) + np.float32(0.75) * (np.float32(1.0) - h_v) ** 5
-                high = gloss * fresnel * (n_h**shininess) * min(np.float32(1.0), n_l * np.float32(4.0)) * open_to
+                # the catch light in an eye is a reflection of the lamp: lids and lashes hardly shade it
+                glint = max(open_to, np.float32(0.6)) if kind == EYE else open_to
+                high = gloss * fresnel * (n_h**shininess) * min(np.float32(1.0), n_l * np.float32(4.0)) * glint
                 shine += high
                 out_r += lighting[o + 3] * high * np.float32(4.0)
                 out_g += lighting[o + 4] * high * np.float32(4.0)

@@ -17,16 +17,29 @@ from avatarkit.head.bust import BustModel
 from avatarkit.head.parameters import HeadParams, HeadPose
 from avatarkit.synthetic import face
 from avatarkit.synthetic.accessories import accessory_parts
+from avatarkit.synthetic.anatomy import rest
 from avatarkit.synthetic.appearance import Appearance
 from avatarkit.synthetic.clothing import shirt_parts
 from avatarkit.synthetic.facial_hair import beard_parts, brow_parts, lash_parts
-from avatarkit.synthetic.hair import hair_parts
-from avatarkit.synthetic.mesh_renderer import Camera, Surface, View, render_surface, visibility
+from avatarkit.synthetic.hair import hair_parts, presses
+from avatarkit.synthetic.mesh_renderer import Camera, ShadowMap, Surface, View, render_surface, shadow_map
 from avatarkit.synthetic.parts import Part, unit, vertex_normals
-from avatarkit.synthetic.shading import ALBEDO, ATTRIBUTES, DETAIL, GLOSS, NORMAL, OCCLUSION, SUN, TANGENT, TEXTURE, Lighting
+from avatarkit.synthetic.shading import (
+    ALBEDO,
+    ATTRIBUTES,
+    DETAIL,
+    GLOSS,
+    NORMAL,
+    OCCLUSION,
+    SUN,
+    TANGENT,
+    TEXTURE,
+    Lighting,
+)
 from avatarkit.types import Float32Array, FloatArray
 
 AMBIENT_DIRECTIONS = 48
+_SHADOWS: dict[object, tuple[tuple[ShadowMap, ...], tuple[ShadowMap, ...]]] = {}
 
 
 @lru_cache(maxsize=1)
@@ -47,9 +60,9 @@ def off_model_shape(seed: int, strength: float) -> Float32Array:
     modes = bust().arrays.shapedirs.astype(np.float64).reshape(wanted.size, -1)
     known, *_ = np.linalg.lstsq(modes, wanted.ravel(), rcond=None)
     left = (wanted.ravel() - modes @ known).reshape(wanted.shape)
-    rest = face.rest()
+    bust_parts = rest()
     for side in (1.0, -1.0):  # eyeballs stay spheres: each moves as a whole
-        ball = rest.parts["eyeball"] & (rest.points[:, 0] * side > 0)
+        ball = bust_parts.parts["eyeball"] & (bust_parts.points[:, 0] * side > 0)
         left[ball] = left[ball].mean(0)
     return left.astype(np.float32)
 
@@ -87,13 +100,11 @@ class Subject:
         self.count = len(self.offset)
         still = self.pose_head(neutral())
         self.rest_vertices = still.vertices[0].numpy().astype(np.float64)
-        self.rest_joints = still.joints[0].numpy().astype(np.float64)
         self._template = self.head.template.numpy().astype(np.float64)
         self._warp_tree = cKDTree(self._template)
-        skin = face.outer_skin()
         rng = lambda part: np.random.default_rng([look.identity, part])  # noqa: E731 - one stream a part: an edit moves no other
         self.parts: list[Part] = [
-            *shirt_parts(look), *hair_parts(look, skin, rng(1)), *brow_parts(look, rng(2)), *lash_parts(look, rng(3)),
+            *shirt_parts(look), *hair_parts(look, rng(1)), *brow_parts(look, rng(2)), *lash_parts(look, rng(3)),
             *beard_parts(look, rng(4)), *accessory_parts(look),
         ]  # fmt: skip
         for part in self.parts:
@@ -104,7 +115,7 @@ class Subject:
     def pose_head(self, params: SubjectParams) -> HeadPose:
         """The naked head with its own shape."""
         with _POSING:  # one at a time: the head model keeps its last neutral shape
-            return _posed(self.head, self.shape, self.offset, params)
+            return _posed(self.head, self.shape, self.offset, (params,))[0]
 
     def _warped(self, points: FloatArray) -> FloatArray:
         """Points designed on ``bust``'s template, carried to this subject's head: the displacement of the 12 nearest vertices."""
@@ -173,36 +184,53 @@ class Subject:
 
     def _measure_light(self) -> None:
         """Ambient occlusion and the key light's shadow, measured once at rest; accessories receive but do not cast."""
-        casters = self.all_faces[self._casts]
+        around, towards_key = self._shadows()
         normals = self._attributes[:, NORMAL : NORMAL + 3].astype(np.float64)
         at = self.rest_points + 0.0012 * normals
-        golden = (np.arange(AMBIENT_DIRECTIONS) + 0.5) / AMBIENT_DIRECTIONS
-        polar, around = np.arccos(1 - 2 * golden), np.pi * (1 + 5**0.5) * np.arange(AMBIENT_DIRECTIONS)
-        directions = np.stack([np.sin(polar) * np.cos(around), np.cos(polar), np.sin(polar) * np.sin(around)], 1)
         strand = np.abs(self._attributes[:, TANGENT : TANGENT + 3]).sum(1) > 0
-        seen, total = np.zeros(len(at)), np.zeros(len(at))
-        for direction in directions:
-            facing = np.maximum(normals @ direction, 0.0)
+        seen, total, sun = np.zeros(len(at)), np.zeros(len(at)), np.zeros(len(at))
+        for shadow in around:
+            facing = np.maximum(normals @ shadow.basis[2], 0.0)
             facing = np.where(strand, 0.35 + 0.65 * facing, facing)
-            seen += facing * visibility(self.rest_points, casters, direction, at, size=256, bias=0.003)
+            seen += facing * shadow.visibility(at)
             total += facing
+        for shadow in towards_key:
+            sun += shadow.visibility(at) / len(towards_key)
         occlusion = seen / np.maximum(total, 1e-9)
-        key = unit(np.array(self.lighting.key))
-        sun = np.zeros(len(at))
-        rng = np.random.default_rng(0)
-        spread = [key, *(unit(key + 0.16 * rng.normal(size=3)) for _ in range(11))]
-        for direction in spread:
-            sun += visibility(self.rest_points, casters, direction, at, size=320, bias=0.003) / len(spread)
         fixed = np.concatenate([self._measured, np.full(len(at) - self.count, -1.0)])
-        occlusion = np.where(fixed >= 0, fixed, 0.10 + 0.90 * occlusion**0.85)
-        sun = np.where(fixed >= 0, fixed * 0.7, 0.10 + 0.90 * sun)
-        self._attributes[:, OCCLUSION], self._attributes[:, SUN] = occlusion, sun
+        self._attributes[:, OCCLUSION] = np.where(fixed >= 0, fixed, 0.10 + 0.90 * occlusion**0.85)
+        self._attributes[:, SUN] = np.where(fixed >= 0, fixed * 0.7, 0.10 + 0.90 * sun)
+
+    def _shadows(self) -> tuple[tuple[ShadowMap, ...], tuple[ShadowMap, ...]]:
+        """Shadows from all around and from around the key light.  Kept for every look that casts the same ones: edits of
+        colour and accessories, mostly."""
+        look = self.appearance
+        key = (look.identity, look.identity_strength, look.hair_style, look.shirt, presses(look), self.lighting)
+        if key not in _SHADOWS:
+            casters = self.all_faces[self._casts]
+            share = (np.arange(AMBIENT_DIRECTIONS) + 0.5) / AMBIENT_DIRECTIONS
+            polar, turn = np.arccos(1 - 2 * share), np.pi * (1 + 5**0.5) * np.arange(AMBIENT_DIRECTIONS)
+            around = np.stack([np.sin(polar) * np.cos(turn), np.cos(polar), np.sin(polar) * np.sin(turn)], 1)
+            lamp, rng = unit(np.array(self.lighting.key)), np.random.default_rng(0)
+            near_key = [lamp, *(lamp + 0.16 * rng.normal(size=3) for _ in range(11))]
+            made = tuple(
+                tuple(shadow_map(self.rest_points, casters, d, size=size) for d in directions)
+                for directions, size in ((around, 224), (near_key, 320))
+            )
+            while len(_SHADOWS) >= 8:
+                _SHADOWS.pop(next(iter(_SHADOWS)))
+            _SHADOWS[key] = (made[0], made[1])
+        return _SHADOWS[key]
 
     def pose(self, params: SubjectParams) -> Surface:
         """The whole subject in the world, ready to draw."""
-        posed = self.pose_head(params)
+        with _POSING:
+            posed, upright = _posed(self.head, self.shape, self.offset, (params, _upright(params)))
         vertices = posed.vertices[0].numpy().astype(np.float64)
         joints = posed.joints[0].numpy().astype(np.float64)
+        # joints shift a little with the expression, the skull does not: carry parts as skinning does, from where the joints
+        # of this very expression are before they turn
+        homes = upright.joints[0].numpy().astype(np.float64)
         points = np.empty_like(self.rest_points)
         attributes = self._attributes.copy()
         points[: self.count] = vertices
@@ -213,7 +241,7 @@ class Subject:
         attributes[self._rooted, TANGENT : TANGENT + 3] = _turned(frames, self._local_tangent)
         rest = self.rest_points[self._carried]
         share = self._neck[self._carried][:, None]
-        moves = [joints[k] @ np.linalg.inv(self.rest_joints[k]) for k in (0, 1)]
+        moves = [joints[k] @ np.linalg.inv(homes[k]) for k in (0, 1)]
         ends = [rest @ m[:3, :3].T + m[:3, 3] for m in moves]
         points[self._carried] = (1 - share) * ends[0] + share * ends[1]
         for column in (NORMAL, TANGENT):
@@ -221,17 +249,33 @@ class Subject:
             turned = [old @ m[:3, :3].T for m in moves]
             attributes[self._carried, column : column + 3] = (1 - share) * turned[0] + share * turned[1]
         return Surface(
-            points.astype(np.float32), self.all_faces, attributes, self._material, self._labels, self._opacity, self._materials
+            points.astype(np.float32),
+            self.all_faces,
+            attributes,
+            self._material,
+            self._labels,
+            self._opacity,
+            self._materials,
         )
 
     def draw(
-        self, surface: Surface, camera: Camera, *, samples: int = 3, background: tuple[float, float, float] = (1.0, 1.0, 1.0)
+        self,
+        surface: Surface,
+        camera: Camera,
+        *,
+        samples: int = 3,
+        background: tuple[float, float, float] = (1.0, 1.0, 1.0),
     ) -> View:
         """What ``camera`` sees of an already posed ``surface``."""
         return render_surface(surface, camera, self.lighting, samples=samples, background=background)
 
     def view(
-        self, params: SubjectParams, camera: Camera, *, samples: int = 3, background: tuple[float, float, float] = (1.0, 1.0, 1.0)
+        self,
+        params: SubjectParams,
+        camera: Camera,
+        *,
+        samples: int = 3,
+        background: tuple[float, float, float] = (1.0, 1.0, 1.0),
     ) -> View:
         """What ``camera`` sees of the subject posed by ``params``."""
         return self.draw(self.pose(params), camera, samples=samples, background=background)
@@ -240,17 +284,25 @@ class Subject:
 _POSING = Lock()
 
 
-def _posed(head: BustModel, shape: Float32Array, offset: Float32Array, params: SubjectParams) -> HeadPose:
-    def row(value: FloatArray) -> torch.Tensor:
-        return torch.tensor(np.asarray(value, np.float32))[None]
+def _upright(params: SubjectParams) -> SubjectParams:
+    """The same expression with no joint turned."""
+    return SubjectParams(params.expr, *(np.zeros(n) for n in (3, 3, 3, 3, 6)))
+
+
+def _posed(
+    head: BustModel, shape: Float32Array, offset: Float32Array, moments: tuple[SubjectParams, ...]
+) -> tuple[HeadPose, ...]:
+    def rows(name: str) -> torch.Tensor:
+        return torch.tensor(np.stack([np.asarray(getattr(moment, name), np.float32) for moment in moments]))
 
     with torch.no_grad():
-        return head.pose(
+        pose = head.pose(
             HeadParams(
-                torch.tensor(shape), row(params.expr), row(params.rotation), row(params.translation),
-                row(params.neck_pose), row(params.jaw_pose), row(params.eyes_pose), torch.tensor(offset),
+                torch.tensor(shape), rows("expr"), rows("rotation"), rows("translation"), rows("neck_pose"),
+                rows("jaw_pose"), rows("eyes_pose"), torch.tensor(offset),
             )
         )  # fmt: skip
+    return tuple(pose[k] for k in range(len(moments)))
 
 
 def _turned(frames: FloatArray, vectors: FloatArray) -> FloatArray:

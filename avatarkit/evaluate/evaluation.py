@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from avatarkit.contracts import HeadModel, Rasterizer
-from avatarkit.evaluate.regions import REGIONS, RegionFinder
+from avatarkit.evaluate.regions import REGIONS, Mask, RegionFinder
 from avatarkit.evaluate.trivial import TrivialPredictors, psnr_of
 from avatarkit.gaussians.avatar import Avatar
 from avatarkit.gaussians.draw import picture
@@ -28,11 +28,12 @@ Predict = Callable[[int], Float32Array]
 
 @dataclass(frozen=True)
 class Scored:
-    """One frame: prediction and truth (H, W, 3) in [0, 1], and its row of figures."""
+    """One frame: prediction and truth (H, W, 3) in [0, 1], its regions (H, W) bool, and its row of figures."""
 
     index: int
     predicted: Float32Array
     truth: Float32Array
+    masks: dict[str, Mask]
     row: dict[str, Any]
 
 
@@ -82,10 +83,10 @@ def score_frames(
                 for name, mask in masks.items()
             },
         }
-        yield Scored(index, predicted, truth, row)
+        yield Scored(index, predicted, truth, masks, row)
 
 
-def region_masks(finder: RegionFinder, sequence: Sequence, head: HeadModel, index: int) -> dict[str, np.ndarray]:
+def region_masks(finder: RegionFinder, sequence: Sequence, head: HeadModel, index: int) -> dict[str, Mask]:
     """The regions of frame ``index`` by the sequence's own head parameters."""
     frame = sequence.capture.frames[index]
     camera = sequence.capture.cameras[frame.camera]
@@ -114,10 +115,9 @@ def evaluate_split(
     frames = sorted(capture.indices(split), key=lambda i: (capture.frames[i].camera, capture.frames[i].timestep))  # type: ignore[arg-type]
     perceptual = lpips_or_none(lpips_net)
     trivial = TrivialPredictors(sequence, background)
-    finder = RegionFinder(head)
     rows = []
     for scored in score_frames(predict, sequence, head, frames, background, perceptual=perceptual):
-        trivial.add(scored.index, scored.truth, region_masks(finder, sequence, head, scored.index))
+        trivial.add(scored.index, scored.truth, scored.masks)
         rows.append(scored.row)
         if keep is not None:
             keep(scored)

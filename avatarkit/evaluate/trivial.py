@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import numba
 import numpy as np
 
 from avatarkit.evaluate.regions import REGIONS, Mask
@@ -52,22 +53,23 @@ class TrivialPredictors:
             return
         time = self.sequence.capture.frames[index].timestep
         nearest = int(np.argmin([abs(self.sequence.capture.frames[i].timestep - time) for i in chosen]))
-        mean_error = ((mean - truth) ** 2).mean(-1)
-        errors = np.stack([((picture * np.float32(1 / 255) - truth) ** 2).mean(-1) for picture in stack])
+        named = {"frame": np.ones(truth.shape[:2], bool), **masks}
+        named = {name: mask for name, mask in named.items() if mask.any()}
+        weights = np.stack([mask / (3.0 * mask.sum()) for mask in named.values()]).astype(np.float32)
+        exact = np.ascontiguousarray(truth, np.float32)
+        errors = still_errors(stack, exact, weights)
+        mean_errors = ((mean - exact) ** 2).sum(-1)
         row: dict[str, dict[str, float]] = {}
-        for name, mask in {"frame": np.ones(truth.shape[:2], bool), **masks}.items():
-            if not mask.any():
-                continue
-            per_still = errors[:, mask].mean(1)
+        for column, name in enumerate(named):
+            per_still = errors[:, column]
             row[name] = {
-                "mean_frame": psnr_of(float(mean_error[mask].mean())),
+                "mean_frame": psnr_of(float((mean_errors * weights[column]).sum())),
                 "nearest_in_time": psnr_of(float(per_still[nearest])),
                 "oracle_training_frame": psnr_of(float(per_still.min())),
             }
+            stills = self._stills.setdefault(name, {}).setdefault(camera, {})
             for still, error in zip(chosen, per_still, strict=True):
-                self._stills.setdefault(name, {}).setdefault(camera, {}).setdefault(still, 0.0)
-                self._stills[name][camera][still] += psnr_of(float(error))
-        row.setdefault("frame", {})["camera"] = float(camera)
+                stills[still] = stills.get(still, 0.0) + psnr_of(float(error))
         self._rows.append(row)
 
     def scores(self) -> dict[str, dict[str, object]]:
@@ -106,3 +108,21 @@ class TrivialPredictors:
             mean = (pictures.mean(0) / 255.0 if rows else pictures).astype(np.float32)
             self._stacks = {camera: (rows, pictures, mean)}  # one camera at a time: pictures are large
         return self._stacks[camera]
+
+
+@numba.njit(parallel=True, cache=True)
+def still_errors(stack, truth, weights):  # type: ignore[no-untyped-def]
+    """Weighted squared errors (n, R) of uint8 pictures (n, H, W, 3) against a float32 truth (H, W, 3); weights (R, H, W)."""
+    count, height, width = stack.shape[:3]
+    regions = weights.shape[0]
+    out = np.zeros((count, regions))
+    for i in numba.prange(count):
+        for row in range(height):
+            for column in range(width):
+                error = 0.0
+                for c in range(3):
+                    difference = stack[i, row, column, c] * np.float32(1.0 / 255.0) - truth[row, column, c]
+                    error += difference * difference
+                for r in range(regions):
+                    out[i, r] += weights[r, row, column] * error
+    return out

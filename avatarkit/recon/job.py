@@ -69,7 +69,7 @@ def run_job(job: Job, run: Run) -> dict[str, Any]:
         dump_config(config, job.folder / "config.yaml")
         tracked = job.folder / TRACKED
         if job.resume and (tracked / "transforms_train.json").is_file():
-            sequence, head = read_known(tracked, job.head)
+            sequence, head = read_known(tracked, job.head, run)
         else:
             sequence, head = prepare_sequence(job.inputs, run, head=job.head, tracker=job.tracker, size=job.size)
         with interruptible(run):

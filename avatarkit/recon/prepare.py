@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatarkit import assets
-from avatarkit.capture.dataset import is_dataset
+from avatarkit.capture.dataset import is_dataset, read_dataset
 from avatarkit.capture.reading import read_capture
 from avatarkit.contracts import HeadModel
 from avatarkit.errors import AvatarkitError, InputError
 from avatarkit.events import Run
-from avatarkit.head.loading import load_head
+from avatarkit.head.loading import default_head, load_head
 from avatarkit.recon.head_tuning import posed
 from avatarkit.registry import registry
 from avatarkit.render.mesh import rasterize_mesh
@@ -37,13 +36,12 @@ def prepare_sequence(
     Raises InputError for input that cannot be read or tracked.
     """
     if len(inputs) == 1 and is_dataset(inputs[0]):
-        return read_known(inputs[0], head)
-    model = load_head(head or default_head())
+        return read_known(inputs[0], head, run)
+    model = load_head(head or default_head(), teeth=True)
     part = registry().create("tracker", tracker or registry().default("tracker"))
     locate = getattr(part, "locate", None)
     capture = read_capture(inputs if len(inputs) > 1 else inputs[0], size=size, run=run, locate=locate)
     sequence = part.track(capture, model, run)
-    model = load_head(head or default_head(), expected=None) if sequence.head == model.reference else model
     if not sequence.capture.masked:
         sequence = with_mattes(sequence, model, run)
     if run.folder is not None:
@@ -51,29 +49,26 @@ def prepare_sequence(
     return sequence, model
 
 
-def read_known(path: PathArg, head: str | None) -> tuple[Sequence, HeadModel]:
+def read_known(path: PathArg, head: str | None, run: Run) -> tuple[Sequence, HeadModel]:
     """A data set with head parameters, and the model that fits its counts.
 
     Raises InputError when no known model does, and says which counts are needed.
     """
+    counts = read_dataset(path, run=run).counts
     if head is not None:
-        model = load_head(head)
-        return load_sequence(path, model), model
+        model = load_head(head, expected=counts)
+        return load_sequence(path, model, run=run), model
     refusals = []
     for name in ("bust", "flame"):
         try:
-            model = load_head(name)
-            return load_sequence(path, model), model
+            model = load_head(name, expected=counts)
         except AvatarkitError as error:
             refusals.append(str(error))
+            continue
+        return load_sequence(path, model, run=run), model
     raise InputError(
         f"{path}: no head model here fits; give one with --head NAME|FILE ({'; '.join(dict.fromkeys(refusals))})"
     )
-
-
-def default_head() -> str:
-    """``flame`` if it is registered, else ``bust``."""
-    return "flame" if assets.find("flame") else "bust"
 
 
 def with_mattes(sequence: Sequence, head: HeadModel, run: Run) -> Sequence:

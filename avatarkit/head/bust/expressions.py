@@ -149,7 +149,7 @@ class ExpressionBuilder:
             "mouthFrown": lambda: self.corner((0.6, -6.0, -1.0), 12.0) + self.push((18, -60, 66), (12, 8, 20), (0, -1.5, 0)),
             "mouthLowerDown": lambda: half * self.lip(0.0, 1.0, (0.3, -5.5, 0.6)) * 1.0,
             "mouthPress": lambda: half * self._press(),
-            "mouthSmile": lambda: self.corner((5.5, 0.5, -5.0), 15.0) + self.corner((0, 6.2, 0), 12.5) + self.push((36, -12, 58), (16, 15, 24), (1.5, 3.5, 1.6)),
+            "mouthSmile": lambda: self.corner((5.5, 0.5, -5.0), 15.0) + self.corner((0, 7.0, 0), 12.5) + self.push((36, -12, 58), (16, 15, 24), (1.5, 3.5, 1.6)),
             "mouthStretch": lambda: self.corner((7.0, -2.5, -5.5), 15.0),
             "mouthUpperUp": lambda: half * self.lip(1.0, 0.0, (0.2, 4.6, 0.6)) + self.push((16, -14, 70), (9, 12, 18), (0, 1.6, 0)),
             "noseSneer": lambda: self.push((13, -6, 72), (8, 11, 22), (0.8, 3.4, 0.4))
@@ -205,7 +205,7 @@ class ExpressionBuilder:
         out = self._both(self.corner((-6.5, 0, 1.5), 12.0)) + self.lip(1, 1, (0, 0, 5.0))
         away = np.clip(1 - np.abs(self.points[:, 0]) / 20.0, 0, 1) ** 0.5
         sign = 2 * self.fields.upper - 1
-        out[:, 1] += self.lips * away * sign * np.where(sign > 0, 3.0, 4.0)
+        out[:, 1] += self.lips * away * sign * np.where(sign > 0, 4.0, 5.5)
         out[:, 2] += self.lips * (1 - self.red) * 1.5
         return out
 

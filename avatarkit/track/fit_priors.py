@@ -41,7 +41,7 @@ class FitSettings:
     score_spread: float = 0.3
     expr_spread: float = 1.0
     limit_spread: float = 0.02
-    root_spread: float = 0.08
+    root_spread: float = 0.05
     neck_spread: float = 0.3
     jaw_spread: tuple[float, float, float] = (0.25, 0.05, 0.02)
     eyes_spread: float = 0.3

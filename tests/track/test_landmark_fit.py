@@ -1,0 +1,152 @@
+"""The fit against a clip whose truth is known: half a pixel of noise, gaps, unknown lens and identity."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from avatarkit.cameras import look_at
+from avatarkit.contracts import HeadModel
+from avatarkit.errors import InputError
+from avatarkit.events import Progress, collect
+from avatarkit.track.fit_priors import FitSettings, fill_gaps
+from avatarkit.track.landmark_fit import LandmarkFit, continuous, fit_landmarks
+from avatarkit.track.landmark_rig import rotations
+
+from .conftest import DROPPED, FOCAL, Truth, degrees_between, make_truth, skull_turn
+
+
+@pytest.fixture(scope="module")
+def fit(truth: Truth) -> LandmarkFit:
+    return fit_landmarks(truth.head, truth.observed, truth.Ks)
+
+
+def seen_steps(truth: Truth) -> np.ndarray:
+    return np.flatnonzero(truth.observed.valid[:, 0])
+
+
+def test_head_rotation_is_recovered(truth: Truth, fit: LandmarkFit) -> None:
+    found, known = skull_turn(fit.params), skull_turn(truth.params)
+    error = degrees_between(found, known)
+    # An unknown face may be a little pitched as a whole; what moves must be right to a degree.
+    constant = (known.mT @ found).mean(0)
+    u, _, vt = torch.linalg.svd(constant)
+    assert np.percentile(degrees_between(found, known @ (u @ vt)), 95) < 1.0
+    assert np.median(error) < 2.0
+
+
+def test_reprojection_is_near_the_truth_without_noise(truth: Truth, fit: LandmarkFit) -> None:
+    error = np.linalg.norm(fit.fitted - truth.clean, axis=-1)[seen_steps(truth)]
+    assert np.median(error) < 0.5
+    assert np.median(fit.errors[np.isfinite(fit.errors)]) < 0.7
+    assert fit.summary()["median_px"] < 0.7
+    assert {"eyes_median_px", "lips_median_px", "irises_median_px"} <= set(fit.summary())
+
+
+def test_expressions_follow(truth: Truth, fit: LandmarkFit) -> None:
+    for name in ("jawOpen", "eyeBlinkLeft", "mouthSmileRight", "browInnerUp"):
+        column = truth.head.expr_names.index(name)
+        known, found = truth.params.expr[:, column].numpy(), fit.params.expr[:, column].numpy()
+        assert np.corrcoef(known, found)[0, 1] > 0.9, name
+    assert 0.0 <= float(fit.params.expr.min()) and float(fit.params.expr.max()) <= 1.0
+
+
+def test_missed_frames_are_filled_and_have_no_error(truth: Truth, fit: LandmarkFit) -> None:
+    gaps = list(DROPPED)
+    assert np.isnan(fit.errors[gaps]).all()
+    assert np.median(np.linalg.norm(fit.fitted[gaps] - truth.clean[gaps], axis=-1)) < 4.0
+
+
+def test_joints_that_modes_replace_stay_at_rest(fit: LandmarkFit) -> None:
+    assert not fit.params.jaw_pose.any() and not fit.params.eyes_pose.any()
+
+
+def test_focal_length_is_plausible_and_the_distance_goes_with_it(truth: Truth, fit: LandmarkFit) -> None:
+    focal = float(fit.Ks[0, 0, 0])
+    assert 0.6 * FOCAL < focal < 1.6 * FOCAL
+    ratio = float(-fit.params.translation[:, 2].median()) / 0.85
+    assert abs(ratio / (focal / FOCAL) - 1) < 0.15
+
+
+def test_same_input_same_bits(truth: Truth) -> None:
+    settings = FitSettings(iterations=6)
+    first, second = (fit_landmarks(truth.head, truth.observed, truth.Ks, settings=settings) for _ in range(2))
+    assert torch.equal(first.params.expr, second.params.expr) and torch.equal(first.Ks, second.Ks)
+
+
+def test_calibrated_cameras_give_the_absolute_place(bust: HeadModel) -> None:
+    views = np.stack([look_at(np.array([x, 0.1, 0.15]), np.array([0, 0.0, -0.85])) for x in (-0.5, 0.0, 0.5)])
+    known = make_truth(bust, 12, views)
+    found = fit_landmarks(bust, known.observed, known.Ks, known.viewmats, focal_known=True)
+    seen = np.flatnonzero(known.observed.valid[:, 0])
+    a, b = (bust.pose(p).vertices[seen].detach() for p in (found.params, known.params))
+    points = bust.landmarks.points(a, bust.faces), bust.landmarks.points(b, bust.faces)
+    assert float((points[0] - points[1]).norm(dim=-1).median()) < 0.002
+    assert float(found.Ks[0, 0, 0]) == FOCAL
+
+
+def test_wild_landmarks_of_some_frames_do_not_bend_the_rest(truth: Truth) -> None:
+    points = truth.observed.points.copy()
+    points[20] += 150.0
+    spoiled = replace(truth.observed, points=points)
+    found = fit_landmarks(truth.head, spoiled, truth.Ks)
+    others = [step for step in seen_steps(truth) if abs(step - 20) > 3]
+    assert np.median(np.linalg.norm(found.fitted - truth.clean, axis=-1)[others]) < 0.7
+
+
+def test_two_clips_with_their_own_lens(bust: HeadModel) -> None:
+    known = make_truth(bust, 24)
+    half = 12
+    shape = (24, 2)
+    valid = np.zeros(shape, bool)
+    valid[:half, 0] = known.observed.valid[:half, 0]
+    valid[half:, 1] = known.observed.valid[half:, 0]
+    points = np.repeat(known.observed.points, 2, 1)
+    points[:, 1] = (points[:, 1] - 256) * 1.4 + 256
+    clips = replace(known.observed, valid=valid, points=points)
+    found = fit_landmarks(bust, clips, np.repeat(known.Ks, 2, 0))
+    assert float(found.Ks[1, 0, 0] / found.Ks[0, 0, 0]) == pytest.approx(1.4, rel=0.15)
+    assert found.summary()["median_px"] < 0.8
+
+
+def test_no_face_and_unknown_cameras_are_refused(truth: Truth) -> None:
+    nothing = replace(truth.observed, valid=np.zeros_like(truth.observed.valid))
+    with pytest.raises(InputError, match="no face"):
+        fit_landmarks(truth.head, nothing, truth.Ks)
+    both = replace(
+        truth.observed, valid=np.repeat(truth.observed.valid, 2, 1), points=np.repeat(truth.observed.points, 2, 1)
+    )
+    with pytest.raises(InputError, match=r"cameras\.json"):
+        fit_landmarks(truth.head, both, np.repeat(truth.Ks, 2, 0))
+
+
+def test_landmarks_that_are_not_finite_are_refused(truth: Truth) -> None:
+    points = truth.observed.points.copy()
+    points[0, 0, 5] = np.nan
+    with pytest.raises(InputError, match="finite"):
+        replace(truth.observed, points=points)
+
+
+def test_progress_carries_the_error(truth: Truth) -> None:
+    run, events = collect()
+    fit_landmarks(truth.head, truth.observed, truth.Ks, settings=FitSettings(iterations=8), run=run)
+    errors = [event.values["error_px"] for event in events if isinstance(event, Progress)]
+    assert len(errors) >= 3 and errors[-1] < errors[0]
+
+
+def test_gaps_in_scores_are_interpolated() -> None:
+    scores = np.array([[0.0], [np.nan], [1.0], [np.nan]])
+    np.testing.assert_allclose(fill_gaps(scores)[:, 0], [0.0, 0.5, 1.0, 1.0])
+    assert not fill_gaps(np.full((3, 2), np.nan)).any()
+
+
+def test_rotations_near_half_a_turn_do_not_jump() -> None:
+    angles = np.linspace(2.8, 3.6, 20)
+    axis = np.array([0.0, 1.0, 0.0])
+    wrapped = np.where(angles[:, None] > np.pi, (angles[:, None] - 2 * np.pi) * axis, angles[:, None] * axis)
+    smooth = continuous(wrapped)
+    assert np.abs(np.diff(smooth, axis=0)).max() < 0.1
+    np.testing.assert_allclose(rotations(smooth), rotations(wrapped), atol=1e-9)

@@ -19,6 +19,7 @@ from avatarkit.types import ByteArray, Float32Array, FloatArray
 LEARN_FRAMES = 48
 SEED_SHARE = 0.15  # of the image: the pixels farthest from the head, above the chin, are taken for background
 NOISE_FLOOR = 2.5  # levels of 255: sensor noise and compression below which nothing is concluded
+STEADY_REACH = 0.35  # face widths from the head beyond which what never changes is background, whatever it looks like
 ROUNDS = 6
 
 
@@ -51,6 +52,7 @@ def learn_background(images: ByteArray, heads: np.ndarray) -> Background:
         raise InputError("the head fills the picture: too little background to learn from; give masks, or a wider crop")
     colour, spread, count = masked_median(frames, use)
     needed = max(2, len(keep) // 8)
+    anchored = _steady(frames, np.asarray(far_from(boxes[keep], height, width, STEADY_REACH).all(0)))
     seen = count >= needed
     wall, scale = _wall(colour, seen)
     seen &= np.linalg.norm(colour - wall, axis=2) < 5.0 * np.sqrt(3.0) * scale  # hair that reaches into the seeds
@@ -68,12 +70,17 @@ def learn_background(images: ByteArray, heads: np.ndarray) -> Background:
             distance = ndimage.uniform_filter((away**2).sum(-1), 3) / 3
             close = (distance < (3.0 * noise) ** 2) & ~head[t]
             agrees[t] = ndimage.binary_propagation(use[t] & close, mask=close)
-            agrees[t] = ndimage.binary_erosion(agrees[t], iterations=reach, border_value=1) | (use[t] & close & far[t])
+            agrees[t] = (
+                ndimage.binary_erosion(agrees[t], iterations=reach, border_value=1)
+                | (use[t] & close & far[t])
+                | anchored
+            )
         use = agrees
         fresh, fresh_spread, count = masked_median(frames, use)
         now = count >= needed
         if not now.any():
             break
+        now &= anchored | ~_strands(fresh, fresh_spread, count, now, len(frames))
         colour, spread, changed = fresh, fresh_spread, int((now != seen).sum())
         seen = now
         if round_ and changed < 1e-3 * seen.size:
@@ -83,6 +90,28 @@ def learn_background(images: ByteArray, heads: np.ndarray) -> Background:
     noise = np.where(seen, np.clip(spread, 0.5 * typical, 4 * typical + NOISE_FLOOR), np.maximum(error, typical))
     noise = ndimage.median_filter(noise.astype(np.float32), 5)
     return Background(guess, np.sqrt(noise**2 + NOISE_FLOOR**2).astype(np.float32), seen)
+
+
+def _steady(frames: ByteArray, clear: np.ndarray) -> np.ndarray:
+    """(H, W) bool: pixels of ``clear`` that look the same in every frame: pictures, shelves and doors are background too."""
+    if not clear.any():
+        return clear
+    _, spread, _ = masked_median(frames, np.ascontiguousarray(np.broadcast_to(clear, frames.shape[:3])))
+    quiet = ndimage.median_filter(spread, 3) < 2.0 * float(np.median(spread[clear])) + 1.0
+    return ndimage.binary_opening(clear & quiet, iterations=2)
+
+
+def _strands(
+    colour: Float32Array, spread: Float32Array, count: np.ndarray, seen: np.ndarray, frames: int
+) -> np.ndarray:
+    """(H, W) bool: pixels whose median is no wall, because hair comes and goes there: off the smooth wall, and unsteady.
+
+    A picture on the wall is off it too, but steady.
+    """
+    wall, scale = _wall(colour, seen)
+    off = np.linalg.norm(colour - wall, axis=2) / np.sqrt(3.0) > 3.5 * scale + 2.0
+    unsteady = (spread > 2.0 * np.median(spread[seen]) + 0.5) | (count < frames // 2)
+    return ndimage.binary_dilation(off & unsteady, iterations=2)
 
 
 def head_boxes(heads: np.ndarray) -> FloatArray:

@@ -31,6 +31,7 @@ CONTRAST = 12.0  # levels of 255 at which neighbours come apart
 # where alpha may be fractional, in face widths: into the person, among hair, outside
 RIM_IN, RIM_DEEP, RIM_OUT = 0.018, 0.12, 0.12
 OPAQUE = 0.6  # alpha below which a neighbourhood inside the outline shows the wall through hair
+DARKEST = 0.8  # of the wall's brightness that a shadow on it may leave
 CLIP_LOW, CLIP_HIGH = 0.08, 0.93  # alpha beyond which the rest is noise
 
 
@@ -45,8 +46,9 @@ def matte(image: ByteArray, background: Background, head: np.ndarray) -> ByteArr
     wall = background.confident & ~ndimage.binary_dilation(core, iterations=max(2, int(0.1 * face_width)))
     pixels = image.astype(np.float32)
     light = background.colour * gain(image, background.colour, wall)
-    deviation = ((pixels - light) ** 2).sum(-1) / (3.0 * background.noise**2)
     chin = _chin(head, height)
+    light = light * _shading(pixels, light, background.noise, face_width, chin)[..., None]
+    deviation = ((pixels - light) ** 2).sum(-1) / (3.0 * background.noise**2)
     person = _component(_likely(pixels, light, deviation, core) > 0.5, core, deviation, chin)
     if not person.any():
         return np.zeros((height, width), np.uint8)
@@ -110,6 +112,27 @@ def _chin(head: np.ndarray, height: int) -> int:
     """The row below which there is only body: holes in a shirt that has the wall's colour are closed there."""
     bottom = float(head_boxes(head[None])[0, 3])
     return int(bottom) if np.isfinite(bottom) else height
+
+
+def _shading(
+    image: Float32Array, light: Float32Array, noise: Float32Array, face_width: float, chin: int
+) -> Float32Array:
+    """(H, W) in [DARKEST, 1]: the shadow that the head throws on the wall in this frame, smooth as shadows are.
+
+    Only pixels of the wall's hue that are even in themselves are asked, and none far below the chin, where a pale shirt would pass
+    for a shaded wall.
+    """
+    size = (light**2).sum(-1) + 1.0
+    ratio = (image * light).sum(-1) / size
+    hue = ((image - ratio[..., None] * light) ** 2).sum(-1) / (3.0 * noise**2)
+    mean = ndimage.uniform_filter(ratio, 5)
+    uneven = np.sqrt(np.maximum(ndimage.uniform_filter(ratio**2, 5) - mean**2, 0))
+    wall = ((ratio > DARKEST) & (ratio < 1.03) & (hue < 2.0) & (uneven < 0.02)).astype(np.float32)
+    wall[chin + round(0.3 * face_width) :] = 0.0
+    reach = max(2.0, 0.03 * face_width)
+    weight = ndimage.gaussian_filter(wall, reach)
+    field = (ndimage.gaussian_filter(wall * np.minimum(ratio, 1.0), reach) + 0.02) / (weight + 0.02)
+    return np.clip(field, DARKEST, 1.0).astype(np.float32)
 
 
 def _likely(image: Float32Array, light: Float32Array, deviation: Float32Array, core: np.ndarray) -> Float32Array:

@@ -32,6 +32,20 @@ def test_a_textured_wall_comes_back_where_it_is_seen() -> None:
     assert error[background.confident].mean() < 2.0
 
 
+def test_a_picture_on_the_wall_stays_and_hair_that_sways_does_not() -> None:
+    scene = make_scene(sway=4.0)
+    images = scene.images.copy()
+    images[:, 20:45, 4:20] = (90, 30, 30)
+    for t in range(len(images)):
+        if t % 5:
+            images[t, 100:118, 134:142] = (60, 45, 35)  # a strand that is there in four frames of five
+    background = learn_background(images, scene.boxes)
+    assert np.abs(background.colour[24:41, 7:16] - (90, 30, 30)).mean() < 3.0
+    assert background.confident[24:41, 7:16].mean() > 0.95
+    strand = (slice(100, 118), slice(134, 142))
+    assert np.abs(background.colour[strand] - scene.wall[strand]).mean() < 8.0
+
+
 def test_no_head_and_no_wall() -> None:
     scene = make_scene(steps=4)
     with pytest.raises(InputError, match="no face in any frame"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -35,6 +37,37 @@ def test_metadata_is_complete_and_lower_bounds_are_stated(folder: Path) -> None:
         assert ">=" in dependency, f"{dependency}: state the oldest version that works"
         assert "@" not in dependency and "git+" not in dependency
     assert project(folder)["build-system"]["build-backend"] == "hatchling.build"
+
+
+# Imported under another name than the distribution's; llvmlite is what numba is made of.
+DISTRIBUTION = {"yaml": "pyyaml", "PIL": "pillow", "llvmlite": "numba", "lpips": "lpips", "torchvision": "lpips"}
+
+
+@pytest.mark.parametrize("folder", PROJECTS, ids=name)
+def test_every_import_is_a_stated_dependency(folder: Path) -> None:
+    stated = {
+        re.split(r"[<>=!~ \[]", dependency)[0].lower() for dependency in project(folder)["project"]["dependencies"]
+    }
+    own = folder.name.replace("-", "_") if folder != ROOT else "avatarkit"
+    extras = project(folder)["project"].get("optional-dependencies", {})
+    stated |= {
+        re.split(r"[<>=]", dependency)[0] for name, rows in extras.items() if name != "dev" for dependency in rows
+    }
+    inherited = (
+        {"torch", "numpy", "typer", "rich", "pluggy"} if folder != ROOT else set()
+    )  # the core's, in every plugin
+    for file in (folder / own).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                modules = [node.module]
+            else:
+                continue
+            for module in {module.partition(".")[0] for module in modules}:
+                known = module in sys.stdlib_module_names or module in ("avatarkit", own, "__future__", "pytest")
+                distribution = DISTRIBUTION.get(module, module).lower()
+                assert known or distribution in stated | inherited, f"{file.relative_to(ROOT)} imports {module}"
 
 
 @pytest.mark.parametrize("folder", PLUGINS, ids=name)

@@ -31,7 +31,9 @@ STAMP = ".avatarkit-installed"
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Set up a virtual environment with avatarkit and its plugins.")
-    parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="where (default: .venv beside this repository's README)")
+    parser.add_argument(
+        "--venv", type=Path, default=ROOT / ".venv", help="where (default: .venv beside this repository's README)"
+    )
     parser.add_argument("--dev", action="store_true", help="also what the tests need")
     arguments = parser.parse_args()
     if sys.version_info < MINIMUM:
@@ -57,7 +59,9 @@ def with_newer_python() -> int:
         found = shutil.which(f"python3.{minor}")
         if found:
             return subprocess.call([found, *sys.argv])
-    fail(f"Python {platform.python_version()} is too old; avatarkit needs 3.11 or newer (make PYTHON=/path/to/python3.11)")
+    fail(
+        f"Python {platform.python_version()} is too old; avatarkit needs 3.11 or newer (make PYTHON=/path/to/python3.11)"
+    )
 
 
 def fingerprint() -> str:
@@ -94,7 +98,9 @@ def make_venv(venv: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "venv", str(venv)], capture_output=True, text=True)
     if done.returncode:
         shutil.rmtree(venv, ignore_errors=True)
-        fail(f"`python3 -m venv` failed; on Debian and Ubuntu: apt install python3-venv\n{done.stdout}{done.stderr}".strip())
+        fail(
+            f"`python3 -m venv` failed; on Debian and Ubuntu: apt install python3-venv\n{done.stdout}{done.stderr}".strip()
+        )
 
 
 def interpreter(venv: Path) -> Path:

@@ -187,7 +187,7 @@ def _visor(edge: FloatArray, u: FloatArray, side: FloatArray) -> tuple[FloatArra
         out = np.stack(
             [
                 0.10 * reach * x * share,
-                down - 0.16 * reach * max(share, 0) - 7.0 * np.abs(x) ** 2 * max(share, 0),
+                down - 0.40 * reach * max(share, 0) - 5.0 * np.abs(x) ** 2 * max(share, 0),
                 reach * share,
             ],
             1,

@@ -32,11 +32,11 @@ def _part(
 
 def _strands(
     skin: Skin, density: FloatArray, count: int, length: FloatArray | float, combed: FloatArray, lift: float, droop: float,
-    rng: np.random.Generator, knots: int = 4,
+    rng: np.random.Generator, knots: int = 4, stray: float = 0.22,
 ) -> tuple[FloatArray, FloatArray, IntArray, FloatArray]:  # fmt: skip
     """Short hairs (count, knots, 3) mm: roots by ``density``, leaning along ``combed`` (V, 3)."""
     points, normals, pick, bary = skin.sample(count, density, rng)
-    lean = (bary[..., None] * combed[skin.faces[pick]]).sum(1) + 0.22 * rng.normal(size=(count, 3))
+    lean = (bary[..., None] * combed[skin.faces[pick]]).sum(1) + stray * rng.normal(size=(count, 3))
     lean = unit(lean - normals * (lean * normals).sum(1, keepdims=True))
     reach = np.broadcast_to(length, (count,)) * rng.uniform(0.7, 1.25, count)
     t = np.linspace(0, 1, knots)[None, :, None]
@@ -53,9 +53,9 @@ def brow_parts(look: Appearance, rng: np.random.Generator) -> list[Part]:
     combed = np.stack([side * (0.35 + t), 0.9 * (1 - t) ** 1.5 - 0.35 * t, -0.2 * t], 1)
     for label, which in (("l_brow", 1), ("r_brow", -1)):
         lines, normals, pick, bary = _strands(
-            skin, density * (side == which), int(260 * look.brow_thickness), 5.6, combed, 0.16, 0.0, rng
+            skin, density * (side == which), int(420 * look.brow_thickness), 5.2, combed, 0.14, 0.0, rng, stray=0.12
         )
-        widths = np.linspace(0.62, 0.2, lines.shape[1])[None] * np.ones((len(lines), 1))
+        widths = np.linspace(0.5, 0.18, lines.shape[1])[None] * np.ones((len(lines), 1))
         outward = np.repeat(normals[:, None], lines.shape[1], 1)
         roots = np.asarray(_face_ids(skin))[pick]
         parts.append(_part(lines, widths, outward, roots, bary, linear(rgb(look.brows)), label, rng))

@@ -13,7 +13,7 @@ from avatarkit.synthetic.subject import SubjectParams, bust
 from avatarkit.types import FloatArray
 
 CYCLES = 3
-RELAXED_LIDS = 0.14  # weight of the blink in an open eye: a face at rest does not stare
+RELAXED_LIDS = 0.18  # weight of the blink in an open eye: a face at rest does not stare
 # (modes and weights at full strength, centre within a cycle, width, both in cycles)
 _MOODS: tuple[tuple[dict[str, float], float, float], ...] = (
     ({"mouthSmileLeft": 0.75, "mouthSmileRight": 0.70, "cheekSquintLeft": 0.5, "cheekSquintRight": 0.5, "eyeSquintLeft": 0.25,

@@ -182,7 +182,7 @@ def _eye_colour(values: Float32Array, material: Float32Array, albedo: Float32Arr
     inside = min(np.float32(1.0), max(np.float32(0.0), (iris - theta) / np.float32(0.05)))  # soft limbus
     hole = min(np.float32(1.0), max(np.float32(0.0), (pupil - theta) / np.float32(0.03)))
     t = min(np.float32(1.0), max(np.float32(0.0), (theta - pupil) / (iris - pupil)))
-    tone = (np.float32(0.62) + np.float32(0.85) * fibre) * (np.float32(1.25) - np.float32(0.35) * t)
+    tone = (np.float32(0.50) + np.float32(0.75) * fibre) * (np.float32(1.25) - np.float32(0.35) * t)
     ring = max(np.float32(0.0), (t - np.float32(0.72)) / np.float32(0.28))
     tone *= np.float32(1.0) - np.float32(0.8) * ring * ring
     away = min(np.float32(1.0), max(np.float32(0.0), (theta - iris) / np.float32(0.6)))

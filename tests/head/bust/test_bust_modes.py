@@ -149,6 +149,21 @@ def test_blink_closes_over_the_ball(bust: BustModel, side: str) -> None:
     assert np.linalg.norm(vertices[eye[5:9, 2:15]] - centre, axis=-1).min() > EYE.radius
 
 
+@pytest.mark.parametrize(
+    "expr",
+    [
+        {"eyeBlinkLeft": 0.25},
+        {"eyeBlinkLeft": 0.5},
+        {"eyeBlinkLeft": 0.75},
+        {"eyeBlinkLeft": 0.5, "eyeLookDownLeft": 1.0},
+    ]
+    + [{name: 1.0} for name in ("eyeWideLeft", "eyeSquintLeft", "cheekSquintLeft", "eyeLookUpLeft", "eyeLookInLeft")],
+)
+def test_lids_pass_outside_the_ball(bust: BustModel, expr: dict[str, float]) -> None:
+    lids = posed(bust, expr)[bust.arrays.rest.grids["eye"][5:9][:, np.r_[2:15, 18:31]]]
+    assert np.linalg.norm(lids - np.array(EYE.centre), axis=-1).min() > EYE.radius + 0.1
+
+
 def test_jaw_open_opens_and_mouth_close_closes(bust: BustModel) -> None:
     line = bust.arrays.rest.grids["mouth"][8]
 

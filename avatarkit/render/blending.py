@@ -14,8 +14,21 @@ from typing import Any
 import numpy as np
 
 from avatarkit.render.compiled import kernel
-from avatarkit.render.lanes import WIDTH, bits, exp2, fma, load, lowest, maximum, minimum, select, splat, store
-from avatarkit.render.projection import L, MX, MY, TILE, Z, A, B, C
+from avatarkit.render.lanes import (
+    WIDTH,
+    bits,
+    count_bits,
+    exp2,
+    fma,
+    load,
+    lowest,
+    maximum,
+    minimum,
+    select,
+    splat,
+    store,
+)
+from avatarkit.render.projection import MX, MY, TILE, A, B, C, L, Z
 
 PIXELS = TILE * TILE
 BLOCKS = PIXELS // WIDTH
@@ -150,7 +163,7 @@ def make_blend(three: bool, top: bool) -> tuple[Any, Any]:
         running, covered, colour, depth, best, winner, shapes, reach = work
         channels = features.shape[1]
         zero = splat(np.float32(0))
-        evaluated = 0
+        evaluated, blended = 0, 0
         first, end = starts[tile], starts[tile + 1]
         while first < end:
             count = min(BATCH, end - first)
@@ -198,7 +211,9 @@ def make_blend(three: bool, top: bool) -> tuple[Any, Any]:
                     weight = select(before >= STOP, alpha * before, zero)
                     before = before - alpha * before
                     total += weight
-                    hit |= np.int64(bits(weight > 0.0) != 0) << j
+                    seen = bits(weight > 0.0)
+                    hit |= np.int64(seen != 0) << j
+                    blended += count_bits(seen)
                     far = fma(weight, splat(shapes[8 * BATCH + j]), far)
                     if three:
                         red = fma(weight, splat(shapes[9 * BATCH + j]), red)
@@ -232,7 +247,7 @@ def make_blend(three: bool, top: bool) -> tuple[Any, Any]:
                 for rest in range(first, end):
                     masks[rest] = 0
                 break
-        return evaluated
+        return evaluated, blended
 
     @kernel
     def blend(part, parts, starts, entries, records, features, background, has_background, masks, tables, columns,
@@ -240,7 +255,7 @@ def make_blend(three: bool, top: bool) -> tuple[Any, Any]:
         """This part's tiles of one camera.
 
         features (N, D); background (D, 1, 1) or (D, H, W); masks (E,) int64 receives the blocks that each entry reached;
-        image (D, H, W), alpha, depth_image (H, W), top_image (H, W) int32; statistics (parts, 1) counts block evaluations.
+        image (D, H, W), alpha, depth_image (H, W), top_image (H, W) int32; statistics (parts, 8) counts evaluated and blended pairs.
         """
         height, width = alpha.shape
         channels = features.shape[1]
@@ -260,9 +275,11 @@ def make_blend(three: bool, top: bool) -> tuple[Any, Any]:
             if top:
                 best[:] = 0.0
                 winner[:] = -1.0
-            statistics[part, 0] += blend_tile(
+            evaluated, blended = blend_tile(
                 starts, tile, entries, records, features, x0 + 0.5 * TILE, y0 + 0.5 * TILE, masks, tables, work
             )
+            statistics[part, 0] += evaluated * WIDTH
+            statistics[part, 1] += blended
             if has_background:
                 for k in range(channels):
                     if background.shape[1] == 1:
@@ -270,8 +287,8 @@ def make_blend(three: bool, top: bool) -> tuple[Any, Any]:
                     else:
                         read_tile(background[k], x0, y0, best, 0)
                     for p in range(0, PIXELS, WIDTH):
-                        seen = load(colour, k * PIXELS + p)
-                        store(colour, k * PIXELS + p, fma(1.0 - load(covered, p), load(best, p), seen))
+                        front = load(colour, k * PIXELS + p)
+                        store(colour, k * PIXELS + p, fma(1.0 - load(covered, p), load(best, p), front))
             for k in range(channels):
                 write_tile(colour, k * PIXELS, image[k], x0, y0)
             for p in range(0, PIXELS, WIDTH):

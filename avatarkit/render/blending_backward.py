@@ -17,7 +17,20 @@ import numpy as np
 
 from avatarkit.render.blending import BATCH, CAP, CUT, PIXELS, STOP, expand, exponent, inside_tile, read_tile
 from avatarkit.render.compiled import kernel
-from avatarkit.render.lanes import WIDTH, bits, exp2, fma, hsum, load, lowest, magnitude, minimum, select, splat, store, store_sums
+from avatarkit.render.lanes import (
+    WIDTH,
+    exp2,
+    fma,
+    hsum,
+    load,
+    lowest,
+    magnitude,
+    minimum,
+    select,
+    splat,
+    store,
+    store_sums,
+)
 from avatarkit.render.projection import TILE, Z
 
 MOMENTS = 6  # Σ G·(1, x, y, x², x·y, y²)
@@ -26,7 +39,6 @@ MOMENTS = 6  # Σ G·(1, x, y, x², x·y, y²)
 def slot_size(channels: int, extra: bool, absolute: bool) -> int:
     """A slot: the moments, Σ w·∂loss/∂depth where ``extra``, Σ |∂loss/∂mean2d| (x, y) where ``absolute``, the channels."""
     return MOMENTS + extra + 2 * absolute + channels
-
 
 
 def make_blend_backward(three: bool, extra: bool, absolute: bool) -> tuple[Any, Any]:

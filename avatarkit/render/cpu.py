@@ -81,6 +81,8 @@ class Frame:
     entries: Any
     masks: Any
     evaluated: int = 0
+    blended: int = 0
+    evaluated_backward: int = 0
 
     def __del__(self) -> None:
         self.work.give_back()
@@ -187,7 +189,7 @@ class _Rasterize(torch.autograd.Function):
                 _at(behind, b), background is not None, frame.masks, TABLES, frame.columns,
                 outputs[0][b], outputs[1][b, 0], outputs[2][b, 0], outputs[3][b], statistics,
             )  # fmt: skip
-            frame.evaluated = int(statistics[:, 0].sum()) * blending.WIDTH
+            frame.evaluated, frame.blended = int(statistics[:, 0].sum()), int(statistics[:, 1].sum())
             job.clock("blend", start)
             job.frames.append(frame)
         sums = _sums(job, count) if job.masks is not None else None
@@ -205,29 +207,29 @@ class _Rasterize(torch.autograd.Function):
         needs_background = ctx.needs_input_grad[3]
         batch, count, channels = len(image), arrays[0].shape[1], arrays[4].shape[2]
         extra = d_alpha is not None or d_depth is not None
-        given = (
-            torch.zeros_like(image) if d_image is None else d_image.contiguous(),
-            torch.zeros_like(alpha) if d_alpha is None else d_alpha.contiguous(),
-            torch.zeros_like(alpha) if d_depth is None else d_depth.contiguous(),
-        )
-        d_images = [t.numpy() for t in given]
+        # NumPy for the plumbing: torch's own threads would wait for each other over these small arrays.
+        d_images = [
+            np.zeros(like.shape, np.float32) if given is None else np.ascontiguousarray(given.detach().numpy())
+            for like, given in ((image, d_image), (alpha, d_alpha), (depth, d_depth))
+        ]
         forward_images = [t.numpy() for t in (image, alpha, depth)]
-        totals = [torch.zeros_like(t, memory_format=torch.contiguous_format) for t in parameters]
-        gradients = [t.numpy() for t in totals]
+        gradients = [np.zeros(a.shape, np.float32) for a in arrays]
         mean2d_gradients = torch.empty(batch, count, 2)
         d_viewmats, d_Ks = torch.zeros(batch, 4, 4), torch.zeros(batch, 3, 3)
         run = _blend_backward(channels == 3, extra, job.absgrad)
         chunks = np.zeros((-(-count // projection.CHUNK), projection.CAMERA), np.float64)
         for b, frame in enumerate(job.frames):
             start = time.perf_counter()
-            slots = frame.work.array("slots", (len(frame.entries), blending_backward.slot_size(channels, extra, job.absgrad)), np.float32)
+            slots = frame.work.array(
+                "slots", (len(frame.entries), blending_backward.slot_size(channels, extra, job.absgrad)), np.float32
+            )
             statistics = np.zeros((job.threads, 8), np.int64)
             run_parts(
                 job.threads, run, frame.starts, frame.entries, frame.records, _at(arrays[4], b), frame.masks, TABLES,
                 frame.columns, forward_images[0][b], forward_images[1][b, 0], forward_images[2][b, 0],
                 d_images[0][b], d_images[1][b, 0], d_images[2][b, 0], slots, statistics,
             )  # fmt: skip
-            job.times["evaluated_backward"] = float(statistics[:, 0].sum() * blending.WIDTH)
+            frame.evaluated_backward = int(statistics[:, 0].sum()) * blending.WIDTH
             start = job.clock("blend_backward", start)
             run_parts(
                 job.threads, project_backward, *(_at(a, b) for a in arrays[:4]), frame.camera, job.cameras.width,
@@ -242,8 +244,8 @@ class _Rasterize(torch.autograd.Function):
         job.mean2d_gradients = mean2d_gradients
         d_background = None
         if needs_background:
-            d_background = (given[0] * (1 - alpha)).sum_to_size(background.shape)
-        return None, d_viewmats, d_Ks, d_background, *totals
+            d_background = (torch.from_numpy(d_images[0]) * (1 - alpha)).sum_to_size(background.shape)
+        return None, d_viewmats, d_Ks, d_background, *(torch.from_numpy(g) for g in gradients)
 
 
 def _bin(job: Job, arrays: list[Any], camera: Any, means2d: Any, radii: Any) -> Frame:
@@ -291,7 +293,9 @@ def _sums(job: Job, count: int) -> Tensor:
     blank, flat = np.zeros((channels, height, width), np.float32), np.zeros((height, width), np.float32)
     run = _blend_backward(channels == 3, False, False)
     for b, frame in enumerate(job.frames):
-        slots = frame.work.array("slots", (len(frame.entries), blending_backward.slot_size(channels, False, False)), np.float32)
+        slots = frame.work.array(
+            "slots", (len(frame.entries), blending_backward.slot_size(channels, False, False)), np.float32
+        )
         run_parts(
             job.threads, run, frame.starts, frame.entries, frame.records, nothing, frame.masks, TABLES, frame.columns,
             blank, flat, flat, job.masks[b], flat, flat, slots, np.zeros((job.threads, 8), np.int64),

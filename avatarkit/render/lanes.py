@@ -348,13 +348,20 @@ def store_sums(typingctx: Any, array: Any, index: Any, values: Any) -> Any:
                 for k in range(0, len(vectors), 2):
                     pair = vectors[k : k + 2]
                     total = sum(groups[k : k + 2])
-                    starts = [lane for v in range(len(pair)) for lane in range(v * WIDTH, v * WIDTH + groups[k + v] * width, width)]
+                    starts = [
+                        lane
+                        for v in range(len(pair))
+                        for lane in range(v * WIDTH, v * WIDTH + groups[k + v] * width, width)
+                    ]
                     low = [lane + o for lane in starts for o in range(width // 2)]
                     high = [lane + width // 2 for lane in low]
                     fill = [0] * (WIDTH - len(low))
                     other = pair[-1]
                     folded.append(
-                        builder.fadd(_shuffle(builder, pair[0], other, low + fill), _shuffle(builder, pair[0], other, high + fill))
+                        builder.fadd(
+                            _shuffle(builder, pair[0], other, low + fill),
+                            _shuffle(builder, pair[0], other, high + fill),
+                        )
                     )
                     sizes.append(total)
                 vectors, groups, width = folded, sizes, width // 2
@@ -406,5 +413,17 @@ def lowest(typingctx: Any, value: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return _call(builder, "llvm.cttz.i64", ir.IntType(64), args[0], ir.Constant(_BIT, 1))
+
+    return types.int64(value), codegen
+
+
+@intrinsic
+def count_bits(typingctx: Any, value: Any) -> Any:
+    """How many bits of an int64 are set."""
+    if value != types.int64:
+        return None
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _call(builder, "llvm.ctpop.i64", ir.IntType(64), args[0])
 
     return types.int64(value), codegen

@@ -20,10 +20,15 @@ LOW_PASS, ALPHA_CUT, ALPHA_CAP, NEAR, STOP = 0.3, 1.0 / 255.0, 0.999, 0.01, 1e-4
 
 
 class ReferenceRasterizer:
-    """``contracts.Rasterizer`` in float64.  Memory grows with N·H·W: for small scenes."""
+    """``contracts.Rasterizer`` in float64.  Memory grows with N·H·W: for small scenes.
+
+    ``ambiguous`` (B, H, W) bool, of the last call: pixels where some α is within 1e-4 (relative) of the cut or the cap, or a
+    transmittance of the stop.  There float32 may decide otherwise, and a comparison with it has to leave them out.
+    """
 
     name = "reference"
     capabilities = frozenset({"top", "antialiased", "camera_gradients", "absgrad"})
+    ambiguous: Tensor
 
     def render(
         self,
@@ -46,6 +51,7 @@ class ReferenceRasterizer:
             _render_one(*(t[b % len(t)].double() for t in scene.tensors), cameras, b, antialiased, absgrad)
             for b in range(len(cameras))
         ]
+        self.ambiguous = torch.stack([v.ambiguous for v in views])
         images, alphas = torch.stack([v.features for v in views]), torch.stack([v.alpha for v in views])
         if scene.background is not None:
             images = images + (1 - alphas) * scene.background.double()
@@ -78,6 +84,7 @@ class _View:
     means2d: Tensor
     radii: Tensor
     weights: Tensor
+    ambiguous: Tensor
     mean2d_gradient: Callable[[], Tensor]
 
 
@@ -139,10 +146,15 @@ def _render_one(
     delta = pixels - means2d[:, None, None] - offsets
     conic = torch.linalg.inv(covariance)[:, None, None]
     distance = (delta[..., None, :] @ conic @ delta[..., None])[..., 0, 0]
-    alpha = (opacity[:, None, None] * torch.exp(-0.5 * distance)).clamp_max(ALPHA_CAP)
+    uncapped = opacity[:, None, None] * torch.exp(-0.5 * distance)
+    alpha = uncapped.clamp_max(ALPHA_CAP)
     alpha = torch.where(alpha >= ALPHA_CUT, alpha, 0.0)
     before = torch.cat([torch.ones_like(alpha[:1]), torch.cumprod(1 - alpha, 0)])[:-1]
     weights = torch.where(before >= STOP, alpha * before, 0.0)
+
+    with torch.no_grad():
+        decisions = torch.cat([uncapped / ALPHA_CUT, uncapped / ALPHA_CAP, before / STOP])
+        ambiguous = ((decisions - 1).abs() < 1e-4).any(0)
 
     coverage = weights.sum(0)
     image = torch.einsum("nhw,nd->dhw", weights, features[order])
@@ -166,4 +178,4 @@ def _render_one(
             full[order] = (offsets.grad.abs() if absgrad else offsets.grad).sum((1, 2))
         return full
 
-    return _View(image, coverage[None], depth[None], full_means2d, radii, all_weights, mean2d_gradient)
+    return _View(image, coverage[None], depth[None], full_means2d, radii, all_weights, ambiguous, mean2d_gradient)

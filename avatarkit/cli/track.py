@@ -53,7 +53,9 @@ def track(
         for event in seen:
             if isinstance(event, Picture):
                 pictures[event.name] = str(shutil.copyfile(event.path, folder / event.path.name))
-    fitted = next((event.values for event in reversed(seen) if isinstance(event, Finished) and event.stage == "track"), {})
+    fitted = next(
+        (event.values for event in reversed(seen) if isinstance(event, Finished) and event.stage == "track"), {}
+    )
     summary = {
         "sequence": str(folder), "head": model.reference, "timesteps": capture.num_timesteps,
         "cameras": len(capture.cameras), "fit": fitted, "pictures": pictures,

@@ -18,8 +18,7 @@ from avatarkit.types import FloatArray
 
 @dataclass
 class ArrowSystem:
-    """blocks (T, P, P); velocity (P,) and acceleration (P,): inverse variances of first and second differences in time,
-    already scaled by ``steps`` (T − 1,) and (T − 2,); border (T, P, M); corner (M, M); right sides (T, P) and (M,)."""
+    """blocks (T, P, P): A's diagonal; border (T, P, M): B; corner (M, M): C; right sides (T, P) and (M,)."""
 
     blocks: FloatArray
     border: FloatArray

@@ -14,6 +14,7 @@ import torch
 
 from avatarkit.contracts import HeadModel, LandmarkEmbedding
 from avatarkit.track.landmark_rig import require_rig
+from avatarkit.track.observations import BoolArray
 from avatarkit.types import FloatArray, IntArray
 
 # Beside the inner face: outline, chin, cheeks, forehead, nostrils (MediaPipe numbers).
@@ -38,7 +39,7 @@ def extended_embedding(
     """
     mesh = torch.as_tensor(head.faces)
     known = np.asarray(own.indices)
-    usable = np.isfinite(canonical).all(1)
+    usable: BoolArray = np.asarray(np.isfinite(canonical).all(axis=1))
     own_rows = usable[known]
     extra = np.array([index for index in range(len(canonical)) if usable[index] and index not in set(known.tolist())])
     if own_rows.sum() < 20 or not len(extra):

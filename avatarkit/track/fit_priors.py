@@ -11,7 +11,7 @@ from avatarkit.contracts import HeadModel, LandmarkEmbedding
 from avatarkit.errors import InputError
 from avatarkit.track.canonical_face import extended_embedding
 from avatarkit.track.landmark_rig import EYES, JAW, NECK, POSE, ROTATION, TRANSLATION, LandmarkRig
-from avatarkit.track.observations import LEFT_EYE, RIGHT_EYE, LandmarkObservations, part_of
+from avatarkit.track.observations import LEFT_EYE, RIGHT_EYE, BoolArray, LandmarkObservations, part_of
 from avatarkit.types import FloatArray, IntArray
 
 # Noise of a landmark by the part that it lies on, beside that of a nose landmark.  Lids and lips are held closely, so that
@@ -67,7 +67,7 @@ class Priors:
     stiff: float
     first: FloatArray
     second: FloatArray
-    free: FloatArray
+    free: BoolArray
 
     def forces(self, frames: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Second derivative and −first derivative of the priors, each (T, 18 + E)."""
@@ -140,9 +140,7 @@ def fill_gaps(scores: FloatArray) -> FloatArray:
     return np.stack(columns, 1) if columns else np.zeros((len(scores), 0))
 
 
-def landmark_noise(
-    indices: IntArray, points: FloatArray, valid: FloatArray, settings: FitSettings
-) -> FloatArray:
+def landmark_noise(indices: IntArray, points: FloatArray, valid: BoolArray, settings: FitSettings) -> FloatArray:
     """(L,) pixels, from how large the face is: points (T, C, L, 2), valid (T, C)."""
     eyes = [np.isin(indices, side) for side in (LEFT_EYE, RIGHT_EYE)]
     seen = points[valid]

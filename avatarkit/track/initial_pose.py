@@ -8,6 +8,7 @@ import numpy as np
 
 from avatarkit.errors import InputError
 from avatarkit.track.landmark_rig import POSE, LandmarkRig, rotation_vectors
+from avatarkit.track.observations import BoolArray
 from avatarkit.types import FloatArray
 
 # World to camera of a camera at the origin that looks along −z, y up (OpenCV axes: y down, z forward).
@@ -27,7 +28,7 @@ class InitialPoses:
 def initial_poses(
     rig: LandmarkRig,
     points: FloatArray,
-    valid: FloatArray,
+    valid: BoolArray,
     expr: FloatArray,
     Ks: FloatArray,
     viewmats: FloatArray,

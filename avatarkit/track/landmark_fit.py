@@ -27,9 +27,18 @@ from avatarkit.track.arrow_system import ArrowSystem, smoothness_side
 from avatarkit.track.fit_priors import FitSettings, Priors, build_priors, fit_embedding, landmark_noise
 from avatarkit.track.initial_pose import CAMERA_AT_ORIGIN, initial_poses
 from avatarkit.track.landmark_rig import (
-    EYES, JAW, NECK, POSE, ROTATION, TRANSLATION, LandmarkRig, landmark_rig, rotation_vectors, rotations,
+    EYES,
+    JAW,
+    NECK,
+    POSE,
+    ROTATION,
+    TRANSLATION,
+    LandmarkRig,
+    landmark_rig,
+    rotation_vectors,
+    rotations,
 )  # fmt: skip
-from avatarkit.track.observations import LandmarkObservations, part_of
+from avatarkit.track.observations import BoolArray, LandmarkObservations, part_of
 from avatarkit.types import FloatArray, IntArray
 
 
@@ -92,7 +101,9 @@ def fit_landmarks(
         )
     if viewmats is None:
         viewmats = np.tile(CAMERA_AT_ORIGIN, (len(Ks), 1, 1))
-    problem = _Problem.of(head, observed, np.asarray(Ks, np.float64), np.asarray(viewmats, np.float64), focal_known, settings)
+    problem = _Problem.of(
+        head, observed, np.asarray(Ks, np.float64), np.asarray(viewmats, np.float64), focal_known, settings
+    )
     run.emit(Started("track", settings.iterations, "iteration"))
     iterations = problem.minimise(run)
     fit = problem.result(iterations, clock.perf_counter() - started)
@@ -192,7 +203,9 @@ class _Problem:
                 else:
                     damping *= 10
         if not np.isfinite(self.state.frames).all():
-            raise DivergedError("landmark fit: 'frames' is not finite; the landmarks of this clip contradict each other")
+            raise DivergedError(
+                "landmark fit: 'frames' is not finite; the landmarks of this clip contradict each other"
+            )
         self.state.frames[:, POSE:] = np.clip(self.state.frames[:, POSE:], self.priors.low, self.priors.high)
         return done
 
@@ -218,7 +231,7 @@ class _Problem:
             side += np.einsum("tlca,tlc->la", slope * weight, residual)
         return replace(state, offsets=state.offsets + np.linalg.solve(normal, side[..., None])[..., 0])
 
-    def step(self, active: FloatArray, shared: bool, damping: float) -> tuple[_State, bool]:
+    def step(self, active: BoolArray, shared: bool, damping: float) -> tuple[_State, bool]:
         """One damped Gauss-Newton update of the ``active`` (18 + E,) frame parameters and what is shared."""
         state, priors = self.state, self.priors
         steps, marks, modes = len(state.frames), self.rig.num_landmarks, self.rig.num_shape
@@ -312,7 +325,7 @@ class _Problem:
         inner = np.zeros((*local.shape[:-1], 2, 3))
         inner[..., 0, 0] = inner[..., 1, 1] = 1.0
         inner[..., 2] = -slope
-        inner *= (focal[:, None] / depth[..., None, None])
+        inner *= focal[:, None] / depth[..., None, None]
         return slope * focal + K[:2, 2], inner @ turn
 
     def errors(self, state: _State) -> FloatArray:

@@ -71,8 +71,10 @@ class LandmarkRig:
         moved = np.einsum("xle,te->tlx", self.by_expr.reshape(joints * 3, marks, -1), expr, optimize=True)
         moved += np.einsum("xle,te->tlx", self.by_corrective.reshape(joints * 3, marks, -1), corrective, optimize=True)
         u = u + moved.reshape(steps, marks, joints, 3)
-        rest_joints = self.joints + self.joints_by_shape @ shape + (expr @ self.joints_by_expr.reshape(joints * 3, -1).T).reshape(
-            steps, joints, 3
+        rest_joints = (
+            self.joints
+            + self.joints_by_shape @ shape
+            + (expr @ self.joints_by_expr.reshape(joints * 3, -1).T).reshape(steps, joints, 3)
         )
         turn = np.empty_like(local)
         place = np.empty((steps, joints, 3))
@@ -202,7 +204,6 @@ def landmark_rig(head: HeadModel, embedding: LandmarkEmbedding, static_offset: A
 _CROSS = np.zeros((3, 3, 3))
 for _a, _b, _c in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
     _CROSS[_a, _b, _c], _CROSS[_a, _c, _b] = -1.0, 1.0
-
 
 
 def rotations(vectors: FloatArray) -> FloatArray:

@@ -18,7 +18,7 @@ from avatarkit.paths import atomic_path
 from avatarkit.track.fit_picture import fit_sheet, projected
 from avatarkit.track.fit_priors import FitSettings
 from avatarkit.track.landmark_fit import LandmarkFit, fit_landmarks
-from avatarkit.track.observations import NUM_LANDMARKS, LandmarkObservations
+from avatarkit.track.observations import NUM_LANDMARKS, BoolArray, LandmarkObservations
 from avatarkit.track.sequence import Sequence as TrackedSequence
 from avatarkit.types import FloatArray
 
@@ -95,9 +95,7 @@ def observe(
             "face from the front"
         )
     if crowded:
-        run.notice(
-            f"{crowded} of {len(capture)} frames show several people; the largest face is followed", "warning"
-        )
+        run.notice(f"{crowded} of {len(capture)} frames show several people; the largest face is followed", "warning")
     _say_lost(valid, capture, run)
     names = tuple(sorted({name for step in scored for scores in step for name in scores}))
     scores = np.full((steps, len(names)), np.nan, np.float32)
@@ -155,8 +153,8 @@ class _Images(Sequence[Any]):
         return self._capture.image(self._indices[number])
 
 
-def _say_lost(valid: FloatArray, capture: Capture, run: Run) -> None:
-    seen = valid.any(1)
+def _say_lost(valid: BoolArray, capture: Capture, run: Run) -> None:
+    seen: BoolArray = np.asarray(valid.any(axis=1))
     lost = int((~seen).sum())
     if not lost:
         return
@@ -175,14 +173,14 @@ def _say_lost(valid: FloatArray, capture: Capture, run: Run) -> None:
 
 def _spaced(times: FloatArray, capture: Capture) -> FloatArray:
     """Seconds per timestep, rising; a frame period of 1/30 s where the capture knows none, and a gap between clips."""
-    first = {}
+    first: dict[int, int] = {}
     for frame in capture.frames:
         first.setdefault(frame.timestep, frame.camera)
     steps = np.diff(times)
     if not (steps > 0).any():
         steps = np.full(len(times) - 1, 1.0 / 30.0)
     alone = len(capture.frames) == len(times)  # clips: a camera each, never two of one timestep
-    cut = np.array([alone and first[step] != first[step + 1] for step in range(len(times) - 1)], bool)
+    cut: BoolArray = np.array([alone and first[step] != first[step + 1] for step in range(len(times) - 1)], np.bool_)
     steps = np.where(cut | (steps <= 0), CLIP_GAP, steps)
     return np.concatenate([[0.0], np.cumsum(steps)])
 

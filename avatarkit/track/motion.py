@@ -74,7 +74,9 @@ def load_motion(
     path = Path(source)
     with explained(path):
         if not path.exists():
-            raise InputError(f"{path}: no such file or folder; --motion takes an .avatar, a data set, a track .npz or a video")
+            raise InputError(
+                f"{path}: no such file or folder; --motion takes an .avatar, a data set, a track .npz or a video"
+            )
     suffix = path.suffix.lower()
     if suffix == ".npz":
         motion = from_expression_track(read_expression_track(path), head, run)
@@ -107,12 +109,18 @@ def read_expression_track(path: PathArg) -> ExpressionTrack:
         raise FileFormatError(f"{file}: not an npz that can be read ({error}); it is damaged or cut short") from error
     for key in ("weights", "names"):
         if key not in arrays:
-            raise FileFormatError(f"{file}: key '{key}' is missing{nearest(key, arrays)}; an expression track has weights and names")
+            raise FileFormatError(
+                f"{file}: key '{key}' is missing{nearest(key, arrays)}; an expression track has weights and names"
+            )
     weights, names = arrays["weights"], arrays["names"]
     if weights.dtype.kind not in "fiu" or weights.ndim != 2 or not len(weights):
-        raise FileFormatError(f"{file}: 'weights' has shape {weights.shape} and dtype {weights.dtype}; expected numbers (T, K)")
+        raise FileFormatError(
+            f"{file}: 'weights' has shape {weights.shape} and dtype {weights.dtype}; expected numbers (T, K)"
+        )
     if names.ndim != 1 or names.dtype.kind not in "US" or len(names) != weights.shape[1]:
-        raise FileFormatError(f"{file}: 'names' has shape {names.shape}; expected the names of {weights.shape[1]} weights")
+        raise FileFormatError(
+            f"{file}: 'names' has shape {names.shape}; expected the names of {weights.shape[1]} weights"
+        )
     steps = len(weights)
     time = np.asarray(arrays.get("time", np.arange(steps) / 30.0), np.float64)
     turn = np.asarray(arrays.get("head_rotvec", np.zeros((steps, 3))), np.float32)
@@ -247,7 +255,9 @@ def resampled(params: HeadParams, time: FloatArray, fps: float) -> HeadParams:
     wanted = np.arange(time[0], time[-1] + 1e-6, 1.0 / fps)
     right = np.clip(np.searchsorted(time, wanted, side="right"), 1, len(time) - 1)
     left = right - 1
-    share = torch.tensor(np.clip((wanted - time[left]) / (time[right] - time[left]), 0.0, 1.0), dtype=torch.float32)[:, None]
+    share = torch.tensor(np.clip((wanted - time[left]) / (time[right] - time[left]), 0.0, 1.0), dtype=torch.float32)[
+        :, None
+    ]
     after, before = params[torch.from_numpy(right)], params[torch.from_numpy(left)]
     mixed = {name: torch.lerp(getattr(before, name), getattr(after, name), share) for name in PER_TIMESTEP}
     return replace(params, **mixed)

@@ -66,7 +66,11 @@ def load_sequence(
     viewmats = np.stack([camera.viewmat for camera in capture.cameras if camera.viewmat is not None])
     Ks = np.stack([camera.K for camera in capture.cameras if camera.K is not None])
     return Sequence(
-        capture, params, torch.tensor(viewmats, dtype=torch.float32), torch.tensor(Ks, dtype=torch.float32), head.reference
+        capture,
+        params,
+        torch.tensor(viewmats, dtype=torch.float32),
+        torch.tensor(Ks, dtype=torch.float32),
+        head.reference,
     )
 
 
@@ -132,12 +136,12 @@ def _write(sequence: Sequence, folder: Path) -> None:
         if name != "fg_masks" or capture.masked:
             (folder / name).mkdir()
     for step in range(len(params)):
-        np.savez(folder / "flame_param" / f"{step:05d}.npz", **_arrays(params, step))
+        _savez(folder / "flame_param" / f"{step:05d}.npz", _arrays(params, step))
     canonical = {name: np.zeros_like(value) for name, value in _arrays(params, 0).items() if name != "dynamic_offset"}
     canonical["shape"] = params.shape.detach().numpy()
     if params.static_offset is not None:
         canonical["static_offset"] = params.static_offset.detach().numpy()[None]
-    np.savez(folder / "canonical_flame_param.npz", **canonical)
+    _savez(folder / "canonical_flame_param.npz", canonical)
 
     rows: dict[str, list[Json]] = {split: [] for split in SPLITS}
     tasks: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
@@ -166,7 +170,10 @@ def _write(sequence: Sequence, folder: Path) -> None:
             done.result()
     for split in SPLITS:
         if rows[split] or split == "train":
-            content = {"frames": rows[split], "timestep_indices": sorted({row["timestep_index"] for row in rows[split]})}
+            content = {
+                "frames": rows[split],
+                "timestep_indices": sorted({row["timestep_index"] for row in rows[split]}),
+            }
             content["camera_indices"] = sorted({row["camera_index"] for row in rows[split]})
             (folder / f"transforms_{split}.json").write_text(json.dumps(content, indent=1, allow_nan=False), "utf-8")
     times = [0.0] * capture.num_timesteps
@@ -176,10 +183,16 @@ def _write(sequence: Sequence, folder: Path) -> None:
     (folder / OURS).write_text(json.dumps(ours, indent=1, allow_nan=False, default=str), "utf-8")
 
 
+def _savez(file: Path, arrays: dict[str, Any]) -> None:
+    np.savez(file, **arrays)
+
+
 def _arrays(params: HeadParams, step: int) -> dict[str, np.ndarray]:
     """The npz of one timestep, shapes as VHAP writes them."""
     row = params[step].detach().to("cpu")
-    arrays = {name: getattr(row, name).numpy() for name in ("translation", "rotation", "neck_pose", "jaw_pose", "eyes_pose")}
+    arrays = {
+        name: getattr(row, name).numpy() for name in ("translation", "rotation", "neck_pose", "jaw_pose", "eyes_pose")
+    }
     arrays |= {"shape": row.shape.numpy(), "expr": row.expr[0].numpy()}
     if row.static_offset is not None:
         arrays["static_offset"] = row.static_offset.numpy()[None]

@@ -40,11 +40,23 @@ def wave(rng: np.random.Generator, steps: int, count: int) -> np.ndarray:
 
 
 def make_truth(
-    head: HeadModel, steps: int = 50, viewmats: np.ndarray | None = None, seed: int = 0, moving: tuple[str, ...] | None = None
+    head: HeadModel,
+    steps: int = 50,
+    viewmats: np.ndarray | None = None,
+    seed: int = 0,
+    moving: tuple[str, ...] | None = None,
 ) -> Truth:
     rng = np.random.default_rng(seed)
     names = tuple(head.expr_names)
-    shown = moving or ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft", "mouthSmileRight", "browInnerUp", "mouthPucker")
+    shown = moving or (
+        "jawOpen",
+        "eyeBlinkLeft",
+        "eyeBlinkRight",
+        "mouthSmileLeft",
+        "mouthSmileRight",
+        "browInnerUp",
+        "mouthPucker",
+    )
     expr = np.zeros((steps, head.num_expr))
     columns = [names.index(name) for name in shown]
     expr[:, columns] = 0.8 * wave(rng, steps, len(columns))

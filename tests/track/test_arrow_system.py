@@ -46,5 +46,7 @@ def test_smoothness_side_is_minus_the_gradient_of_its_value() -> None:
         for p in range(2):
             unit = np.zeros((6, 2))
             unit[t, p] = 1e-6
-            slope = (smoothness_side(frames + unit, first, second)[1] - smoothness_side(frames - unit, first, second)[1]) / 2e-6
+            slope = (
+                smoothness_side(frames + unit, first, second)[1] - smoothness_side(frames - unit, first, second)[1]
+            ) / 2e-6
             assert abs(slope + side[t, p]) < 1e-6

@@ -51,7 +51,7 @@ def test_expressions_follow(truth: Truth, fit: LandmarkFit) -> None:
         column = truth.head.expr_names.index(name)
         known, found = truth.params.expr[:, column].numpy(), fit.params.expr[:, column].numpy()
         assert np.corrcoef(known, found)[0, 1] > 0.9, name
-    assert 0.0 <= float(fit.params.expr.min()) and float(fit.params.expr.max()) <= 1.0
+    assert float(fit.params.expr.min()) >= 0.0 and float(fit.params.expr.max()) <= 1.0
 
 
 def test_missed_frames_are_filled_and_have_no_error(truth: Truth, fit: LandmarkFit) -> None:

@@ -26,7 +26,9 @@ def average_face(model: Path) -> FloatArray | None:
         with zipfile.ZipFile(io.BytesIO(model.read_bytes())) as archive:
             content = archive.read(MEMBER)
         mesh = next(value for field, value in fields(content) if field == 1 and isinstance(value, bytes))
-        numbers = [struct.unpack("<f", value)[0] for field, value in fields(mesh) if field == 3 and isinstance(value, bytes)]
+        numbers = [
+            struct.unpack("<f", value)[0] for field, value in fields(mesh) if field == 3 and isinstance(value, bytes)
+        ]
     except (zipfile.BadZipFile, KeyError, StopIteration, IndexError, struct.error, OSError):
         return None
     if len(numbers) != POINTS * 5 or not np.isfinite(numbers).all():

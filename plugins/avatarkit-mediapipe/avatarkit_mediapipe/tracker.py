@@ -21,9 +21,7 @@ class MediapipeTracker:
 
     def __init__(self, config: MediapipeConfig | None = None) -> None:
         self.config = config or MediapipeConfig()
-        self._detector = FaceDetector(
-            self.config.model, confidence=self.config.confidence, faces=self.config.faces
-        )
+        self._detector = FaceDetector(self.config.model, confidence=self.config.confidence, faces=self.config.faces)
 
     def track(
         self, capture: Capture, head: HeadModel, run: Run, initial: TrackedSequence | None = None

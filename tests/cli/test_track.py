@@ -1,0 +1,83 @@
+"""``avatarkit track`` on a short film, with a tracker from a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from avatarkit.cli.track import track
+from avatarkit.errors import InputError
+
+TRACKER = '''
+import numpy as np
+from avatarkit.contracts import FaceLandmarks
+from avatarkit.head.loading import load_head
+from avatarkit.track.landmark_tracking import track_landmarks
+
+
+class Scripted:
+    """Finds the landmarks of bust at rest, a little farther right in every frame."""
+
+    def track(self, capture, head, run, initial=None):
+        return track_landmarks(self, capture, head, run).sequence
+
+    def detect(self, images):
+        bust = load_head("bust")
+        marks = bust.landmarks.points(bust.template, bust.faces).numpy()
+        points = np.zeros((478, 3), np.float32)
+        found = []
+        for step, image in enumerate(images):
+            middle = image.shape[1] / 2
+            points[bust.landmarks.indices.numpy(), :2] = middle + 300 * marks[:, :2] * [1, -1] + [step, 0]
+            found.append(FaceLandmarks(points.copy(), {}, 1, 1.0))
+        return found
+'''
+
+
+def run(*arguments: str) -> None:
+    app = typer.Typer()
+    app.command()(track)
+    result = CliRunner().invoke(app, list(arguments))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+
+
+@pytest.fixture
+def film(tmp_path: Path, avatarkit_home: Path) -> Path:
+    import av
+
+    file = tmp_path / "film.mp4"
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width = stream.height = 128
+        stream.pix_fmt = "yuv420p"
+        for step in range(8):
+            picture = np.full((128, 128, 3), 20 * step, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return file
+
+
+def test_track_writes_a_sequence_a_picture_and_a_summary(film: Path, tmp_path: Path) -> None:
+    plugin = tmp_path / "scripted.py"
+    plugin.write_text(TRACKER)
+    out, summary = tmp_path / "tracked", tmp_path / "summary.json"
+    run(str(film), "-o", str(out), "--head", "bust", "--tracker", f"{plugin}:Scripted", "--json", str(summary), "-q")
+    content = json.loads(summary.read_text())
+    assert content["timesteps"] == 8 and content["head"]["name"] == "bust" and content["fit"]["median_px"] < 1.0
+    assert (out / "transforms_train.json").is_file() and Path(content["pictures"]["tracking"]) == out / "tracking.png"
+    with pytest.raises(InputError, match="already has head parameters"):
+        run(str(out), "-o", str(tmp_path / "again"), "--tracker", f"{plugin}:Scripted", "--head", "bust")
+
+
+def test_a_foreign_output_folder_is_refused_before_any_work(film: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "x").write_text("")
+    with pytest.raises(InputError, match="choose another folder"):
+        run(str(film), "-o", str(tmp_path / "mine"))

@@ -120,7 +120,7 @@ def test_bad_arguments_are_named() -> None:
     cpu = CpuRasterizer()
     with pytest.raises(InputError, match=r"quats: shape \(12, 3\); expected \(12, 4\)"):
         cpu.render(means, quats[:, :3], scales, opacities, features, scene.cameras)
-    with pytest.raises(InputError, match="means: torch.float64; expected torch.float32"):
+    with pytest.raises(InputError, match=r"means: torch\.float64; expected torch\.float32"):
         cpu.render(means.double(), quats, scales, opacities, features, scene.cameras)
     with pytest.raises(InputError, match="background"):
         cpu.render(*scene.parameters, scene.cameras, background=torch.ones(5))

@@ -15,8 +15,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,13 +33,13 @@ from avatarkit.capture.cache import (
     require_foreground,
 )
 from avatarkit.capture.capture import Capture, CaptureCamera, Frame, Split
+from avatarkit.capture.parameter_files import check_canonical, read_parameter_file, read_parameters
 from avatarkit.errors import FileFormatError, InputError, nearest
 from avatarkit.events import Run
 from avatarkit.paths import explained
 from avatarkit.types import ByteArray, Float32Array, FloatArray, Json, PathArg
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
-POSES = {"translation": 3, "rotation": 3, "neck_pose": 3, "jaw_pose": 3, "eyes_pose": 6}
 CAMERA_NUMBERS = ("fl_x", "fl_y", "cx", "cy", "w", "h")
 FRAME_KEYS = (
     "timestep_index", "camera_index", *CAMERA_NUMBERS, "transform_matrix", "file_path", "fg_mask_path", "flame_param_path",
@@ -115,15 +113,15 @@ def read_dataset(
     rows.sort(key=lambda row: (SPLITS.index(row.split), row.timestep, row.camera))
     _warn_of_leaks(folder, rows, run)
 
-    params, shape, static, dynamic = _read_parameters([Path(file) for _, file in steps], run)
+    params, shape, static, dynamic = read_parameters([Path(file) for _, file in steps], run)
     canonical_file = folder / "canonical_flame_param.npz"
-    canonical = _read_npz(canonical_file) if canonical_file.exists() else None
+    canonical = read_parameter_file(canonical_file) if canonical_file.exists() else None
     vertices = None if static is None else len(static)
     if dynamic is not None:
         vertices = dynamic.shape[1]
     counts = {"vertices": vertices, "shape": len(shape), "expr": params["expr"].shape[1]}
     if canonical is not None:
-        _check_canonical(canonical_file, canonical, counts)
+        check_canonical(canonical_file, canonical, counts)
     capture = _capture(folder, rows, steps, step_of, cache_dir, run)
     return Dataset(capture, params, shape, static, dynamic, canonical, counts)
 
@@ -249,101 +247,6 @@ def _warn_of_leaks(folder: Path, rows: list[_Row], run: Run | None) -> None:
         leaked = sum(row.image in trained for row in rows if row.split == split)
         if leaked and run is not None:
             run.notice(f"{folder}: {leaked} images of '{split}' are also in 'train': its metrics flatter", "warning")
-
-
-# --- head parameters -----------------------------------------------------------------------------------------------------
-
-
-def _read_parameters(
-    files: list[Path], run: Run | None
-) -> tuple[dict[str, Float32Array], Float32Array, Float32Array | None, Float32Array | None]:
-    first = _read_npz(files[0])
-    expected: dict[str, tuple[int, ...]] = {key: first[key].shape for key in ("shape", "expr")}
-    offsets: dict[str, tuple[int, ...]] = {
-        key: first[key].shape for key in ("static_offset", "dynamic_offset") if key in first
-    }
-    stacked: dict[str, list[Float32Array]] = {key: [] for key in (*POSES, "expr")}
-    dynamics: list[Float32Array] = []
-    drift = {"shape": 0.0, "static_offset": 0.0}
-    read: dict[Path, dict[str, Float32Array]] = {files[0]: first}
-    for file in files:
-        arrays = read.pop(file, None) or _read_npz(file)
-        for key, shape in {**expected, **offsets}.items():
-            if key not in arrays:
-                raise FileFormatError(f"{file}: key '{key}' is missing, but {files[0]} has it")
-            if arrays[key].shape != shape:
-                raise FileFormatError(f"{file}: '{key}' has {arrays[key].shape}; {files[0]} has {shape}")
-        for key in stacked:
-            stacked[key].append(arrays[key])
-        for key in drift:
-            if key in arrays and key in first:
-                drift[key] = max(drift[key], float(np.abs(arrays[key] - first[key]).max(initial=0.0)))
-        if "dynamic_offset" in offsets:
-            dynamics.append(arrays["dynamic_offset"])
-    for key, difference in drift.items():
-        if difference > 1e-5 and run is not None:
-            run.notice(
-                f"{files[0].parent}: '{key}' differs between timesteps by up to {difference:.3g}; that of {files[0].name} is taken",
-                "warning",
-            )
-    dynamic = np.stack(dynamics) if dynamics and any(array.any() for array in dynamics) else None
-    params = {key: np.stack(values) for key, values in stacked.items()}
-    return params, first["shape"], first.get("static_offset"), dynamic
-
-
-def _read_npz(file: Path) -> dict[str, Float32Array]:
-    """The arrays of one parameter file, squeezed and checked: poses (3,) or (6,), shape (S,), expr (E,), offsets (V, 3)."""
-    wanted = (*POSES, "shape", "expr", "static_offset", "dynamic_offset")
-    try:
-        with explained(file):
-            archive = np.load(file, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise FileFormatError(
-                f"{file}: not an npz archive but a single array; expected {', '.join(POSES)}, shape, expr"
-            )
-        with archive:
-            names = list(archive.files)
-            found = {key: np.asarray(archive[key]) for key in wanted if key in names}
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, KeyError, NotImplementedError) as error:
-        raise FileFormatError(
-            f"{file}: not an npz file that can be read ({error}); it is damaged or cut short"
-        ) from error
-    arrays: dict[str, Float32Array] = {}
-    for key in wanted:
-        if key not in found:
-            hint = nearest(key, [name for name in names if name not in wanted])
-            if key.endswith("_offset") and not hint:
-                continue  # optional
-            raise FileFormatError(f"{file}: key '{key}' is missing{hint}")
-        value = found[key]
-        if value.dtype.kind not in "fiu":
-            raise FileFormatError(f"{file}: '{key}' has dtype {value.dtype}; expected numbers")
-        value = value.astype(np.float32)
-        if value.ndim > 1 and value.shape[0] == 1:
-            value = value[0]
-        want = f"({POSES[key]},)" if key in POSES else "(V, 3)" if key.endswith("_offset") else "(N,)"
-        fits = value.shape == (POSES[key],) if key in POSES else value.ndim == 1
-        if key.endswith("_offset"):
-            fits = value.ndim == 2 and value.shape[1] == 3
-        if not fits:
-            raise FileFormatError(f"{file}: '{key}' has shape {found[key].shape}; expected (1, …) of {want}")
-        if not np.isfinite(value).all():
-            raise FileFormatError(
-                f"{file}: '{key}' has a value that is not finite; track that timestep again or take it out"
-            )
-        arrays[key] = value
-    return arrays
-
-
-def _check_canonical(file: Path, arrays: dict[str, Float32Array], counts: dict[str, int | None]) -> None:
-    for key in ("shape", "expr"):
-        if len(arrays[key]) != counts[key]:
-            raise FileFormatError(f"{file}: '{key}' has {len(arrays[key])} values; the timesteps have {counts[key]}")
-    static = arrays.get("static_offset")
-    if static is not None and counts["vertices"] is not None and len(static) != counts["vertices"]:
-        raise FileFormatError(
-            f"{file}: 'static_offset' has {len(static)} vertices; the timesteps have {counts['vertices']}"
-        )
 
 
 # --- images --------------------------------------------------------------------------------------------------------------

@@ -41,6 +41,8 @@ from avatarkit.track.landmark_rig import (
 from avatarkit.track.observations import BoolArray, LandmarkObservations, part_of
 from avatarkit.types import FloatArray, IntArray
 
+CHUNK = 64  # timesteps whose Jacobian is in memory at once
+
 
 @dataclass(frozen=True)
 class LandmarkFit:
@@ -234,37 +236,16 @@ class _Problem:
     def step(self, active: BoolArray, shared: bool, damping: float) -> tuple[_State, bool]:
         """One damped Gauss-Newton update of the ``active`` (18 + E,) frame parameters and what is shared."""
         state, priors = self.state, self.priors
-        steps, marks, modes = len(state.frames), self.rig.num_landmarks, self.rig.num_shape
+        steps, modes = len(state.frames), self.rig.num_shape
         columns = np.flatnonzero(active)
-        world, posed = self.rig.points(state.frames, state.shape, state.offsets, self.reference)
-        by_frame, by_shape = self.rig.jacobian(state.frames, posed, self.reference, shared=shared)
-        by_frame = by_frame[..., columns]
         extra = modes + len(self.views) if shared else 0
         width = len(columns)
         system = ArrowSystem(
             np.zeros((steps, width, width)), np.zeros((steps, width, extra)), np.zeros((extra, extra)),
             np.zeros((steps, width)), np.zeros(extra),
         )  # fmt: skip
-        for camera in range(len(self.views)):
-            pixels, by_world = self.project(world, camera, state)
-            residual = (self.points[:, camera] - pixels) / self.noise[:, None]  # (T, L, 2)
-            weight = self.loss_weights(residual, camera)
-            scale = np.sqrt(weight)[..., None] / self.noise[:, None]
-            residual = residual * np.sqrt(weight)[..., None]
-            by_world = by_world * scale[..., None]
-            frame_part = (by_world @ by_frame).reshape(steps, marks * 2, width)
-            flat = residual.reshape(steps, marks * 2, 1)
-            turned = frame_part.transpose(0, 2, 1)
-            system.blocks += turned @ frame_part
-            system.frames_side += (turned @ flat)[..., 0]
-            if shared and by_shape is not None:
-                by_focal = np.zeros((steps, marks, 2, len(self.views)))
-                by_focal[..., camera] = (pixels - self.Ks[camera, :2, 2]) * scale * float(self.focal_free)
-                joined = np.concatenate([by_world @ by_shape, by_focal], -1).reshape(steps, marks * 2, extra)
-                system.border += turned @ joined
-                rows = joined.reshape(-1, extra)
-                system.corner += rows.T @ rows
-                system.shared_side += rows.T @ flat.reshape(-1)
+        for start in range(0, steps, CHUNK):
+            self.add_landmarks(system, slice(start, min(start + CHUNK, steps)), columns, shared)
         self.add_priors(system, columns, shared)
         smooth, _ = smoothness_side(state.frames[:, columns], priors.first[:, columns], priors.second[:, columns])
         system.frames_side += smooth
@@ -279,6 +260,33 @@ class _Problem:
             new.shape = state.shape + together[:modes]
             new.log_focal = state.log_focal + together[modes:]
         return new, bool(np.isfinite(frames).all())
+
+    def add_landmarks(self, system: ArrowSystem, cut: slice, columns: IntArray, shared: bool) -> None:
+        """Add the reprojection residuals of the timesteps ``cut``; by pieces, so that the Jacobian stays small."""
+        state, marks, extra = self.state, self.rig.num_landmarks, len(system.corner)
+        frames = state.frames[cut]
+        world, posed = self.rig.points(frames, state.shape, state.offsets, self.reference)
+        by_frame, by_shape = self.rig.jacobian(frames, posed, self.reference, shared=shared)
+        by_frame = by_frame[..., columns]
+        for camera in range(len(self.views)):
+            pixels, by_world = self.project(world, camera, state)
+            residual = (self.points[cut, camera] - pixels) / self.noise[:, None]  # (t, L, 2)
+            weight = self.loss_weights(residual, camera, cut)
+            scale = np.sqrt(weight)[..., None] / self.noise[:, None]
+            flat = (residual * np.sqrt(weight)[..., None]).reshape(len(frames), marks * 2, 1)
+            by_world = by_world * scale[..., None]
+            part = (by_world @ by_frame).reshape(len(frames), marks * 2, len(columns))
+            turned = part.transpose(0, 2, 1)
+            system.blocks[cut] += turned @ part
+            system.frames_side[cut] += (turned @ flat)[..., 0]
+            if shared and by_shape is not None:
+                by_focal = np.zeros((len(frames), marks, 2, len(self.views)))
+                by_focal[..., camera] = (pixels - self.Ks[camera, :2, 2]) * scale * float(self.focal_free)
+                joined = np.concatenate([by_world @ by_shape, by_focal], -1).reshape(len(frames), marks * 2, extra)
+                system.border[cut] += turned @ joined
+                rows = joined.reshape(-1, extra)
+                system.corner += rows.T @ rows
+                system.shared_side += rows.T @ flat.reshape(-1)
 
     def add_priors(self, system: ArrowSystem, columns: IntArray, shared: bool) -> None:
         priors, state, modes = self.priors, self.state, self.rig.num_shape
@@ -309,10 +317,10 @@ class _Problem:
             total += 0.5 * float((limit * np.log1p(square / limit) * self.seen[:, camera, None]).sum())
         return total
 
-    def loss_weights(self, residual: FloatArray, camera: int) -> FloatArray:
+    def loss_weights(self, residual: FloatArray, camera: int, cut: slice = slice(None)) -> FloatArray:
         """(T, L): Cauchy's ρ'(r²), zero where no face was seen."""
         square = (residual**2).sum(-1)
-        return self.seen[:, camera, None] / (1.0 + square / self.settings.outlier**2)
+        return self.seen[cut, camera, None] / (1.0 + square / self.settings.outlier**2)
 
     def project(self, world: FloatArray, camera: int, state: _State) -> tuple[FloatArray, FloatArray]:
         """World (T, L, 3) → pixels (T, L, 2) and their derivative (T, L, 2, 3)."""

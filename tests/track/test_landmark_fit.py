@@ -29,18 +29,13 @@ def seen_steps(truth: Truth) -> np.ndarray:
 
 
 def test_head_rotation_is_recovered(truth: Truth, fit: LandmarkFit) -> None:
-    found, known = skull_turn(fit.params), skull_turn(truth.params)
-    error = degrees_between(found, known)
-    # An unknown face may be a little pitched as a whole; what moves must be right to a degree.
-    constant = (known.mT @ found).mean(0)
-    u, _, vt = torch.linalg.svd(constant)
-    assert np.percentile(degrees_between(found, known @ (u @ vt)), 95) < 1.0
-    assert np.median(error) < 2.0
+    error = degrees_between(skull_turn(fit.params), skull_turn(truth.params))
+    assert error.max() < 1.0  # also where the face was not seen
 
 
 def test_reprojection_is_near_the_truth_without_noise(truth: Truth, fit: LandmarkFit) -> None:
     error = np.linalg.norm(fit.fitted - truth.clean, axis=-1)[seen_steps(truth)]
-    assert np.median(error) < 0.5
+    assert np.median(error) < 0.3
     assert np.median(fit.errors[np.isfinite(fit.errors)]) < 0.7
     assert fit.summary()["median_px"] < 0.7
     assert {"eyes_median_px", "lips_median_px", "irises_median_px"} <= set(fit.summary())

@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
     debug = "--debug" in arguments or os.environ.get("AVATARKIT_DEBUG", "") not in ("", "0")
     arguments = [argument for argument in arguments if argument != "--debug"]
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(name)s: %(message)s")
-    for noisy in ("numba", "PIL", "asyncio"):
+    for noisy in ("numba", "PIL", "asyncio", "matplotlib"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         app(args=arguments, prog_name="avatarkit")

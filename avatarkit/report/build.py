@@ -65,7 +65,7 @@ def write_report(
         tracking=_tracking(run_folder),
         curves=_curves(curves),
         film=None,
-        settings=yaml.safe_dump({**meta, "avatarkit": __version__, "python": platform.python_version(), "torch": torch.__version__}, sort_keys=False),
+        settings=yaml.safe_dump({**meta, "avatarkit": __version__, "python": platform.python_version(), "torch": str(torch.__version__)}, sort_keys=False),
     )  # fmt: skip
     atomic_write_text(path, page)
 

@@ -1,6 +1,6 @@
 """A contact sheet of the subject: people, expressions, and what is known of every pixel.
 
-    python -m avatarkit.synthetic.gallery docs/images/subject.png
+python -m avatarkit.synthetic.gallery docs/images/subject.png
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -52,7 +53,9 @@ def gallery(size: int = 208) -> ByteArray:
         _turned(posed(browInnerUp=0.3, mouthSmileLeft=0.3, mouthSmileRight=0.3), -0.12), _turned(posed(**SMILE), -0.15, 0.0, 0.03),
     )  # fmt: skip
     for name, params, azimuth in zip(PRESETS, poses, (0.22, -0.28, 0.2, 0.3, -0.32, -0.24), strict=True):
-        people.append(render_view(preset(name), params, camera_at(azimuth, 0.05, size, size), background=BACKGROUND).rgb)
+        people.append(
+            render_view(preset(name), params, camera_at(azimuth, 0.05, size, size), background=BACKGROUND).rgb
+        )
     ada = preset("ada")
     faces = (
         (posed(jawOpen=0.75, browInnerUp=0.9, browOuterUpLeft=0.8, browOuterUpRight=0.8, eyeWideLeft=0.5, eyeWideRight=0.5), 0.0),
@@ -61,9 +64,10 @@ def gallery(size: int = 208) -> ByteArray:
         (_turned(posed(**SMILE, jawOpen=0.2), -0.2, -0.08), -0.9), (_turned(posed(jawOpen=0.35, mouthFunnel=0.4), 0.25), 0.75),
     )  # fmt: skip
     moving = [
-        render_view(ada, params, camera_at(azimuth, 0.04, size, size, zoom=1.25), background=BACKGROUND).rgb for params, azimuth in faces
+        render_view(ada, params, camera_at(azimuth, 0.04, size, size, zoom=1.25), background=BACKGROUND).rgb
+        for params, azimuth in faces
     ]
-    edits = (
+    edits: tuple[dict[str, Any], ...] = (
         {"hair_colour": "#b5451f", "highlight_colour": "#dd7d3a", "glasses": "round"}, {"hair_style": "curly", "glasses": "sunglasses"},
         {"hat": "hat", "hat_colour": "#b9a27c", "hat_trim": "#3b2c22", "necklace": "pearls", "necklace_colour": "#f1e9dc"},
         {"hat": "cap", "earrings": "hoop", "shirt": "collar", "shirt_colour": "#d8d4c8", "shirt_trim": "#c4bfb0"},

@@ -1,9 +1,9 @@
 """A software mesh renderer: z-buffer, supersampling, labels, depth.  It shares no code with the Gaussian rasterizer.
 
 Pictures of the synthetic subject are the truth that reconstructions and edits are judged by, so nothing here comes from
-what is judged.  Triangles are drawn into a supersampled z-buffer (Pineda's edge functions), every visible sample is shaded
-by itself (``avatarkit.synthetic.shading``) with perspective-correct barycentrics, and samples are averaged in sRGB, so
-that silhouettes have soft edges.  All kernels are serial and release the GIL: frames are made in parallel by threads.
+what is judged.  Triangles are drawn into a supersampled z-buffer (Pineda's edge functions); each triangle that shows
+in a pixel is shaded there once (``avatarkit.synthetic.shading``), with perspective-correct barycentrics, and blended in sRGB
+by the samples it covers, so that silhouettes have soft edges.  All kernels are serial and release the GIL: frames are made in parallel by threads.
 
 Conventions: OpenCV cameras, world-to-camera, pixel centres at +0.5, metres (docs/conventions.md).
 """
@@ -11,6 +11,7 @@ Conventions: OpenCV cameras, world-to-camera, pixel centres at +0.5, metres (doc
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -87,6 +88,17 @@ class View:
 
 
 @numba.jit(**_FLAGS)
+def _span(slope: float, start: float, first: float, last: float) -> tuple[Any, Any]:
+    """The part of the columns [first, last] where slope·(x + ½) + start ≥ 0, with a little to spare: the test proper follows."""
+    spare = np.float32(0.51)
+    if slope > np.float32(1e-12):
+        return max(first, -start / slope - np.float32(0.5) - spare), last
+    if slope < np.float32(-1e-12):
+        return first, min(last, -start / slope - np.float32(0.5) + spare)
+    return first, last
+
+
+@numba.jit(**_FLAGS)
 def _draw(
     screen: Float32Array,
     nearness: Float32Array,
@@ -119,7 +131,11 @@ def _draw(
         n0, n1, n2 = nearness[i], nearness[j], nearness[k]
         for y in range(low_y, high_y + 1):
             py = np.float32(y) + np.float32(0.5)
-            for x in range(low_x, high_x + 1):
+            c0, c1 = b0 * (py - y2) - a0 * x2, b1 * (py - y2) - a1 * x2  # w = a·px + c along the row
+            first, last = _span(a0, c0, np.float32(low_x), np.float32(high_x))
+            first, last = _span(a1, c1, first, last)
+            first, last = _span(-a0 - a1, np.float32(1.0) - c0 - c1, first, last)
+            for x in range(int(np.ceil(first)), int(np.floor(last)) + 1):
                 px = np.float32(x) + np.float32(0.5)
                 w0 = a0 * (px - x2) + b0 * (py - y2)
                 w1 = a1 * (px - x2) + b1 * (py - y2)
@@ -184,12 +200,14 @@ def _resolve(
     labels: ByteArray,
     depth: Float32Array,
 ) -> None:
-    """Shade every sample and average the samples of each pixel."""
+    """Shade each triangle of a pixel once, in the middle of the samples it covers, and average by samples."""
     height, width = mask.shape
     count = attributes.shape[1]
     values = np.zeros(count + 3, np.float32)
     colour = np.zeros(3, np.float32)
     glass = np.zeros(3, np.float32)
+    front = np.zeros((samples * samples, 2), np.int32)  # the different (triangle, glass) pairs of a pixel,
+    where = np.zeros((samples * samples, 3), np.float32)  # the sum of their samples' positions, and how many those are
     votes = np.zeros(NUM_LABELS, np.int32)
     depths = np.zeros(NUM_LABELS, np.float32)
     share = np.float32(1.0) / np.float32(samples * samples)
@@ -199,35 +217,48 @@ def _resolve(
             depths[:] = 0.0
             covered = np.float32(0.0)
             red = green = blue = np.float32(0.0)
+            found = 0
             for sy in range(samples):
                 y = row * samples + sy
                 for sx in range(samples):
                     x = column * samples + sx
                     f, g = ids[y, x], glass_ids[y, x]
-                    px, py = np.float32(x) + np.float32(0.5), np.float32(y) + np.float32(0.5)
-                    solid = np.float32(0.0)
-                    colour[0], colour[1], colour[2] = background[0], background[1], background[2]
-                    name, z = 0, np.float32(0.0)
-                    if f >= 0:
-                        z = _sample(f, px, py, screen, nearness, vertices, faces, attributes, values)
-                        shade_sample(values, eye, materials[material[f]], lighting, colour)
-                        solid, name = np.float32(1.0), label[f]
-                    if g >= 0:
-                        glass_z = _sample(g, px, py, screen, nearness, vertices, faces, attributes, values)
-                        shine = shade_sample(values, eye, materials[material[g]], lighting, glass)
-                        a = min(np.float32(1.0), opacity[g] + shine)
-                        for c in range(3):
-                            colour[c] = a * glass[c] + (np.float32(1.0) - a) * colour[c]
-                        solid = a + (np.float32(1.0) - a) * solid
-                        if f < 0 or opacity[g] >= np.float32(0.5):
-                            name, z = label[g], glass_z
-                    red += colour[0]
-                    green += colour[1]
-                    blue += colour[2]
-                    covered += solid
-                    if f >= 0 or g >= 0:
-                        votes[name] += 1
-                        depths[name] += z
+                    k = 0
+                    while k < found and (front[k, 0] != f or front[k, 1] != g):
+                        k += 1
+                    if k == found:
+                        front[k, 0], front[k, 1] = f, g
+                        where[k, 0] = where[k, 1] = where[k, 2] = np.float32(0.0)
+                        found += 1
+                    where[k, 0] += np.float32(x)
+                    where[k, 1] += np.float32(y)
+                    where[k, 2] += np.float32(1.0)
+            for k in range(found):
+                f, g, amount = front[k, 0], front[k, 1], where[k, 2]
+                px, py = where[k, 0] / amount + np.float32(0.5), where[k, 1] / amount + np.float32(0.5)
+                solid = np.float32(0.0)
+                colour[0], colour[1], colour[2] = background[0], background[1], background[2]
+                name, z = 0, np.float32(0.0)
+                if f >= 0:
+                    z = _sample(f, px, py, screen, nearness, vertices, faces, attributes, values)
+                    shade_sample(values, eye, materials[material[f]], lighting, colour)
+                    solid, name = np.float32(1.0), label[f]
+                if g >= 0:
+                    glass_z = _sample(g, px, py, screen, nearness, vertices, faces, attributes, values)
+                    shine = shade_sample(values, eye, materials[material[g]], lighting, glass)
+                    a = min(np.float32(1.0), opacity[g] + shine)
+                    for c in range(3):
+                        colour[c] = a * glass[c] + (np.float32(1.0) - a) * colour[c]
+                    solid = a + (np.float32(1.0) - a) * solid
+                    if f < 0 or opacity[g] >= np.float32(0.5):
+                        name, z = label[g], glass_z
+                red += amount * colour[0]
+                green += amount * colour[1]
+                blue += amount * colour[2]
+                covered += amount * solid
+                if f >= 0 or g >= 0:
+                    votes[name] += int(amount)
+                    depths[name] += amount * z
             rgb[row, column, 0] = red * share
             rgb[row, column, 1] = green * share
             rgb[row, column, 2] = blue * share

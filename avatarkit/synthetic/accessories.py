@@ -7,8 +7,8 @@ import numpy as np
 from avatarkit.synthetic.appearance import Appearance, rgb
 from avatarkit.synthetic.clothing import around, on_torso
 from avatarkit.synthetic.hair import hat_plane
+from avatarkit.synthetic.materials import SURFACE, Material, linear
 from avatarkit.synthetic.parts import Part, ball, grid_faces, merge, tube, unit, vertex_normals
-from avatarkit.synthetic.shading import SURFACE, Material, linear
 from avatarkit.types import FloatArray, IntArray
 
 PLASTIC = Material(SURFACE, (0.08, 0.08, 0.08), 0.30, 60.0, two_sided=True)

@@ -9,8 +9,8 @@ import numpy as np
 from avatarkit.head.bust import cage
 from avatarkit.head.bust.spline import CageSurface
 from avatarkit.synthetic.appearance import Appearance, rgb
+from avatarkit.synthetic.materials import SURFACE, Material, linear
 from avatarkit.synthetic.parts import Part, grid_faces, tube, unit, vertex_normals
-from avatarkit.synthetic.shading import SURFACE, Material, linear
 from avatarkit.types import FloatArray, IntArray
 
 CLOTH = Material(SURFACE, (0.20, 0.20, 0.20), 0.015, 8.0, mottle=0.10, mottle_scale=90.0, bump=0.05, bump_scale=700.0,

@@ -12,8 +12,8 @@ import numpy as np
 from avatarkit.labels import LABEL_INDEX
 from avatarkit.synthetic.anatomy import outer_skin, rest, scalp, upper_lip
 from avatarkit.synthetic.appearance import Appearance, rgb
+from avatarkit.synthetic.materials import EYE, SKIN, SURFACE, Material, linear
 from avatarkit.synthetic.parts import smoothstep, unit
-from avatarkit.synthetic.shading import EYE, SKIN, SURFACE, Material, linear
 from avatarkit.types import FloatArray, IntArray
 
 _JAW_AZIMUTH = (0, 30, 50, 75, 90, 110, 140, 180)
@@ -201,6 +201,6 @@ def brow_density(points: FloatArray, thickness: float = 1.0) -> FloatArray:
     x = np.abs(points[:, 0])
     t = (x - 12.0) / 42.0
     middle = 46.5 + 6.5 * np.sin(np.clip(t, 0, 1) ** 1.25 * np.pi * 0.86) - 3.0 * np.clip(t, 0, 1) ** 3
-    half = 3.4 * thickness * (1 - 0.62 * np.clip(t, 0, 1) ** 1.6)
+    half = 2.8 * thickness * (1 - 0.62 * np.clip(t, 0, 1) ** 1.6)
     inside = smoothstep(1.15, 0.75, np.abs(points[:, 1] - middle) / half)
     return inside * smoothstep(-0.04, 0.05, t) * smoothstep(1.04, 0.94, t) * (points[:, 2] > 20)

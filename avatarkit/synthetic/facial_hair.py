@@ -8,8 +8,8 @@ from avatarkit.head.bust.skin import MARGIN_RING
 from avatarkit.synthetic import face
 from avatarkit.synthetic.anatomy import outer_skin, rest
 from avatarkit.synthetic.appearance import Appearance, rgb
+from avatarkit.synthetic.materials import STRAND, Material, linear
 from avatarkit.synthetic.parts import Part, Skin, ribbons, unit
-from avatarkit.synthetic.shading import STRAND, Material, linear
 from avatarkit.types import FloatArray, IntArray
 
 _HAIRS = Material(STRAND, gloss=0.02, shininess=40.0, mottle=0.25, two_sided=True)
@@ -53,7 +53,7 @@ def brow_parts(look: Appearance, rng: np.random.Generator) -> list[Part]:
     combed = np.stack([side * (0.35 + t), 0.9 * (1 - t) ** 1.5 - 0.35 * t, -0.2 * t], 1)
     for label, which in (("l_brow", 1), ("r_brow", -1)):
         lines, normals, pick, bary = _strands(
-            skin, density * (side == which), int(420 * look.brow_thickness), 5.2, combed, 0.14, 0.0, rng, stray=0.12
+            skin, density * (side == which), int(340 * look.brow_thickness), 5.2, combed, 0.14, 0.0, rng, stray=0.12
         )
         widths = np.linspace(0.5, 0.18, lines.shape[1])[None] * np.ones((len(lines), 1))
         outward = np.repeat(normals[:, None], lines.shape[1], 1)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from avatarkit.synthetic.anatomy import outer_skin, scalp
 from avatarkit.synthetic.appearance import Appearance, rgb
+from avatarkit.synthetic.materials import STRAND, Material, linear
 from avatarkit.synthetic.parts import Part, Skin, ribbons, smoothstep, unit
-from avatarkit.synthetic.shading import STRAND, Material, linear
 from avatarkit.types import FloatArray
 
 HAT_FRONT, HAT_SLOPE = 77.0, 0.17  # the plane of a hat's edge: y = front + slope · (z − 70)

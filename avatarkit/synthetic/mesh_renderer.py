@@ -18,7 +18,8 @@ import numpy as np
 
 from avatarkit.errors import InputError
 from avatarkit.labels import NUM_LABELS
-from avatarkit.synthetic.shading import ATTRIBUTES, Lighting, Material, shade_sample
+from avatarkit.synthetic.materials import ATTRIBUTES, Lighting, Material
+from avatarkit.synthetic.shading import resolve
 from avatarkit.types import ByteArray, Float32Array, FloatArray, IntArray
 
 EDGE = np.float32(-1e-6)  # barycentric; below 0, so that no sample on a shared edge falls between two triangles
@@ -46,7 +47,7 @@ class Camera:
 class Surface:
     """Triangles ready to draw.
 
-    vertices (V, 3) float32 world; faces (F, 3) int32; attributes (V, ATTRIBUTES) float32 (``shading``'s order);
+    vertices (V, 3) float32 world; faces (F, 3) int32; attributes (V, ATTRIBUTES) float32 (``materials``' order);
     material (F,) int32 into ``materials``; label (F,) uint8, ``avatarkit.labels``; opacity (F,) float32, below 1 for
     glass: the nearest such layer is blended over what lies behind it, and gives the label where it is 0.5 or more.
     """
@@ -148,131 +149,6 @@ def _draw(
                     ids[y, x] = f
 
 
-@numba.jit(**_FLAGS)
-def _sample(
-    f: int,
-    px: float,
-    py: float,
-    screen: Float32Array,
-    nearness: Float32Array,
-    vertices: Float32Array,
-    faces: IntArray,
-    attributes: Float32Array,
-    values: Float32Array,
-) -> float:
-    """Attributes and world position of triangle ``f`` at a sample, perspective-correct, into ``values``; returns z."""
-    i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
-    x2, y2 = screen[k, 0], screen[k, 1]
-    area = (screen[j, 0] - screen[i, 0]) * (y2 - screen[i, 1]) - (x2 - screen[i, 0]) * (screen[j, 1] - screen[i, 1])
-    w0 = ((screen[j, 1] - y2) * (px - x2) + (x2 - screen[j, 0]) * (py - y2)) / area
-    w1 = ((y2 - screen[i, 1]) * (px - x2) + (screen[i, 0] - x2) * (py - y2)) / area
-    w2 = (np.float32(1.0) - w0 - w1) * nearness[k]
-    w0, w1 = w0 * nearness[i], w1 * nearness[j]
-    z = np.float32(1.0) / (w0 + w1 + w2)
-    w0, w1, w2 = w0 * z, w1 * z, w2 * z
-    count = attributes.shape[1]
-    for a in range(count):
-        values[a] = w0 * attributes[i, a] + w1 * attributes[j, a] + w2 * attributes[k, a]
-    for a in range(3):
-        values[count + a] = w0 * vertices[i, a] + w1 * vertices[j, a] + w2 * vertices[k, a]
-    return z
-
-
-@numba.jit(**_FLAGS)
-def _resolve(
-    samples: int,
-    ids: IntArray,
-    glass_ids: IntArray,
-    screen: Float32Array,
-    nearness: Float32Array,
-    vertices: Float32Array,
-    faces: IntArray,
-    attributes: Float32Array,
-    material: IntArray,
-    label: ByteArray,
-    opacity: Float32Array,
-    materials: Float32Array,
-    lighting: Float32Array,
-    eye: Float32Array,
-    background: Float32Array,
-    rgb: Float32Array,
-    mask: Float32Array,
-    labels: ByteArray,
-    depth: Float32Array,
-) -> None:
-    """Shade each triangle of a pixel once, in the middle of the samples it covers, and average by samples."""
-    height, width = mask.shape
-    count = attributes.shape[1]
-    values = np.zeros(count + 3, np.float32)
-    colour = np.zeros(3, np.float32)
-    glass = np.zeros(3, np.float32)
-    front = np.zeros((samples * samples, 2), np.int32)  # the different (triangle, glass) pairs of a pixel,
-    where = np.zeros((samples * samples, 3), np.float32)  # the sum of their samples' positions, and how many those are
-    votes = np.zeros(NUM_LABELS, np.int32)
-    depths = np.zeros(NUM_LABELS, np.float32)
-    share = np.float32(1.0) / np.float32(samples * samples)
-    for row in range(height):
-        for column in range(width):
-            votes[:] = 0
-            depths[:] = 0.0
-            covered = np.float32(0.0)
-            red = green = blue = np.float32(0.0)
-            found = 0
-            for sy in range(samples):
-                y = row * samples + sy
-                for sx in range(samples):
-                    x = column * samples + sx
-                    f, g = ids[y, x], glass_ids[y, x]
-                    k = 0
-                    while k < found and (front[k, 0] != f or front[k, 1] != g):
-                        k += 1
-                    if k == found:
-                        front[k, 0], front[k, 1] = f, g
-                        where[k, 0] = where[k, 1] = where[k, 2] = np.float32(0.0)
-                        found += 1
-                    where[k, 0] += np.float32(x)
-                    where[k, 1] += np.float32(y)
-                    where[k, 2] += np.float32(1.0)
-            for k in range(found):
-                f, g, amount = front[k, 0], front[k, 1], where[k, 2]
-                px, py = where[k, 0] / amount + np.float32(0.5), where[k, 1] / amount + np.float32(0.5)
-                solid = np.float32(0.0)
-                colour[0], colour[1], colour[2] = background[0], background[1], background[2]
-                name, z = 0, np.float32(0.0)
-                if f >= 0:
-                    z = _sample(f, px, py, screen, nearness, vertices, faces, attributes, values)
-                    shade_sample(values, eye, materials[material[f]], lighting, colour)
-                    solid, name = np.float32(1.0), label[f]
-                if g >= 0:
-                    glass_z = _sample(g, px, py, screen, nearness, vertices, faces, attributes, values)
-                    shine = shade_sample(values, eye, materials[material[g]], lighting, glass)
-                    a = min(np.float32(1.0), opacity[g] + shine)
-                    for c in range(3):
-                        colour[c] = a * glass[c] + (np.float32(1.0) - a) * colour[c]
-                    solid = a + (np.float32(1.0) - a) * solid
-                    if f < 0 or opacity[g] >= np.float32(0.5):
-                        name, z = label[g], glass_z
-                red += amount * colour[0]
-                green += amount * colour[1]
-                blue += amount * colour[2]
-                covered += amount * solid
-                if f >= 0 or g >= 0:
-                    votes[name] += int(amount)
-                    depths[name] += amount * z
-            rgb[row, column, 0] = red * share
-            rgb[row, column, 1] = green * share
-            rgb[row, column, 2] = blue * share
-            covered *= share
-            mask[row, column] = covered
-            best = 0
-            for name in range(1, NUM_LABELS):
-                if votes[name] > votes[best]:
-                    best = name
-            if best > 0 and covered >= np.float32(0.5):
-                labels[row, column] = best
-                depth[row, column] = depths[best] / np.float32(votes[best])
-
-
 def render_surface(
     surface: Surface,
     camera: Camera,
@@ -301,7 +177,7 @@ def render_surface(
     rgb = np.zeros((camera.height, camera.width, 3), np.float32)
     mask, depth = np.zeros(rgb.shape[:2], np.float32), np.zeros(rgb.shape[:2], np.float32)
     labels = np.zeros(rgb.shape[:2], np.uint8)
-    _resolve(
+    resolve(
         samples, ids, glass_ids, screen, nearness, surface.vertices, surface.faces, surface.attributes, surface.material,
         surface.label, surface.opacity, np.stack([m.row() for m in surface.materials]), lighting.row(),
         camera.centre.astype(np.float32), np.asarray(background, np.float32), rgb, mask, labels, depth,

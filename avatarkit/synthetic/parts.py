@@ -12,7 +12,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from avatarkit.labels import LABEL_INDEX
-from avatarkit.synthetic.shading import Material
+from avatarkit.synthetic.materials import Material
 from avatarkit.types import FloatArray, IntArray
 
 ROOT, NECK = 0, 1  # joints of ``bust``
@@ -21,7 +21,7 @@ ROOT, NECK = 0, 1  # joints of ``bust``
 @dataclass
 class Part:
     """One piece of mesh at rest.  points, normals, tangents (N, 3) metres; faces (F, 3); albedo (N, 3) linear;
-    texture (N, 3) (see ``shading``); label: name of its class.
+    texture (N, 3) (see ``materials``); label: name of its class.
 
     neck (N,) share of the neck joint (the rest goes to the root) for a carried part; root_face (N,) and root_bary (N, 3)
     for a rooted one.  casts: whether it darkens what lies below it (accessories do not: an edit that adds one changes

@@ -8,94 +8,29 @@ the surface and need no unwrapping.  Shading is linear; the result is sRGB.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numba
 import numpy as np
 
-from avatarkit.types import Float32Array
+from avatarkit.labels import NUM_LABELS
+from avatarkit.synthetic.materials import (
+    ALBEDO,
+    ATTRIBUTES,
+    DETAIL,
+    EYE,
+    GLOSS,
+    OCCLUSION,
+    SKIN,
+    STRAND,
+    SUN,
+    TANGENT,
+    TEXTURE,
+)  # fmt: skip
+from avatarkit.types import ByteArray, Float32Array, IntArray
 
-# Columns of a vertex's attributes.  TEXTURE is the rest position (metres) on surfaces, the direction from the eyeball's
-# centre on eyes, and (along, across, random) on strands.
-NORMAL, TANGENT, ALBEDO, TEXTURE, OCCLUSION, SUN, GLOSS, DETAIL = 0, 3, 6, 9, 12, 13, 14, 15
-ATTRIBUTES = 16
-
-SURFACE, SKIN, EYE, STRAND = 0, 1, 2, 3  # kinds of material
-
+# Everything compiled that calls each other lives in this file: Numba's cache on disk notices changes of a file only.
 _FLAGS = {"nopython": True, "nogil": True, "cache": True, "fastmath": {"contract", "nsz", "arcp"}}
-_MATERIAL_FLOATS = 24
-_LIGHT_FLOATS = 26
-
-
-@dataclass(frozen=True)
-class Material:
-    """How a surface answers light.
-
-    wrap: how far light reaches past the terminator, per channel, 0 to 1; gloss: strength of the highlight; shininess:
-    its exponent; mottle: relative amplitude of colour noise; mottle_scale: its cells per metre; bump: slope of the bumps;
-    bump_scale: cells per metre; two_sided: the normal turns to the viewer; iris, pupil, sclera, limbus: linear colours
-    and sizes (radians) of an eye.
-    """
-
-    kind: int = SURFACE
-    wrap: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    gloss: float = 0.04
-    shininess: float = 30.0
-    mottle: float = 0.0
-    mottle_scale: float = 200.0
-    bump: float = 0.0
-    bump_scale: float = 900.0
-    two_sided: bool = False
-    iris: tuple[float, float, float] = (0.1, 0.2, 0.3)
-    iris_size: float = 0.5
-    pupil_size: float = 0.2
-    sclera: tuple[float, float, float] = (0.75, 0.72, 0.7)
-    weave: float = 0.0
-
-    def row(self) -> Float32Array:
-        """The floats that the kernels read."""
-        row = np.zeros(_MATERIAL_FLOATS, np.float32)
-        row[0] = self.kind
-        row[1:4] = self.wrap
-        row[4:6] = self.gloss, self.shininess
-        row[6:10] = self.mottle, self.mottle_scale, self.bump, self.bump_scale
-        row[10] = self.two_sided
-        row[11:14] = self.iris
-        row[14:16] = self.iris_size, self.pupil_size
-        row[16:19] = self.sclera
-        row[19] = self.weave
-        return row
-
-
-@dataclass(frozen=True)
-class Lighting:
-    """Directions point from the subject to the light (world); colours are linear, 1 = a white surface comes out white."""
-
-    key: tuple[float, float, float] = (0.45, 0.55, 0.75)
-    key_colour: tuple[float, float, float] = (0.66, 0.62, 0.57)
-    fill: tuple[float, float, float] = (-0.75, 0.10, 0.65)
-    fill_colour: tuple[float, float, float] = (0.20, 0.22, 0.26)
-    rim: tuple[float, float, float] = (-0.55, 0.50, -0.75)
-    rim_colour: tuple[float, float, float] = (0.34, 0.36, 0.40)
-    sky: tuple[float, float, float] = (0.40, 0.41, 0.43)
-    ground: tuple[float, float, float] = (0.22, 0.20, 0.18)
-
-    def row(self) -> Float32Array:
-        """The floats that the kernels read."""
-        row = np.zeros(_LIGHT_FLOATS, np.float32)
-        pairs = ((self.key, self.key_colour), (self.fill, self.fill_colour), (self.rim, self.rim_colour))
-        for index, (direction, colour) in enumerate(pairs):
-            row[6 * index : 6 * index + 3] = np.asarray(direction) / np.linalg.norm(direction)
-            row[6 * index + 3 : 6 * index + 6] = colour
-        row[18:21], row[21:24] = self.sky, self.ground
-        return row
-
-
-def linear(colour: tuple[float, float, float]) -> Float32Array:
-    """sRGB in [0, 1] → linear light, (3,) float32 (IEC 61966-2-1)."""
-    value = np.asarray(colour, np.float64)
-    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
 @numba.jit(**_FLAGS)
@@ -272,7 +207,10 @@ def shade_sample(
         lx, ly, lz = lighting[o], lighting[o + 1], lighting[o + 2]
         open_to = values[SUN] if light == 0 else ambient
         n_l = nx * lx + ny * ly + nz * lz
-        hx, hy, hz = lx + vx, ly + vy, lz + vz
+        lamp_y = (
+            np.float32(0.4) * ly if kind == EYE else ly
+        )  # lower in the eye: the upper lid would hide the catch light
+        hx, hy, hz = lx + vx, lamp_y + vy, lz + vz
         length = np.float32(1.0) / (np.sqrt(hx * hx + hy * hy + hz * hz) + np.float32(1e-9))
         hx, hy, hz = hx * length, hy * length, hz * length
         if kind == STRAND:
@@ -308,3 +246,128 @@ def shade_sample(
         out_b += lighting[o + 5] * open_to * lit_b * b
     colour[0], colour[1], colour[2] = _srgb(out_r), _srgb(out_g), _srgb(out_b)
     return shine
+
+
+@numba.jit(**_FLAGS)
+def _sample(
+    f: int,
+    px: float,
+    py: float,
+    screen: Float32Array,
+    nearness: Float32Array,
+    vertices: Float32Array,
+    faces: IntArray,
+    attributes: Float32Array,
+    values: Float32Array,
+) -> float:
+    """Attributes and world position of triangle ``f`` at a sample, perspective-correct, into ``values``; returns z."""
+    i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+    x2, y2 = screen[k, 0], screen[k, 1]
+    area = (screen[j, 0] - screen[i, 0]) * (y2 - screen[i, 1]) - (x2 - screen[i, 0]) * (screen[j, 1] - screen[i, 1])
+    w0 = ((screen[j, 1] - y2) * (px - x2) + (x2 - screen[j, 0]) * (py - y2)) / area
+    w1 = ((y2 - screen[i, 1]) * (px - x2) + (screen[i, 0] - x2) * (py - y2)) / area
+    w2 = (np.float32(1.0) - w0 - w1) * nearness[k]
+    w0, w1 = w0 * nearness[i], w1 * nearness[j]
+    z = np.float32(1.0) / (w0 + w1 + w2)
+    w0, w1, w2 = w0 * z, w1 * z, w2 * z
+    count = attributes.shape[1]
+    for a in range(count):
+        values[a] = w0 * attributes[i, a] + w1 * attributes[j, a] + w2 * attributes[k, a]
+    for a in range(3):
+        values[count + a] = w0 * vertices[i, a] + w1 * vertices[j, a] + w2 * vertices[k, a]
+    return z
+
+
+@numba.jit(**_FLAGS)
+def resolve(
+    samples: int,
+    ids: IntArray,
+    glass_ids: IntArray,
+    screen: Float32Array,
+    nearness: Float32Array,
+    vertices: Float32Array,
+    faces: IntArray,
+    attributes: Float32Array,
+    material: IntArray,
+    label: ByteArray,
+    opacity: Float32Array,
+    materials: Float32Array,
+    lighting: Float32Array,
+    eye: Float32Array,
+    background: Float32Array,
+    rgb: Float32Array,
+    mask: Float32Array,
+    labels: ByteArray,
+    depth: Float32Array,
+) -> None:
+    """Shade each triangle of a pixel once, in the middle of the samples it covers, and average by samples."""
+    height, width = mask.shape
+    count = attributes.shape[1]
+    values = np.zeros(count + 3, np.float32)
+    colour = np.zeros(3, np.float32)
+    glass = np.zeros(3, np.float32)
+    front = np.zeros((samples * samples, 2), np.int32)  # the different (triangle, glass) pairs of a pixel,
+    where = np.zeros((samples * samples, 3), np.float32)  # the sum of their samples' positions, and how many those are
+    votes = np.zeros(NUM_LABELS, np.int32)
+    depths = np.zeros(NUM_LABELS, np.float32)
+    share = np.float32(1.0) / np.float32(samples * samples)
+    for row in range(height):
+        for column in range(width):
+            votes[:] = 0
+            depths[:] = 0.0
+            covered = np.float32(0.0)
+            red = green = blue = np.float32(0.0)
+            found = 0
+            for sy in range(samples):
+                y = row * samples + sy
+                for sx in range(samples):
+                    x = column * samples + sx
+                    f, g = ids[y, x], glass_ids[y, x]
+                    k = 0
+                    while k < found and (front[k, 0] != f or front[k, 1] != g):
+                        k += 1
+                    if k == found:
+                        front[k, 0], front[k, 1] = f, g
+                        where[k, 0] = where[k, 1] = where[k, 2] = np.float32(0.0)
+                        found += 1
+                    where[k, 0] += np.float32(x)
+                    where[k, 1] += np.float32(y)
+                    where[k, 2] += np.float32(1.0)
+            for k in range(found):
+                f, g, amount = front[k, 0], front[k, 1], where[k, 2]
+                px, py = where[k, 0] / amount + np.float32(0.5), where[k, 1] / amount + np.float32(0.5)
+                solid = np.float32(0.0)
+                colour[0], colour[1], colour[2] = background[0], background[1], background[2]
+                name, z = 0, np.float32(0.0)
+                if f >= 0:
+                    z = _sample(f, px, py, screen, nearness, vertices, faces, attributes, values)
+                    shade_sample(values, eye, materials[material[f]], lighting, colour)
+                    solid, name = np.float32(1.0), label[f]
+                if g >= 0:
+                    glass_z = _sample(g, px, py, screen, nearness, vertices, faces, attributes, values)
+                    shine = shade_sample(values, eye, materials[material[g]], lighting, glass)
+                    a = min(np.float32(1.0), opacity[g] + shine)
+                    for c in range(3):
+                        colour[c] = a * glass[c] + (np.float32(1.0) - a) * colour[c]
+                    solid = a + (np.float32(1.0) - a) * solid
+                    if f < 0 or opacity[g] >= np.float32(0.5):
+                        name, z = label[g], glass_z
+                red += amount * colour[0]
+                green += amount * colour[1]
+                blue += amount * colour[2]
+                covered += amount * solid
+                if f >= 0 or g >= 0:
+                    votes[name] += int(amount)
+                    depths[name] += amount * z
+            rgb[row, column, 0] = red * share
+            rgb[row, column, 1] = green * share
+            rgb[row, column, 2] = blue * share
+            covered *= share
+            mask[row, column] = covered
+            best = 0
+            for name in range(1, NUM_LABELS):
+                if votes[name] > votes[best]:
+                    best = name
+            if best > 0 and covered >= np.float32(0.5):
+                labels[row, column] = best
+                depth[row, column] = depths[best] / np.float32(votes[best])

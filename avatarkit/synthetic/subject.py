@@ -22,9 +22,7 @@ from avatarkit.synthetic.appearance import Appearance
 from avatarkit.synthetic.clothing import shirt_parts
 from avatarkit.synthetic.facial_hair import beard_parts, brow_parts, lash_parts
 from avatarkit.synthetic.hair import hair_parts, presses
-from avatarkit.synthetic.mesh_renderer import Camera, ShadowMap, Surface, View, render_surface, shadow_map
-from avatarkit.synthetic.parts import Part, unit, vertex_normals
-from avatarkit.synthetic.shading import (
+from avatarkit.synthetic.materials import (
     ALBEDO,
     ATTRIBUTES,
     DETAIL,
@@ -36,6 +34,8 @@ from avatarkit.synthetic.shading import (
     TEXTURE,
     Lighting,
 )
+from avatarkit.synthetic.mesh_renderer import Camera, ShadowMap, Surface, View, render_surface, shadow_map
+from avatarkit.synthetic.parts import Part, unit, vertex_normals
 from avatarkit.types import Float32Array, FloatArray
 
 AMBIENT_DIRECTIONS = 48

@@ -8,9 +8,9 @@ import pytest
 from avatarkit.cameras import intrinsics, look_at
 from avatarkit.errors import InputError
 from avatarkit.labels import LABEL_INDEX
+from avatarkit.synthetic.materials import ALBEDO, ATTRIBUTES, NORMAL, OCCLUSION, SUN, Lighting, Material, linear
 from avatarkit.synthetic.mesh_renderer import Camera, Surface, render_surface, shadow_map
 from avatarkit.synthetic.parts import ball
-from avatarkit.synthetic.shading import ALBEDO, ATTRIBUTES, NORMAL, OCCLUSION, SUN, Lighting, Material, linear
 
 SKIN, HAIR, GLASSES = (LABEL_INDEX[name] for name in ("skin", "hair", "glasses"))
 # Only ambient light, equal from everywhere: the picture is the albedo.

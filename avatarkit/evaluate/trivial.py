@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-import numba
 import numpy as np
 
 from avatarkit.evaluate.regions import REGIONS, Mask
 from avatarkit.losses.metrics import PSNR_CAP
+from avatarkit.render.compiled import kernel, run_parts, thread_count
 from avatarkit.track.sequence import Sequence
-from avatarkit.types import ByteArray, Float32Array
+from avatarkit.types import ByteArray, Float32Array, FloatArray
 
 MAX_CANDIDATES = 400
 PREDICTORS = ("mean_frame", "nearest_in_time", "best_training_frame", "oracle_training_frame")
@@ -110,19 +110,22 @@ class TrivialPredictors:
         return self._stacks[camera]
 
 
-@numba.njit(parallel=True, cache=True)
-def still_errors(stack, truth, weights):  # type: ignore[no-untyped-def]
-    """Weighted squared errors (n, R) of uint8 pictures (n, H, W, 3) against a float32 truth (H, W, 3); weights (R, H, W)."""
+def still_errors(stack: ByteArray, truth: Float32Array, weights: Float32Array) -> FloatArray:
+    """Weighted squared errors (n, R) of pictures (n, H, W, 3) against a truth (H, W, 3); weights (R, H, W)."""
+    out = np.zeros((len(stack), len(weights)))
+    run_parts(thread_count(), _still_errors, stack, truth, weights, out)
+    return out
+
+
+@kernel
+def _still_errors(part, parts, stack, truth, weights, out):  # type: ignore[no-untyped-def]
     count, height, width = stack.shape[:3]
-    regions = weights.shape[0]
-    out = np.zeros((count, regions))
-    for i in numba.prange(count):
+    for i in range(count * part // parts, count * (part + 1) // parts):
         for row in range(height):
             for column in range(width):
                 error = 0.0
                 for c in range(3):
                     difference = stack[i, row, column, c] * np.float32(1.0 / 255.0) - truth[row, column, c]
                     error += difference * difference
-                for r in range(regions):
+                for r in range(weights.shape[0]):
                     out[i, r] += weights[r, row, column] * error
-    return out

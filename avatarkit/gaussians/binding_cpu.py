@@ -17,7 +17,7 @@ from torch import Tensor
 from avatarkit.gaussians.frames import DEGENERATE
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.gaussians.runs import BLOCKS, Corners, Runs, corners, runs
-from avatarkit.render.compiled import kernel, run_parts
+from avatarkit.render.compiled import kernel, run_parts, thread_count
 from avatarkit.render.lanes import WIDTH, exp2, load, maximum, minimum, splat, store
 from avatarkit.render.sh import Y00
 from avatarkit.render.sh_cpu import direction_gradient, fill_basis
@@ -52,7 +52,7 @@ class _Pose(torch.autograd.Function):
         arrays = [value.detach().numpy() for value in (*inputs, *outputs)]
         _activate(arrays[2].reshape(-1), arrays[9].reshape(-1), arrays[3], arrays[10])
         run_parts(
-            torch.get_num_threads(), _forward, *arrays, mesh.faces, work.order, work.binding, work.start, work.block,
+            thread_count(), _forward, *arrays, mesh.faces, work.order, work.binding, work.start, work.block,
             centre, degree,
         )  # fmt: skip
         ctx.save_for_backward(*inputs, *outputs)
@@ -71,7 +71,7 @@ class _Pose(torch.autograd.Function):
         corner_grad = np.zeros((len(mesh.faces), 9) if moves_mesh else (1, 9), np.float32)
         joint_grad = np.zeros((len(work.binding), 6) if moves_joints else (1, 6), np.float32)
         arrays = [value.detach().numpy() for value in (*saved, *incoming, *results)] + [corner_grad, joint_grad]
-        parts = torch.get_num_threads()
+        parts = thread_count()
         run_parts(
             parts, _backward, *arrays, mesh.faces, work.order, work.binding, work.start, work.block, centre, degree,
             moves_mesh, moves_joints,

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from avatarkit.losses.ssim_torch import C1, C2, WINDOW, window
-from avatarkit.render.compiled import kernel, run_parts
+from avatarkit.render.compiled import kernel, run_parts, thread_count
 from avatarkit.render.lanes import WIDTH, fma, hsum, load, magnitude, select, splat, store
 
 _f = np.float32
@@ -55,7 +55,7 @@ class _Photometric(torch.autograd.Function):
         gradient = torch.empty(image.shape if wants_gradient else (1,))
         arrays = [value.detach().contiguous().numpy().reshape(-1) for value in (image, target.to(torch.float32), rows)]
         run_parts(
-            torch.get_num_threads(), _bands, *arrays, weight is not None, gradient.numpy().reshape(-1), wants_gradient,
+            thread_count(), _bands, *arrays, weight is not None, gradient.numpy().reshape(-1), wants_gradient,
             sums, batch, channels, height, width, bands, _f(l1 / count), _f(-dssim / count),
         )  # fmt: skip
         absolute, similarity, squared = (float(value) / count for value in sums.sum(0))

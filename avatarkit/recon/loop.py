@@ -26,11 +26,13 @@ from avatarkit.recon.initial import initial_gaussians, mean_triangle_size
 from avatarkit.recon.schedule import Schedule, view_order
 from avatarkit.recon.step import TrainState, fresh_state, train_step
 from avatarkit.recon.views import Views
+from avatarkit.render.compiled import kernels_first
 from avatarkit.track.sequence import Sequence
 
 MAX_SKIPPED = 10  # non-finite steps in a row before the run rolls back, once
 
 
+@kernels_first()
 def reconstruct(
     sequence: Sequence, head: HeadModel, config: ReconConfig, run: Run, rasterizer: Rasterizer, *, resume: bool = False
 ) -> TrainState:

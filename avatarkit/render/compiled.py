@@ -13,7 +13,7 @@ import hashlib
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,38 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+_threads: int | None = None
+
+
+def thread_count() -> int:
+    """How many threads kernels use: what torch uses, unless ``kernels_first`` holds torch back."""
+    if _threads is not None:
+        return _threads
+    import torch
+
+    return int(torch.get_num_threads())
+
+
+@contextlib.contextmanager
+def kernels_first() -> Iterator[None]:
+    """Our kernels on all of torch's threads, torch's own operators on one, for the duration of a training loop.
+
+    After an operator torch's workers spin for a while, in case there is more; small operators between our kernels keep
+    them spinning, on the cores that our kernels want (binding took 4 ms instead of 0.7 on two cores).
+    """
+    global _threads
+    import torch
+
+    outer, torch_threads = _threads, torch.get_num_threads()
+    _threads = thread_count()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        _threads = outer
+        torch.set_num_threads(torch_threads)
 
 
 def _current_core() -> int:

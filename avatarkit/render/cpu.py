@@ -2,7 +2,7 @@
 
 Forward, for each camera: project, sort by depth, list per tile, blend.  Backward: blend again front to back, then reduce and
 project back.  Work is spread over threads so that no result depends on how many there are: a tile, a Gaussian and a chunk of
-Gaussians are each done by one thread in one order.  ``torch.get_num_threads()`` threads are used unless told otherwise.
+Gaussians are each done by one thread in one order.  ``compiled.thread_count()`` threads are used unless told otherwise.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from avatarkit.cameras import Cameras
 from avatarkit.contracts import Render
 from avatarkit.render import binning, blending, blending_backward, projection
 from avatarkit.render.arguments import checked
-from avatarkit.render.compiled import run_parts
+from avatarkit.render.compiled import run_parts, thread_count
 from avatarkit.render.projection_backward import project_backward
 
 TABLES = (blending.PIXEL_X, blending.PIXEL_Y, blending.BLOCK_X, blending.BLOCK_Y)
@@ -110,7 +110,7 @@ class Job:
 
 
 class CpuRasterizer:
-    """``contracts.Rasterizer`` on the CPU; ``threads``: how many (default: ``torch.get_num_threads()``).
+    """``contracts.Rasterizer`` on the CPU; ``threads``: how many (default: ``compiled.thread_count()``).
 
     Identical bits for any number of threads.  Safe to call from several Python threads at once.
     """
@@ -140,7 +140,7 @@ class CpuRasterizer:
         """See ``contracts.Rasterizer.render``.  Raises InputError for shapes, dtypes and cameras that do not fit."""
         scene = checked(means, quats, scales, opacities, features, cameras, background, masks)
         mask_array = None if masks is None else np.ascontiguousarray(masks.detach().numpy())
-        job = Job(cameras, antialiased, top, absgrad, mask_array, max(1, self.threads or torch.get_num_threads()))
+        job = Job(cameras, antialiased, top, absgrad, mask_array, max(1, self.threads or thread_count()))
         self.last = job
         image, alpha, depth = _Rasterize.apply(job, cameras.viewmats, cameras.Ks, scene.background, *scene.tensors)
         means2d, radii, sums, winners = job.results

@@ -15,9 +15,9 @@ from avatarkit.contracts import HeadModel
 from avatarkit.errors import AvatarkitError, InputError
 from avatarkit.events import Run
 from avatarkit.head.loading import default_head, load_head
+from avatarkit.recon.drawn_head import drawn_head
 from avatarkit.recon.head_tuning import posed
 from avatarkit.registry import registry
-from avatarkit.render.mesh import rasterize_mesh
 from avatarkit.track.sequence import Sequence
 from avatarkit.track.sequence_files import load_sequence, save_sequence
 from avatarkit.types import PathArg
@@ -83,13 +83,7 @@ def drawn_heads(sequence: Sequence, head: HeadModel) -> np.ndarray:
     capture, faces = sequence.capture, head.faces.numpy()
     with torch.no_grad():
         pose = posed(head, sequence.params)
-    drawn = []
-    for frame in capture.frames:
-        camera = capture.cameras[frame.camera]
-        view, K = sequence.viewmats[frame.camera].numpy(), sequence.Ks[frame.camera].numpy()
-        vertices = pose.vertices[frame.timestep].numpy()
-        drawn.append(rasterize_mesh(vertices, faces, view, K, camera.width, camera.height).triangle >= 0)
-    return np.stack(drawn)
+    return np.stack([drawn_head(sequence, pose, faces, index).triangle >= 0 for index in range(len(capture))])
 
 
 def head_source(head: str | None, model: HeadModel) -> dict[str, Any]:

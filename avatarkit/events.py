@@ -94,6 +94,11 @@ class Run:
     def add_sink(self, sink: Sink) -> None:
         self._sinks.append(sink)
 
+    def remove_sink(self, sink: Sink) -> None:
+        """``sink`` hears no more; one that is not there (dropped, perhaps) is passed over."""
+        if sink in self._sinks:
+            self._sinks.remove(sink)
+
     def stop(self) -> None:
         """Ask the run to stop at the next safe point (Ctrl-C does)."""
         self._stop.set()

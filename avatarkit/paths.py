@@ -36,8 +36,11 @@ def explained(path: PathArg) -> Iterator[None]:
         raise EnvironmentProblem(
             f"{error.filename or path}: no permission; choose another folder or change its mode"
         ) from error
+    except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
+        wrong = "is a folder" if isinstance(error, IsADirectoryError) else "a file stands where a folder is needed"
+        raise InputError(f"{error.filename or path}: {wrong}; choose another path") from error
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise EnvironmentProblem(f"{path}: the disk is full; free some space, nothing was overwritten") from error
         if error.errno == errno.EROFS:
             raise EnvironmentProblem(f"{path}: the file system is read-only; choose another folder") from error

@@ -17,7 +17,9 @@ def bench() -> None:
 @app.command()
 def raster(
     json: str | None = typer.Option(None, "--json", help="Write the figures to PATH; - for stdout.", metavar="PATH"),
-    scene: list[str] = typer.Option([], "--scenes", help='Only this scene, such as "50k r4" or garden; may be repeated.'),
+    scene: list[str] = typer.Option(
+        [], "--scenes", help='Only this scene, such as "50k r4" or garden; may be repeated.'
+    ),
     quick: bool = typer.Option(False, "--quick", help="Two scenes only."),
     repeats: int = typer.Option(15, "--repeats", min=3, help="Frames of each scene; medians are shown."),
 ) -> None:

@@ -20,9 +20,11 @@ def demo(
     """Reconstruct, score, drive and report: the whole job in a few minutes."""
     from avatarkit.demo import run_demo
     from avatarkit.events import Run
+    from avatarkit.registry import registry
 
     sink = ProgressSink()
     run = Run(seed=seed, sinks=(sink,))
+    registry().connect(run)
     try:
         summary = run_demo(out, run, clip=clip, minutes=minutes, seed=seed)
     finally:

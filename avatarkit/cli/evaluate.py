@@ -55,6 +55,7 @@ def evaluate(
     part = registry().create("rasterizer", rasterizer or registry().default("rasterizer"))
     sink = ProgressSink(quiet)
     run = Run(sinks=(sink,))
+    registry().connect(run)
     run.emit(Started(f"evaluating {split}", len(frames), "frame"))
     began = time.monotonic()
     result = evaluate_split(

@@ -46,10 +46,12 @@ def recon(
     settings = _shortened(settings, minutes, iterations, seed)
 
     from avatarkit.recon.job import Job, run_job
+    from avatarkit.registry import registry
 
     job = Job(inputs, output, settings, head, tracker, rasterizer, size, resume, report)
     sink = ProgressSink(quiet)
     run = Run(job.folder, seed=settings.seed, sinks=(sink,))
+    registry().connect(run)
     try:
         summary = run_job(job, run)
     finally:

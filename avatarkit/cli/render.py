@@ -48,6 +48,7 @@ def render(
 
     sink = ProgressSink(quiet)
     run = Run(sinks=(sink,))
+    registry().connect(run)
     subject = load_avatar(avatar)
     model = head_of(subject.head, head)
     part = registry().create("rasterizer", rasterizer or registry().default("rasterizer"))

@@ -34,6 +34,7 @@ def report(
     page = output or (folder / "report.html" if folder.is_dir() else avatar.with_suffix(".html"))
     sink = ProgressSink(quiet)
     run = Run(sinks=(sink,))
+    registry().connect(run)
     source = subject.source
     sequence = predict = None
     results = []

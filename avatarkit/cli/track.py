@@ -43,6 +43,7 @@ def track(
     sink = ProgressSink(quiet)
     with tempfile.TemporaryDirectory() as scratch:
         run = Run(Path(scratch), sinks=(sink, seen.append))
+        registry().connect(run)
         capture = read_capture(
             inputs if len(inputs) > 1 else inputs[0], size=size, run=run, locate=getattr(part, "locate", None)
         )

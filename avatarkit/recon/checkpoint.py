@@ -18,6 +18,7 @@ from avatarkit.events import Run
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.gaussians.tensor_file import load_tensors, save_tensors
 from avatarkit.head.parameters import HeadParams, HeadPose
+from avatarkit.paths import explained
 from avatarkit.recon.adam import Adam, require_gradients
 from avatarkit.recon.head_tuning import HeadState
 from avatarkit.recon.step import TrainState
@@ -67,6 +68,14 @@ def save(state: TrainState, run: Run) -> Path:
         with contextlib.suppress(OSError):
             old.unlink()
     return path
+
+
+def forget(run: Run) -> None:
+    """Remove the checkpoints of an earlier run, whose higher steps would outlive and be taken for those of a new one."""
+    assert run.folder is not None
+    for old in (run.folder / "checkpoints").glob("step-*.safetensors"):
+        with explained(old):
+            old.unlink()
 
 
 def load(path: Path) -> TrainState:

@@ -25,8 +25,9 @@ from avatarkit.events import Finished, Progress, Run, Started
 from avatarkit.gaussians.avatar import Avatar, AvatarCamera
 from avatarkit.gaussians.avatar_file import save_avatar
 from avatarkit.paths import atomic_write_text, explained
+from avatarkit.recon import checkpoint
 from avatarkit.recon.config import ReconConfig
-from avatarkit.recon.log import EventLog, tensorboard_sink
+from avatarkit.recon.log import EventLog, TensorBoard, tensorboard_sink
 from avatarkit.recon.loop import reconstruct
 from avatarkit.recon.prepare import TRACKED, head_source, prepare_sequence, read_known, source_of
 from avatarkit.recon.step import TrainState
@@ -56,22 +57,27 @@ class Job:
 
 def run_job(job: Job, run: Run) -> dict[str, Any]:
     """Do it; returns the summary that ``--json`` prints.  ``run.folder`` is the job's folder."""
+    if job.output.is_dir():
+        raise InputError(f"{job.output}: is a folder; name a file to write with -o")
+    rasterizer = registry().create("rasterizer", job.rasterizer or registry().default("rasterizer"))
+    config = resumed_config(job) if job.resume else job.config
     with explained(job.folder):
         job.folder.mkdir(parents=True, exist_ok=True)
         log = EventLog(job.folder / "events.jsonl")
-    run.add_sink(log)
     board = tensorboard_sink(job.folder / "tensorboard")
-    if board is not None:
-        run.add_sink(board)
+    sinks: list[EventLog | TensorBoard] = [log] if board is None else [log, board]
+    for sink in sinks:
+        run.add_sink(sink)
     try:
-        rasterizer = registry().create("rasterizer", job.rasterizer or registry().default("rasterizer"))
-        config = resumed_config(job) if job.resume else job.config
-        dump_config(config, job.folder / "config.yaml")
         tracked = job.folder / TRACKED
         if job.resume and (tracked / "transforms_train.json").is_file():
             sequence, head = read_known(tracked, job.head, run)
         else:
             sequence, head = prepare_sequence(job.inputs, run, head=job.head, tracker=job.tracker, size=job.size)
+        if not job.resume:  # from here on a new run stands in the place of an earlier one
+            checkpoint.forget(run)
+            log.begin()
+        dump_config(config, job.folder / "config.yaml")
         with interruptible(run):
             state = reconstruct(sequence, head, config, run, rasterizer, resume=job.resume)
         avatar = make_avatar(state, sequence, head, job, config, run)
@@ -101,9 +107,9 @@ def run_job(job: Job, run: Run) -> dict[str, Any]:
             summary["report"] = str(page)
         return summary
     finally:
-        log.close()
-        if board is not None:
-            board.close()
+        for sink in sinks:
+            run.remove_sink(sink)
+            sink.close()
 
 
 def make_avatar(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import json
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from avatarkit.events import Event, Progress, Scalars
+
+BEGIN = "Begin"  # a row of the log: a new run starts in a folder that may have had one
 
 
 class EventLog:
@@ -22,12 +25,19 @@ class EventLog:
     def __call__(self, event: Event) -> None:
         if isinstance(event, Progress):
             return
-        row = {"time": round(time.time(), 3), "event": type(event).__name__, **dataclasses.asdict(event)}
+        self._write({"time": round(time.time(), 3), "event": type(event).__name__, **dataclasses.asdict(event)})
+
+    def begin(self) -> None:
+        """Curves start here: what an earlier run wrote into the same file is history."""
+        self._write({"time": round(time.time(), 3), "event": BEGIN})
+
+    def _write(self, row: dict[str, Any]) -> None:
         self._stream.write(json.dumps(row, default=str) + "\n")
         self._stream.flush()
 
     def close(self) -> None:
-        self._stream.close()
+        with contextlib.suppress(OSError):  # a full disk: what could be written is there
+            self._stream.close()
 
 
 class TensorBoard:
@@ -53,7 +63,10 @@ def tensorboard_sink(folder: Path) -> TensorBoard | None:
 
 
 def read_scalars(path: Path) -> dict[str, tuple[list[float], list[float]]]:
-    """``events.jsonl`` → curve name → (steps, values).  Lines that a crash cut short are passed over."""
+    """``events.jsonl`` → curve name → (steps, values) of the newest run.
+
+    Lines that a crash cut short are passed over; steps that were done again after one count once, as last written.
+    """
     curves: dict[str, tuple[list[float], list[float]]] = {}
     if not path.is_file():
         return curves
@@ -62,9 +75,14 @@ def read_scalars(path: Path) -> dict[str, tuple[list[float], list[float]]]:
             row: dict[str, Any] = json.loads(line)
         except json.JSONDecodeError:
             continue
-        if row.get("event") == "Scalars":
+        if row.get("event") == BEGIN:
+            curves.clear()
+        elif row.get("event") == "Scalars":
             for name, value in row["values"].items():
                 x, y = curves.setdefault(name, ([], []))
+                while x and x[-1] >= row["step"]:
+                    x.pop()
+                    y.pop()
                 x.append(row["step"])
                 y.append(value)
     return curves

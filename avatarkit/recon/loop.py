@@ -66,8 +66,10 @@ def reconstruct(
         values = train_step(state, batch, head, config, schedule, rasterizer, background, measure=logs)
         if values is None:
             _skip(state, run)
-            state = _rolled_back(state, run) if state.skipped == MAX_SKIPPED else state
-            state.step += 1
+            if state.skipped == MAX_SKIPPED:
+                state = _rolled_back(state, run)
+            else:
+                state.step += 1
             continue
         state.skipped = 0
         if config.tune_head and (step + 1) % config.tune_every == 0:

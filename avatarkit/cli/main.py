@@ -27,14 +27,20 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def options(
-    version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
-    debug: bool = typer.Option(False, "--debug", help="Show tracebacks (may stand anywhere on the line)."),
-) -> None:
-    if version:
+def _version(asked: bool) -> None:
+    if asked:
         typer.echo(f"avatarkit {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and exit.", is_eager=True, callback=_version
+    ),
+    debug: bool = typer.Option(False, "--debug", help="Show tracebacks (may stand anywhere on the line)."),
+) -> None:
+    pass
 
 
 app.command("demo")(demo_command.demo)

@@ -49,4 +49,5 @@ def report(
         sequence=sequence, predict=predict, run_folder=folder if folder.is_dir() else None, title=avatar.stem,
     )  # fmt: skip
     sink.close()
-    console.print(f"[bold]{short(page)}[/]")
+    if not quiet:
+        console.print(f"[bold]{short(page)}[/]")

@@ -75,7 +75,12 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
         return (sig, codegen.magic_tuple(), _identity(self._py_func), WIDTH)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        found = super().load_overload(sig, target_context)
+        try:
+            found = super().load_overload(sig, target_context)
+        except Exception:  # damaged, or of a version whose types have moved since; unpickling says so in many ways
+            with contextlib.suppress(OSError):
+                self.flush()
+            found = None
         if found is None and not _announced.is_set():
             _announced.set()
             log.warning(

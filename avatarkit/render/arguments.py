@@ -60,7 +60,9 @@ def checked(
     )
     for name, tensor, shape in checks:
         _expect(name, tensor, [shape, (batch, *shape)], device)
-    tensors = [tensor if tensor.dim() > len(shape) else tensor[None] for _, tensor, shape in checks]
+    means, quats, scales, opacities, features = (
+        tensor if tensor.dim() > len(shape) else tensor[None] for _, tensor, shape in checks
+    )
     if background is not None:
         shapes = [(channels,), (batch, channels), (batch, channels, height, width)]
         _expect("background", background, shapes, device)
@@ -70,7 +72,7 @@ def checked(
         if not isinstance(masks, Tensor) or masks.dim() != 4:
             raise InputError(f"masks: {_said(masks)}; expected ({batch}, M, {height}, {width})")
         _expect("masks", masks, [(batch, masks.shape[1], height, width)], device)
-    return Scene(*tensors, background)
+    return Scene(means, quats, scales, opacities, features, background)
 
 
 def _said(value: object) -> str:

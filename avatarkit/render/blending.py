@@ -250,8 +250,10 @@ def make_blend(three: bool, top: bool) -> tuple[Any, Any]:
         return evaluated, blended
 
     @kernel
-    def blend(part, parts, starts, entries, records, features, background, has_background, masks, tables, columns,
-              image, alpha, depth_image, top_image, statistics):  # type: ignore[no-untyped-def]  # fmt: skip
+    def blend(  # type: ignore[no-untyped-def]
+        part, parts, starts, entries, records, features, background, has_background, masks, tables, columns,
+        image, alpha, depth_image, top_image, statistics,
+    ):  # fmt: skip
         """This part's tiles of one camera.
 
         features (N, D); background (D, 1, 1) or (D, H, W); masks (E,) int64 receives the blocks that each entry reached;

@@ -154,8 +154,10 @@ def make_blend_backward(three: bool, extra: bool, absolute: bool) -> tuple[Any, 
         return evaluated
 
     @kernel
-    def blend_backward(part, parts, starts, entries, records, features, masks, tables, columns, image, alpha, depth_image,
-                       d_image, d_alpha_image, d_depth_image, slots, statistics):  # type: ignore[no-untyped-def]  # fmt: skip
+    def blend_backward(  # type: ignore[no-untyped-def]
+        part, parts, starts, entries, records, features, masks, tables, columns, image, alpha, depth_image,
+        d_image, d_alpha_image, d_depth_image, slots, statistics,
+    ):  # fmt: skip
         """This part's tiles of one camera; ``image`` has the background in it.  slots (E, slot_size) float32."""
         height, width = alpha.shape
         channels = features.shape[1]

@@ -19,146 +19,13 @@ must be compiled with ``avatarkit.render.compiled.kernel``, whose disk cache is 
 
 from __future__ import annotations
 
-import operator
-import os
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
-from numba.core.imputils import lower_builtin
-from numba.core.typing import signature
-from numba.core.typing.templates import ConcreteTemplate, infer_global
-from numba.extending import intrinsic, models, register_model
+from numba.extending import intrinsic
 
-from avatarkit.errors import InputError
-
-
-def _machine_width() -> int:
-    override = os.environ.get("AVATARKIT_LANES")
-    if override:
-        if override not in ("4", "8", "16"):
-            raise InputError(f"AVATARKIT_LANES is '{override}'; expected 16, 8 or 4 (or unset, to follow the machine)")
-        return int(override)
-    try:
-        features = binding.get_host_cpu_features()
-    except RuntimeError:  # LLVM cannot ask on some platforms
-        return 4
-    if features.get("avx512f"):
-        return 16
-    return 8 if features.get("avx2") else 4
-
-
-WIDTH: int = _machine_width()
-
-_FLOAT, _INT, _BIT = ir.FloatType(), ir.IntType(32), ir.IntType(1)
-_VECTOR, _INTS, _BITS = ir.VectorType(_FLOAT, WIDTH), ir.VectorType(_INT, WIDTH), ir.VectorType(_BIT, WIDTH)
-
-
-class LanesType(types.Type):
-    """WIDTH float32 numbers."""
-
-    def __init__(self) -> None:
-        super().__init__(name=f"float32x{WIDTH}")
-
-
-class MaskType(types.Type):
-    """WIDTH truth values."""
-
-    def __init__(self) -> None:
-        super().__init__(name=f"boolx{WIDTH}")
-
-
-lanes, mask = LanesType(), MaskType()
-
-
-@register_model(LanesType)
-class _LanesModel(models.PrimitiveModel):
-    def __init__(self, dmm: Any, fe_type: Any) -> None:
-        super().__init__(dmm, fe_type, _VECTOR)
-
-
-@register_model(MaskType)
-class _MaskModel(models.PrimitiveModel):
-    def __init__(self, dmm: Any, fe_type: Any) -> None:
-        super().__init__(dmm, fe_type, _BITS)
-
-
-def _same(vector: ir.VectorType, element: Any) -> ir.Constant:
-    return ir.Constant(vector, [element] * WIDTH)
-
-
-def float32_constant(value: float) -> float:
-    """``value`` rounded to float32, as LLVM wants its constants."""
-    return float(np.float32(value))
-
-
-def _splat(builder: Any, value: Any) -> Any:
-    start = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(_INT, 0))
-    return builder.shuffle_vector(start, ir.Constant(_VECTOR, ir.Undefined), ir.Constant(_INTS, [0] * WIDTH))
-
-
-def _as_vector(context: Any, builder: Any, typ: Any, value: Any) -> Any:
-    if typ == lanes:
-        return value
-    return _splat(builder, context.cast(builder, value, typ, types.float32))
-
-
-def _register_operator(op: Any, build: Callable[[Any, Any, Any], Any], result: Any) -> None:
-    scalars = (types.float32, types.float64, types.int64, types.int32)
-    pairs = [(lanes, lanes), *((lanes, s) for s in scalars), *((s, lanes) for s in scalars)]
-
-    class Template(ConcreteTemplate):
-        cases = [signature(result, a, b) for a, b in pairs]  # noqa: RUF012
-
-    infer_global(op)(Template)
-    for a, b in pairs:
-
-        def lower(context: Any, builder: Any, sig: Any, args: Any, a: Any = a, b: Any = b) -> Any:
-            return build(builder, _as_vector(context, builder, a, args[0]), _as_vector(context, builder, b, args[1]))
-
-        lower_builtin(op, a, b)(lower)
-
-
-for _op, _name in (
-    (operator.add, "fadd"),
-    (operator.iadd, "fadd"),
-    (operator.sub, "fsub"),
-    (operator.isub, "fsub"),
-    (operator.mul, "fmul"),
-    (operator.imul, "fmul"),
-    (operator.truediv, "fdiv"),
-):
-    _register_operator(_op, lambda builder, a, b, name=_name: getattr(builder, name)(a, b), lanes)
-for _op, _name in ((operator.lt, "<"), (operator.le, "<="), (operator.gt, ">"), (operator.ge, ">=")):
-    _register_operator(_op, lambda builder, a, b, name=_name: builder.fcmp_ordered(name, a, b), mask)
-
-
-def _register_mask_operator(op: Any, name: str) -> None:
-    class Template(ConcreteTemplate):
-        cases = [signature(mask, mask, mask)]  # noqa: RUF012
-
-    infer_global(op)(Template)
-    lower_builtin(op, mask, mask)(lambda context, builder, sig, args: getattr(builder, name)(*args))
-
-
-for _op, _name in ((operator.and_, "and_"), (operator.or_, "or_")):
-    _register_mask_operator(_op, _name)
-
-
-class _NegTemplate(ConcreteTemplate):
-    cases = [signature(lanes, lanes)]  # noqa: RUF012
-
-
-class _InvertTemplate(ConcreteTemplate):
-    cases = [signature(mask, mask)]  # noqa: RUF012
-
-
-infer_global(operator.neg)(_NegTemplate)
-infer_global(operator.invert)(_InvertTemplate)
-lower_builtin(operator.neg, lanes)(lambda context, builder, sig, args: builder.fneg(args[0]))
-lower_builtin(operator.invert, mask)(lambda context, builder, sig, args: builder.not_(args[0]))
+from avatarkit.render.lane_types import BIT, INT, INTS, VECTOR, WIDTH, as_vector, float32_constant, lanes, mask, same
 
 
 def _call(builder: Any, name: str, result: Any, *args: Any) -> Any:
@@ -187,7 +54,7 @@ def load(typingctx: Any, array: Any, index: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         at = context.cast(builder, args[1], sig.args[1], types.intp)
-        pointer = _pointer(context, builder, sig.args[0], args[0], at, _VECTOR)
+        pointer = _pointer(context, builder, sig.args[0], args[0], at, VECTOR)
         return builder.load(pointer, align=4)
 
     return lanes(array, index), codegen
@@ -201,7 +68,7 @@ def store(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         at = context.cast(builder, args[1], sig.args[1], types.intp)
-        pointer = _pointer(context, builder, sig.args[0], args[0], at, _VECTOR)
+        pointer = _pointer(context, builder, sig.args[0], args[0], at, VECTOR)
         builder.store(args[2], pointer, align=4)
         return context.get_dummy_value()
 
@@ -215,7 +82,7 @@ def splat(typingctx: Any, value: Any) -> Any:
         return None
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _as_vector(context, builder, sig.args[0], args[0])
+        return as_vector(context, builder, sig.args[0], args[0])
 
     return lanes(value), codegen
 
@@ -225,7 +92,7 @@ def iota(typingctx: Any) -> Any:
     """0, 1, …, WIDTH − 1."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return ir.Constant(_VECTOR, [float(i) for i in range(WIDTH)])
+        return ir.Constant(VECTOR, [float(i) for i in range(WIDTH)])
 
     return lanes(), codegen
 
@@ -236,8 +103,8 @@ def _elementwise(name: str, count: int) -> Any:
             return None
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            vectors = [_as_vector(context, builder, t, a) for t, a in zip(sig.args, args, strict=True)]
-            return _call(builder, f"llvm.{name}.{_suffix()}", _VECTOR, *vectors)
+            vectors = [as_vector(context, builder, t, a) for t, a in zip(sig.args, args, strict=True)]
+            return _call(builder, f"llvm.{name}.{_suffix()}", VECTOR, *vectors)
 
         return lanes(*values), codegen
 
@@ -269,7 +136,7 @@ magnitude = intrinsic(_elementwise("fabs", 1))
 def _smaller_or_larger(comparison: str) -> Any:
     def typed(typingctx: Any, a: Any, b: Any) -> Any:
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            one, two = (_as_vector(context, builder, t, x) for t, x in zip(sig.args, args, strict=True))
+            one, two = (as_vector(context, builder, t, x) for t, x in zip(sig.args, args, strict=True))
             return builder.select(builder.fcmp_ordered(comparison, one, two), one, two)
 
         return lanes(a, b), codegen
@@ -289,8 +156,8 @@ def select(typingctx: Any, keep: Any, yes: Any, no: Any) -> Any:
         return None
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        yes_value = _as_vector(context, builder, sig.args[1], args[1])
-        return builder.select(args[0], yes_value, _as_vector(context, builder, sig.args[2], args[2]))
+        yes_value = as_vector(context, builder, sig.args[1], args[1])
+        return builder.select(args[0], yes_value, as_vector(context, builder, sig.args[2], args[2]))
 
     return lanes(keep, yes, no), codegen
 
@@ -308,7 +175,7 @@ def bits(typingctx: Any, keep: Any) -> Any:
 
 
 def _shuffle(builder: Any, a: Any, b: Any, order: list[int]) -> Any:
-    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_INT, len(order)), order))
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT, len(order)), order))
 
 
 @intrinsic
@@ -323,7 +190,7 @@ def hsum(typingctx: Any, value: Any) -> Any:
             width //= 2
             low = _shuffle(builder, vector, vector, list(range(width)))
             vector = builder.fadd(low, _shuffle(builder, vector, vector, list(range(width, 2 * width))))
-        return builder.extract_element(vector, ir.Constant(_INT, 0))
+        return builder.extract_element(vector, ir.Constant(INT, 0))
 
     return types.float32(value), codegen
 
@@ -386,21 +253,21 @@ def exp2(typingctx: Any, value: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         # Adding 1.5·2²³ rounds to the nearest integer and leaves it in the low bits of the sum.
-        magic = _same(_VECTOR, 12582912.0)
+        magic = same(VECTOR, 12582912.0)
         shifted = builder.fadd(args[0], magic)
         rest = builder.fsub(args[0], builder.fsub(shifted, magic))
-        power = _same(_VECTOR, float32_constant(_EXP2[-1]))
+        power = same(VECTOR, float32_constant(_EXP2[-1]))
         for coefficient in reversed(_EXP2[:-1]):
             power = _call(
                 builder,
                 f"llvm.fmuladd.{_suffix()}",
-                _VECTOR,
+                VECTOR,
                 power,
                 rest,
-                _same(_VECTOR, float32_constant(coefficient)),
+                same(VECTOR, float32_constant(coefficient)),
             )
-        exponent = builder.shl(builder.bitcast(shifted, _INTS), _same(_INTS, 23))
-        return builder.bitcast(builder.add(builder.bitcast(power, _INTS), exponent), _VECTOR)
+        exponent = builder.shl(builder.bitcast(shifted, INTS), same(INTS, 23))
+        return builder.bitcast(builder.add(builder.bitcast(power, INTS), exponent), VECTOR)
 
     return lanes(value), codegen
 
@@ -412,7 +279,7 @@ def lowest(typingctx: Any, value: Any) -> Any:
         return None
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _call(builder, "llvm.cttz.i64", ir.IntType(64), args[0], ir.Constant(_BIT, 1))
+        return _call(builder, "llvm.cttz.i64", ir.IntType(64), args[0], ir.Constant(BIT, 1))
 
     return types.int64(value), codegen
 

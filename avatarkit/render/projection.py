@@ -101,8 +101,10 @@ def pixel_tiles(centre, extent, size):  # type: ignore[no-untyped-def]
 
 
 @exact_kernel
-def project(part, parts, means, quats, scales, opacities, features, camera, width, height, antialiased,
-            records, covariances, rects, counts, radii, means2d):  # type: ignore[no-untyped-def]  # fmt: skip
+def project(  # type: ignore[no-untyped-def]
+    part, parts, means, quats, scales, opacities, features, camera, width, height, antialiased,
+    records, covariances, rects, counts, radii, means2d,
+):  # fmt: skip
     """Fill the records of this part's Gaussians and count the tiles that each touches (0: invisible).
 
     records (N, 8) float64, covariances (N, 3) float64 with the low-pass, rects (N, 4) int32, counts (N,) int32, radii (N,) int32,

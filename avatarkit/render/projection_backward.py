@@ -12,9 +12,11 @@ LN2 = 1.0 / LOG2E
 
 
 @exact_kernel
-def project_backward(part, parts, means, quats, scales, opacities, camera, width, height, antialiased, extra, absolute, columns,
-                     records, covariances, counts, offsets, slot_tiles, slots, d_means, d_quats, d_scales, d_opacities,
-                     d_features, d_means2d, chunk_cameras):  # type: ignore[no-untyped-def]  # fmt: skip
+def project_backward(  # type: ignore[no-untyped-def]
+    part, parts, means, quats, scales, opacities, camera, width, height, antialiased, extra, absolute, columns,
+    records, covariances, counts, offsets, slot_tiles, slots, d_means, d_quats, d_scales, d_opacities,
+    d_features, d_means2d, chunk_cameras,
+):  # fmt: skip
     """Add this part's gradients to d_means … d_features (float32); write d_means2d (N, 2).
 
     chunk_cameras (chunks, 16) float64 receives one camera gradient for each CHUNK of Gaussians.

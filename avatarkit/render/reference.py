@@ -14,7 +14,7 @@ from torch import Tensor
 
 from avatarkit.cameras import Cameras
 from avatarkit.contracts import Render
-from avatarkit.render.arguments import checked
+from avatarkit.render.arguments import Scene, checked
 
 LOW_PASS, ALPHA_CUT, ALPHA_CAP, NEAR, STOP = 0.3, 1.0 / 255.0, 0.999, 0.01, 1e-4
 
@@ -47,10 +47,7 @@ class ReferenceRasterizer:
     ) -> Render:
         """See ``contracts.Rasterizer.render``.  Outputs are float32."""
         scene = checked(means, quats, scales, opacities, features, cameras, background, masks)
-        views = [
-            _render_one(*(t[b % len(t)].double() for t in scene.tensors), cameras, b, antialiased, absgrad)
-            for b in range(len(cameras))
-        ]
+        views = [_render_one(scene, cameras, b, antialiased, absgrad) for b in range(len(cameras))]
         self.ambiguous = torch.stack([v.ambiguous for v in views])
         images, alphas = torch.stack([v.features for v in views]), torch.stack([v.alpha for v in views])
         if scene.background is not None:
@@ -103,10 +100,8 @@ def _det(matrices: Tensor) -> Tensor:
     return matrices[:, 0, 0] * matrices[:, 1, 1] - matrices[:, 0, 1] * matrices[:, 1, 0]
 
 
-def _render_one(
-    means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, features: Tensor,
-    cameras: Cameras, view: int, antialiased: bool, absgrad: bool,
-) -> _View:  # fmt: skip
+def _render_one(scene: Scene, cameras: Cameras, view: int, antialiased: bool, absgrad: bool) -> _View:
+    means, quats, scales, opacities, features = (t[view % len(t)].double() for t in scene.tensors)
     width, height, count = cameras.width, cameras.height, len(means)
     viewmat, K = cameras.viewmats[view].double(), cameras.Ks[view].double()
     fx, fy, cx, cy = K[0, 0], K[1, 1], K[0, 2], K[1, 2]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +30,8 @@ from avatarkit.render.lanes import (
     store,
     store_sums,
 )  # fmt: skip
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @kernel
@@ -76,3 +82,28 @@ def test_exp2_is_right_to_the_last_bits() -> None:
     powers(values, out)
     truth = np.exp2(values.astype(np.float64))
     assert np.abs(out / truth - 1).max() < 3e-7
+
+
+def test_a_cache_that_cannot_be_read_is_made_again(tmp_path: Path) -> None:
+    """Another version's index may name types that have moved; a disk may damage one."""
+    code = (
+        "import numpy as np\n"
+        "from tests.render.test_lanes import powers\n"
+        "out = np.zeros(16, np.float32); powers(np.ones(16, np.float32), out); print(round(float(out[0]), 5), sum(powers.stats.cache_hits.values()))"
+    )
+
+    def run() -> list[str]:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+    assert run() == ["2.0", "0"]
+    assert run() == ["2.0", "1"]
+    (index,) = tmp_path.rglob("*powers*.nbi")
+    content = index.read_bytes()
+    for damaged in (content.replace(b"lane_types", b"lane_gone_"), content[:-20], b""):
+        assert damaged != content
+        index.write_bytes(damaged)
+        assert run() == ["2.0", "0"]
+        assert run() == ["2.0", "1"]

@@ -7,6 +7,7 @@ import math
 import torch
 
 from avatarkit.cameras import Cameras, intrinsics
+from avatarkit.render.arguments import Scene
 from avatarkit.render.reference import ReferenceRasterizer, _render_one
 
 from .scenes import random_scene
@@ -21,7 +22,8 @@ def test_gradients_by_finite_differences() -> None:
         viewmat, K = scene.viewmats[:1].double().requires_grad_(), scene.Ks[:1].double().requires_grad_()
 
         def function(*tensors: torch.Tensor, antialiased: bool = seed == 0) -> tuple[torch.Tensor, ...]:
-            view = _render_one(*tensors[:5], Cameras(tensors[5], tensors[6], 6, 5), 0, antialiased, False)
+            scene = Scene(*(tensor[None] for tensor in tensors[:5]), background=None)
+            view = _render_one(scene, Cameras(tensors[5], tensors[6], 6, 5), 0, antialiased, False)
             return view.features, view.alpha, view.depth
 
         # K's entries that a pinhole does not have keep a zero gradient both ways.

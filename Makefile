@@ -30,4 +30,4 @@ format: install-dev
 	$(BIN)/ruff format .
 
 test: lint  ## lint, types, then every test
-	$(BIN)/pytest -q --durations=10
+	$(BIN)/pytest -q --durations=15

@@ -74,10 +74,10 @@ def run_job(job: Job, run: Run) -> dict[str, Any]:
             sequence, head = read_known(tracked, job.head, run)
         else:
             sequence, head = prepare_sequence(job.inputs, run, head=job.head, tracker=job.tracker, size=job.size)
+        dump_config(config, job.folder / "config.yaml")
         if not job.resume:  # from here on a new run stands in the place of an earlier one
             checkpoint.forget(run)
             log.begin()
-        dump_config(config, job.folder / "config.yaml")
         with interruptible(run):
             state = reconstruct(sequence, head, config, run, rasterizer, resume=job.resume)
         avatar = make_avatar(state, sequence, head, job, config, run)

@@ -55,18 +55,27 @@ def read_capture(
         )
     if is_dataset(place):
         return read_dataset(place, cache_dir=cache_dir, run=run).capture
+    require_inputs([place])
     with explained(place):
         entries = [entry for entry in place.iterdir() if not entry.name.startswith(".")]
-    if not entries:
-        raise InputError(
-            f"{place}: the folder is empty; expected images, video clips or a GaussianAvatars/VHAP data set"
-        )
     clips = sorted((entry for entry in entries if entry.suffix.lower() in VIDEO_SUFFIXES), key=natural)
     if clips and not pictures_in(place):
         return read_video(
             clips, size=size, max_frames=max_frames, every=every, locate=locate, cache_dir=cache_dir, run=run
         )
     return read_folder(place, size=size, locate=locate, cache_dir=cache_dir, run=run)
+
+
+def require_inputs(paths: Sequence[Path]) -> None:
+    """Raise InputError where ``read_capture`` surely would, before a tracker is made ready for nothing."""
+    for path in paths:
+        with explained(path):
+            if len(paths) > 1 or not path.is_dir():
+                _require_video(path)
+            elif not any(not entry.name.startswith(".") for entry in path.iterdir()):
+                raise InputError(
+                    f"{path}: the folder is empty; expected images, video clips or a GaussianAvatars/VHAP data set"
+                )
 
 
 def _require_video(path: Path) -> None:

@@ -27,13 +27,14 @@ def track(
     Writes a folder that `avatarkit recon` and other systems read, and in it tracking.png: the fit over some frames.
     """
     from avatarkit.capture.dataset import is_dataset
-    from avatarkit.capture.reading import read_capture
+    from avatarkit.capture.reading import read_capture, require_inputs
     from avatarkit.events import Finished, Picture, Run
     from avatarkit.head.loading import default_head, load_head
     from avatarkit.registry import registry
     from avatarkit.track.sequence_files import refuse_foreign_folder, save_sequence
 
     refuse_foreign_folder(output)
+    require_inputs(inputs)
     model = load_head(head or default_head())
     part = registry().create("tracker", tracker or registry().default("tracker"))
     if len(inputs) == 1 and is_dataset(inputs[0]):

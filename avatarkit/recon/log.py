@@ -29,7 +29,8 @@ class EventLog:
 
     def begin(self) -> None:
         """Curves start here: what an earlier run wrote into the same file is history."""
-        self._write({"time": round(time.time(), 3), "event": BEGIN})
+        with contextlib.suppress(OSError):  # as a sink it is dropped at the next event then, which is said
+            self._write({"time": round(time.time(), 3), "event": BEGIN})
 
     def _write(self, row: dict[str, Any]) -> None:
         self._stream.write(json.dumps(row, default=str) + "\n")

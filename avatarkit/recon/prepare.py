@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from avatarkit.capture.dataset import is_dataset, read_dataset
-from avatarkit.capture.reading import read_capture
+from avatarkit.capture.reading import read_capture, require_inputs
 from avatarkit.contracts import HeadModel
 from avatarkit.errors import AvatarkitError, InputError
 from avatarkit.events import Run
@@ -37,6 +37,7 @@ def prepare_sequence(
     """
     if len(inputs) == 1 and is_dataset(inputs[0]):
         return read_known(inputs[0], head, run)
+    require_inputs(inputs)
     model = load_head(head or default_head(), teeth=True)
     part = registry().create("tracker", tracker or registry().default("tracker"))
     locate = getattr(part, "locate", None)

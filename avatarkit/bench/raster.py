@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from avatarkit.bench.peak import Peak
+from avatarkit.bench.peak import dense, typical
 from avatarkit.bench.scenes import BenchScene, garden, random_splats
 from avatarkit.render.cpu import CpuRasterizer
 from avatarkit.render.lanes import WIDTH
@@ -24,7 +24,7 @@ COUNTS = (10_000, 50_000, 200_000)
 
 @dataclass
 class Sample:
-    """One frame, seconds; ``bin_sort`` includes the reduction of the backward pass' partial sums where it is separate."""
+    """One frame, seconds; ``times``: of its phases."""
 
     forward: float
     backward: float
@@ -57,10 +57,14 @@ def run(
     """Measure every scene with every number of threads, peak and frames in turn; medians.
 
     ``only``: names of scenes ("50k r4", "garden").  Returns {"lanes", "peak_pairs_per_s_per_core",
-    "peak_backward_pairs_per_s_per_core", "peak_gain", "rows"}; a row's ``fraction_of_peak`` is blended at the forward
-    pass' inner phase against the forward peak of as many threads, ``fraction_of_peak_backward`` likewise.
+    "peak_backward_pairs_per_s_per_core" (medians over scenes), "dense_peak_pairs_per_s_per_core",
+    "dense_peak_backward_pairs_per_s_per_core", "peak_gain", "rows"}; a row's ``fraction_of_peak`` is evaluated pairs per second
+    of the forward pass' blending against a typical tile of that scene, by as many threads (``peak_pairs_per_s``),
+    ``fraction_of_dense_peak`` against the dense tile (see ``bench.peak``); the same with ``backward`` in the name.
     """
-    peak, rows = Peak(), []
+    rows: list[dict[str, Any]] = []
+    gains: dict[str, list[float]] = {"forward": [], "backward": []}
+    full = dense()
     for scene in scenes(quick):
         if only and scene.name not in only:
             continue
@@ -69,22 +73,31 @@ def run(
         samples: dict[int, list[Sample]] = {count: [] for count in threads}
         for count in threads:
             _frame(rasterizers[count], scene)
-        local = Peak()
+        last = rasterizers[threads[0]].last
+        assert last is not None
+        tile = typical(last.frames[0], scene.parameters[4].numpy())
+        del last  # its frame owns buffers that the next call wants
+        full.forget()
         for _ in range(repeats):
             for count in threads:
-                local.sample(count, rounds=20)
+                tile.sample(count)
+                full.sample(count, rounds=100)
                 samples[count].append(_frame(rasterizers[count], scene))
         for count in threads:
-            rows.append(_row(scene, count, samples[count], rasterizers[count], local.rates(count)))
-            peak.forward.setdefault(count, []).extend(local.forward[count])
-            peak.backward.setdefault(count, []).extend(local.backward[count])
-    forward, backward = peak.rates(threads[0])
-    gain = peak.rates(threads[-1])
+            rows.append(_row(scene, count, samples[count], rasterizers[count], tile.rates(count), full.rates(count)))
+        for k, name in enumerate(gains):
+            gains[name].append(tile.rates(threads[-1])[k] / tile.rates(threads[0])[k])
+
+    def median(name: str) -> float:
+        return float(np.median([row[name] / threads[0] for row in rows if row["threads"] == threads[0]] or [0.0]))
+
     return {
         "lanes": WIDTH,
-        "peak_pairs_per_s_per_core": forward / threads[0],
-        "peak_backward_pairs_per_s_per_core": backward / threads[0],
-        "peak_gain": {"threads": threads[-1], "forward": gain[0] / forward, "backward": gain[1] / backward},
+        "peak_pairs_per_s_per_core": median("peak_pairs_per_s"),
+        "peak_backward_pairs_per_s_per_core": median("peak_backward_pairs_per_s"),
+        "dense_peak_pairs_per_s_per_core": median("dense_peak_pairs_per_s"),
+        "dense_peak_backward_pairs_per_s_per_core": median("dense_peak_backward_pairs_per_s"),
+        "peak_gain": {"threads": threads[-1]} | {name: float(np.median(all_ or [1.0])) for name, all_ in gains.items()},
         "rows": rows,
     }
 
@@ -102,7 +115,12 @@ def _frame(rasterizer: CpuRasterizer, scene: BenchScene) -> Sample:
 
 
 def _row(
-    scene: BenchScene, threads: int, samples: list[Sample], rasterizer: CpuRasterizer, peak: tuple[float, float]
+    scene: BenchScene,
+    threads: int,
+    samples: list[Sample],
+    rasterizer: CpuRasterizer,
+    peak: tuple[float, float],
+    full: tuple[float, float],
 ) -> dict[str, Any]:
     assert rasterizer.last is not None
     frame = rasterizer.last.frames[0]
@@ -112,6 +130,7 @@ def _row(
 
     forward, backward = (float(np.median([getattr(s, name) for s in samples])) for name in ("forward", "backward"))
     around = median("sort") + median("bin")
+    rate, rate_backward = frame.evaluated / median("blend"), frame.evaluated_backward / median("blend_backward")
     return {
         "scene": scene.name,
         "splats": len(scene.parameters[0]),
@@ -126,11 +145,18 @@ def _row(
         "project_ms": 1e3 * median("project"),
         "blend_ms": 1e3 * median("blend"),
         "blend_backward_ms": 1e3 * median("blend_backward"),
-        "reduce_and_project_backward_ms": 1e3 * median("project_backward"),
+        "reduce_ms": 1e3 * median("reduce"),
+        "project_backward_ms": 1e3 * median("project_backward"),
         "evaluated_pairs": frame.evaluated,
         "blended_pairs": frame.blended,
-        "fraction_of_peak": frame.evaluated / median("blend") / peak[0],
-        "fraction_of_peak_backward": frame.evaluated_backward / median("blend_backward") / peak[1],
+        "peak_pairs_per_s": peak[0],
+        "peak_backward_pairs_per_s": peak[1],
+        "dense_peak_pairs_per_s": full[0],
+        "dense_peak_backward_pairs_per_s": full[1],
+        "fraction_of_peak": rate / peak[0],
+        "fraction_of_peak_backward": rate_backward / peak[1],
+        "fraction_of_dense_peak": rate / full[0],
+        "fraction_of_dense_peak_backward": rate_backward / full[1],
     }
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba import literal_unroll
 
 from avatarkit.render.compiled import kernel
 from avatarkit.render.lanes import (
@@ -28,7 +29,8 @@ from avatarkit.render.lanes import (
     splat,
     store,
 )
-from avatarkit.render.projection import MX, MY, TILE, A, B, C, L, Z
+from avatarkit.render.memory import copy_four, number, prefetch_gaussians, prefetch_tile, prefetch_tile_to_write
+from avatarkit.render.projection import MX, MY, RECORD, TILE, A, B, C, L, Z
 
 PIXELS = TILE * TILE
 BLOCKS = PIXELS // WIDTH
@@ -40,6 +42,9 @@ CAP = float(np.float32(0.999))
 STOP = float(np.float32(1e-4))
 BATCH = 64
 """Entries whose shapes are laid out side by side: one bit each in a machine word."""
+NOBODY = BATCH
+"""The place of a shape that is nowhere seen: the second of a pair, where a block's entries are odd in number."""
+ROOM = BATCH + WIDTH
 GUARD = 1e-3
 """Slack of the test of blocks, in units of the exponent: far above rounding, far below what would cost time."""
 
@@ -60,11 +65,15 @@ HALF_WIDTH, HALF_HEIGHT = (BLOCK_WIDTH - 1) / 2, (BLOCK_HEIGHT - 1) / 2
 
 
 @kernel
-def expand(record, centre_x, centre_y):  # type: ignore[no-untyped-def]
-    """The exponent as P + x·(X + A·x + B·y) + y·(Y + C·y) in pixels from the tile's centre: (P, X, Y, A, B, C) float32."""
-    u, v = centre_x - record[MX], centre_y - record[MY]
-    a, b, c = record[A], record[B], record[C]
-    constant = record[L] + u * (a * u + b * v) + c * v * v
+def expand(records, i, centre_x, centre_y):  # type: ignore[no-untyped-def]
+    """The exponent as P + x·(X + A·x + B·y) + y·(Y + C·y) in pixels from the tile's centre, and the peak's place there.
+
+    (P, X, Y, A, B, C, x, y), float32.
+    """
+    at = i * RECORD
+    u, v = centre_x - number(records, at + MX), centre_y - number(records, at + MY)
+    a, b, c = number(records, at + A), number(records, at + B), number(records, at + C)
+    constant = number(records, at + L) + u * (a * u + b * v) + c * v * v
     return (
         np.float32(constant), np.float32(2 * a * u + b * v), np.float32(2 * c * v + b * u),
         np.float32(a), np.float32(b), np.float32(c), np.float32(-u), np.float32(-v),
@@ -79,7 +88,42 @@ def exponent(shape, x, y):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def reached_blocks(shapes, block_x, block_y, reach):  # type: ignore[no-untyped-def]
+def facing_edge(peak, low, high, p, here, there, square, mixed, half):  # type: ignore[no-untyped-def]
+    """The exponent on the edge that faces the peak, as value + t·(slope + …·t), and the t where it is highest."""
+    edge = minimum(maximum(peak, low), high)
+    slope = fma(mixed, edge, there)
+    return fma(edge, fma(square, edge, here), p), slope, slope * half
+
+
+@kernel
+def highest_on(edge, low, high, square):  # type: ignore[no-untyped-def]
+    """The largest value between ``low`` and ``high`` on a ``facing_edge``."""
+    value, slope, best = edge
+    t = minimum(maximum(best, low), high)
+    return fma(t, fma(square, t, slope), value)
+
+
+@kernel
+def seen_by(shapes, j, x, y):  # type: ignore[no-untyped-def]
+    """α of the batch's entry j at pixels (x, y)."""
+    shape = (
+        splat(shapes[j]), splat(shapes[ROOM + j]), splat(shapes[2 * ROOM + j]),
+        splat(shapes[3 * ROOM + j]), splat(shapes[4 * ROOM + j]), splat(shapes[5 * ROOM + j]),
+    )  # fmt: skip
+    power = exponent(shape, x, y)
+    return select(power >= CUT, minimum(exp2(power), CAP), splat(np.float32(0)))
+
+
+@kernel
+def crown(best, winner, at, weight, place):  # type: ignore[no-untyped-def]
+    """Where ``weight`` is the largest yet, ``place`` is the top contributor."""
+    champion = load(best, at)
+    store(winner, at, select(weight > champion, splat(np.float32(place)), load(winner, at)))
+    store(best, at, maximum(weight, champion))
+
+
+@kernel
+def reached_blocks(count, shapes, block_x, block_y, reach):  # type: ignore[no-untyped-def]
     """Bit j of ``reach[block]``: does the exponent of the batch's entry j reach the cut anywhere in the block?
 
     WIDTH entries at once.  The largest value of a concave quadratic in a box that does not hold its peak lies on the
@@ -87,21 +131,25 @@ def reached_blocks(shapes, block_x, block_y, reach):  # type: ignore[no-untyped-
     """
     for block in range(BLOCKS):
         reach[block] = 0
-    for first in range(0, BATCH, WIDTH):
-        a, b, c = load(shapes, 3 * BATCH + first), load(shapes, 4 * BATCH + first), load(shapes, 5 * BATCH + first)
-        px, py = load(shapes, BATCH + first), load(shapes, 2 * BATCH + first)
-        shape = (load(shapes, first), px, py, a, b, c)
-        peak_x, peak_y = load(shapes, 6 * BATCH + first), load(shapes, 7 * BATCH + first)
+    for first in range(0, count, WIDTH):
+        p, px, py = load(shapes, first), load(shapes, ROOM + first), load(shapes, 2 * ROOM + first)
+        a, b, c = load(shapes, 3 * ROOM + first), load(shapes, 4 * ROOM + first), load(shapes, 5 * ROOM + first)
+        peak_x, peak_y = load(shapes, 6 * ROOM + first), load(shapes, 7 * ROOM + first)
         across, down = -0.5 / a, -0.5 / c
-        for block in range(BLOCKS):
-            left, right = block_x[block] - np.float32(HALF_WIDTH), block_x[block] + np.float32(HALF_WIDTH)
-            up, low = block_y[block] - np.float32(HALF_HEIGHT), block_y[block] + np.float32(HALF_HEIGHT)
-            edge_x = minimum(maximum(peak_x, left), right)
-            best_y = minimum(maximum(fma(b, edge_x, py) * down, up), low)
-            edge_y = minimum(maximum(peak_y, up), low)
-            best_x = minimum(maximum(fma(b, edge_y, px) * across, left), right)
-            highest = maximum(exponent(shape, edge_x, best_y), exponent(shape, best_x, edge_y))
-            reach[block] |= bits(highest >= CUT - GUARD) << first
+        # What is the same for a column of blocks, for each of the four columns.
+        columns = (
+            facing_edge(peak_x, block_x[0] - HALF_WIDTH, block_x[0] + HALF_WIDTH, p, px, py, a, b, down),
+            facing_edge(peak_x, block_x[1] - HALF_WIDTH, block_x[1] + HALF_WIDTH, p, px, py, a, b, down),
+            facing_edge(peak_x, block_x[2] - HALF_WIDTH, block_x[2] + HALF_WIDTH, p, px, py, a, b, down),
+            facing_edge(peak_x, block_x[3] - HALF_WIDTH, block_x[3] + HALF_WIDTH, p, px, py, a, b, down),
+        )
+        for start in range(0, BLOCKS, 4):
+            up, low = block_y[start] - HALF_HEIGHT, block_y[start] + HALF_HEIGHT
+            row = facing_edge(peak_y, up, low, p, py, px, c, b, across)
+            for k in literal_unroll((0, 1, 2, 3)):
+                left, right = block_x[k] - HALF_WIDTH, block_x[k] + HALF_WIDTH
+                highest = maximum(highest_on(columns[k], up, low, c), highest_on(row, left, right, a))
+                reach[start + k] |= bits(highest >= CUT - GUARD) << first
 
 
 @kernel
@@ -121,37 +169,41 @@ def inside_tile(tile_width, tile_height, transmittance):  # type: ignore[no-unty
 def read_tile(image, x0, y0, out, base):  # type: ignore[no-untyped-def]
     """A tile of a (H, W) plane in block order, to ``out[base:]``; pixels outside the image are 0."""
     height, width = image.shape
-    for block in range(BLOCKS):
-        for r in range(BLOCK_HEIGHT):
-            y, x = y0 + (block // 4) * BLOCK_HEIGHT + r, x0 + (block % 4) * BLOCK_WIDTH
-            at = base + block * WIDTH + r * BLOCK_WIDTH
-            if y < height and x + BLOCK_WIDTH <= width:
-                for c in range(BLOCK_WIDTH):
-                    out[at + c] = image[y, x + c]
-            else:
-                for c in range(BLOCK_WIDTH):
-                    out[at + c] = image[y, x + c] if y < height and x + c < width else np.float32(0)
+    whole = x0 + TILE <= width and y0 + TILE <= height
+    for row in range(TILE):
+        at = base + (row // BLOCK_HEIGHT) * (4 * WIDTH) + (row % BLOCK_HEIGHT) * BLOCK_WIDTH
+        if whole:
+            for x in range(0, TILE, BLOCK_WIDTH):
+                copy_four(image, (y0 + row) * width + x0 + x, out, at + (x // BLOCK_WIDTH) * WIDTH)
+        else:
+            for x in range(TILE):
+                inside = y0 + row < height and x0 + x < width
+                out[at + (x // BLOCK_WIDTH) * WIDTH + x % BLOCK_WIDTH] = (
+                    image[y0 + row, x0 + x] if inside else np.float32(0)
+                )
 
 
 @kernel
 def write_tile(tile, base, image, x0, y0):  # type: ignore[no-untyped-def]
     """The inverse of ``read_tile``."""
     height, width = image.shape
-    for block in range(BLOCKS):
-        for r in range(BLOCK_HEIGHT):
-            y, x = y0 + (block // 4) * BLOCK_HEIGHT + r, x0 + (block % 4) * BLOCK_WIDTH
-            at = base + block * WIDTH + r * BLOCK_WIDTH
-            if y < height:
-                if x + BLOCK_WIDTH <= width:
-                    for c in range(BLOCK_WIDTH):
-                        image[y, x + c] = tile[at + c]
-                else:
-                    for c in range(width - x):
-                        image[y, x + c] = tile[at + c]
+    whole = x0 + TILE <= width and y0 + TILE <= height
+    for row in range(min(TILE, height - y0)):
+        at = base + (row // BLOCK_HEIGHT) * (4 * WIDTH) + (row % BLOCK_HEIGHT) * BLOCK_WIDTH
+        if whole:
+            for x in range(0, TILE, BLOCK_WIDTH):
+                copy_four(tile, at + (x // BLOCK_WIDTH) * WIDTH, image, (y0 + row) * width + x0 + x)
+        else:
+            for x in range(min(TILE, width - x0)):
+                image[y0 + row, x0 + x] = tile[at + (x // BLOCK_WIDTH) * WIDTH + x % BLOCK_WIDTH]
 
 
-def make_blend(three: bool, top: bool) -> tuple[Any, Any]:
-    """(all tiles, one tile): the forward kernels for exactly three channels, or any number; with or without ``top``."""
+def make_blend(three: bool, top: bool, ready: bool = False) -> tuple[Any, Any]:
+    """(all tiles, one tile): the forward kernels for exactly three channels, or any number; with or without ``top``.
+
+    ``ready``: the tile's shapes (batches, 12·ROOM) and the entries that reach its blocks (batches, BLOCKS) are given, and
+    only blending is left: what ``bench.peak`` measures.
+    """
 
     @kernel
     def blend_tile(starts, tile, entries, records, features, centre_x, centre_y, masks, tables, work):  # type: ignore[no-untyped-def]
@@ -160,75 +212,94 @@ def make_blend(three: bool, top: bool) -> tuple[Any, Any]:
         ``work``: transmittance, alpha, channels, depth, best weight and its position, each (256,), and scratch.
         """
         pixel_x, pixel_y, block_x, block_y = tables
-        running, covered, colour, depth, best, winner, shapes, reach = work
+        running, covered, colour, depth, best, winner, all_shapes, all_reach, hits = work
         channels = features.shape[1]
         zero = splat(np.float32(0))
         evaluated, blended = 0, 0
         first, end = starts[tile], starts[tile + 1]
         while first < end:
             count = min(BATCH, end - first)
-            for j in range(count):
-                i = entries[first + j, 1]
-                p, px, py, a, b, c, peak_x, peak_y = expand(records[i], centre_x, centre_y)
-                shapes[j], shapes[BATCH + j], shapes[2 * BATCH + j] = p, px, py
-                shapes[3 * BATCH + j], shapes[4 * BATCH + j], shapes[5 * BATCH + j] = a, b, c
-                shapes[6 * BATCH + j], shapes[7 * BATCH + j] = peak_x, peak_y
-                shapes[8 * BATCH + j] = np.float32(records[i, Z])
-                if three:
-                    shapes[9 * BATCH + j] = features[i, 0]
-                    shapes[10 * BATCH + j] = features[i, 1]
-                    shapes[11 * BATCH + j] = features[i, 2]
-            for j in range(count, BATCH):
-                shapes[j], shapes[BATCH + j], shapes[2 * BATCH + j] = -1e6, 0.0, 0.0
-                shapes[3 * BATCH + j], shapes[4 * BATCH + j], shapes[5 * BATCH + j] = -1.0, 0.0, -1.0
-            reached_blocks(shapes, block_x, block_y, reach)
+            if ready:
+                batch = (first - starts[tile]) // BATCH
+                shapes, reach = all_shapes[batch], all_reach[batch]
+            else:
+                shapes, reach = all_shapes[0], all_reach[0]
+                shapes[NOBODY] = -1e6
+                prefetch_gaussians(first + count, min(first + count + BATCH, end), entries, records, features)
+                for j in range(count):
+                    i = np.int64(number(entries, 2 * (first + j) + 1))
+                    p, px, py, a, b, c, peak_x, peak_y = expand(records, i, centre_x, centre_y)
+                    shapes[j], shapes[ROOM + j], shapes[2 * ROOM + j] = p, px, py
+                    shapes[3 * ROOM + j], shapes[4 * ROOM + j], shapes[5 * ROOM + j] = a, b, c
+                    shapes[6 * ROOM + j], shapes[7 * ROOM + j] = peak_x, peak_y
+                    shapes[8 * ROOM + j] = np.float32(number(records, i * RECORD + Z))
+                    if three:
+                        shapes[9 * ROOM + j] = number(features, 3 * i + 0)
+                        shapes[10 * ROOM + j] = number(features, 3 * i + 1)
+                        shapes[11 * ROOM + j] = number(features, 3 * i + 2)
+                for j in range(count, -(-count // WIDTH) * WIDTH):
+                    shapes[j], shapes[ROOM + j], shapes[2 * ROOM + j] = -1e6, 0.0, 0.0
+                    shapes[3 * ROOM + j], shapes[4 * ROOM + j], shapes[5 * ROOM + j] = -1.0, 0.0, -1.0
+                reached_blocks(count, shapes, block_x, block_y, reach)
             alive = 0
             for block in range(BLOCKS):
                 todo = reach[block]
                 at = block * WIDTH
                 before = load(running, at)
                 if bits(before >= STOP) == 0:
-                    reach[block] = 0
+                    hits[block] = 0
                     continue
                 alive += 1
                 if todo == 0:
+                    hits[block] = 0
                     continue
                 x, y = load(pixel_x, at), load(pixel_y, at)
                 total, far = load(covered, at), load(depth, at)
                 if three:
                     red, green, blue = load(colour, at), load(colour, at + PIXELS), load(colour, at + 2 * PIXELS)
                 hit = 0
+                # Two at a time: the exponentials overlap, where the machine looks ahead too little to see the next one.
                 while todo != 0:
                     j = lowest(todo)
                     todo &= todo - 1
                     evaluated += 1
-                    shape = (
-                        splat(shapes[j]), splat(shapes[BATCH + j]), splat(shapes[2 * BATCH + j]),
-                        splat(shapes[3 * BATCH + j]), splat(shapes[4 * BATCH + j]), splat(shapes[5 * BATCH + j]),
-                    )  # fmt: skip
-                    power = exponent(shape, x, y)
-                    alpha = select(power >= CUT, minimum(exp2(power), CAP), zero)
-                    weight = select(before >= STOP, alpha * before, zero)
-                    before = before - alpha * before
+                    other = NOBODY
+                    if todo != 0:
+                        other = lowest(todo)
+                        todo &= todo - 1
+                        evaluated += 1
+                    alpha, alpha_other = seen_by(shapes, j, x, y), seen_by(shapes, other, x, y)
+                    taken = alpha * before
+                    weight = select(before >= STOP, taken, zero)
+                    before = before - taken
+                    taken = alpha_other * before
+                    weight_other = select(before >= STOP, taken, zero)
+                    before = before - taken
                     total += weight
-                    seen = bits(weight > 0.0)
+                    total += weight_other
+                    seen, seen_other = bits(weight > 0.0), bits(weight_other > 0.0)
                     hit |= np.int64(seen != 0) << j
-                    blended += count_bits(seen)
-                    far = fma(weight, splat(shapes[8 * BATCH + j]), far)
+                    hit |= np.int64(seen_other != 0) << (other & (BATCH - 1))
+                    blended += count_bits(seen) + count_bits(seen_other)
+                    far = fma(weight, splat(shapes[8 * ROOM + j]), far)
+                    far = fma(weight_other, splat(shapes[8 * ROOM + other]), far)
                     if three:
-                        red = fma(weight, splat(shapes[9 * BATCH + j]), red)
-                        green = fma(weight, splat(shapes[10 * BATCH + j]), green)
-                        blue = fma(weight, splat(shapes[11 * BATCH + j]), blue)
+                        red = fma(weight, splat(shapes[9 * ROOM + j]), red)
+                        green = fma(weight, splat(shapes[10 * ROOM + j]), green)
+                        blue = fma(weight, splat(shapes[11 * ROOM + j]), blue)
+                        red = fma(weight_other, splat(shapes[9 * ROOM + other]), red)
+                        green = fma(weight_other, splat(shapes[10 * ROOM + other]), green)
+                        blue = fma(weight_other, splat(shapes[11 * ROOM + other]), blue)
                     else:
                         i = entries[first + j, 1]
+                        i_other = i if other == NOBODY else entries[first + other, 1]
                         for k in range(channels):
                             plane = at + k * PIXELS
-                            store(colour, plane, fma(weight, splat(features[i, k]), load(colour, plane)))
+                            sum_here = fma(weight, splat(features[i, k]), load(colour, plane))
+                            store(colour, plane, fma(weight_other, splat(features[i_other, k]), sum_here))
                     if top:
-                        champion = load(best, at)
-                        place = splat(np.float32(first + j - starts[tile]))
-                        store(winner, at, select(weight > champion, place, load(winner, at)))
-                        store(best, at, maximum(weight, champion))
+                        crown(best, winner, at, weight, first + j - starts[tile])
+                        crown(best, winner, at, weight_other, first + other - starts[tile])
                 store(running, at, before)
                 store(covered, at, total)
                 store(depth, at, far)
@@ -236,11 +307,11 @@ def make_blend(three: bool, top: bool) -> tuple[Any, Any]:
                     store(colour, at, red)
                     store(colour, at + PIXELS, green)
                     store(colour, at + 2 * PIXELS, blue)
-                reach[block] = hit
+                hits[block] = hit
             for j in range(count):
                 touched = 0
                 for block in range(BLOCKS):
-                    touched |= ((reach[block] >> j) & 1) << block
+                    touched |= ((hits[block] >> j) & 1) << block
                 masks[first + j] = touched
             first += count
             if alive == 0:
@@ -262,14 +333,23 @@ def make_blend(three: bool, top: bool) -> tuple[Any, Any]:
         height, width = alpha.shape
         channels = features.shape[1]
         transmittance, covered = np.empty(PIXELS, np.float32), np.empty(PIXELS, np.float32)
-        shapes, reach = np.empty(12 * BATCH, np.float32), np.empty(BLOCKS, np.int64)
+        shapes, reach = np.zeros((1, 12 * ROOM), np.float32), np.empty((1, BLOCKS), np.int64)
+        hits = np.empty(BLOCKS, np.int64)
         colour = np.empty(channels * PIXELS, np.float32)
         depth = np.empty(PIXELS, np.float32)
         best = np.empty(PIXELS, np.float32)
         winner = np.empty(PIXELS, np.float32)
-        work = (transmittance, covered, colour, depth, best, winner, shapes, reach)
+        work = (transmittance, covered, colour, depth, best, winner, shapes, reach, hits)
         for tile in range(part, starts.shape[0] - 1, parts):
             x0, y0 = (tile % columns) * TILE, (tile // columns) * TILE
+            if tile + parts < starts.shape[0] - 1:
+                ahead = starts[tile + parts]
+                prefetch_gaussians(ahead, min(ahead + BATCH, starts[tile + parts + 1]), entries, records, features)
+            prefetch_tile_to_write(image, x0, y0)
+            prefetch_tile_to_write(alpha.reshape(1, height, width), x0, y0)
+            prefetch_tile_to_write(depth_image.reshape(1, height, width), x0, y0)
+            if background.shape[1] > 1:
+                prefetch_tile(background, x0, y0)
             inside_tile(width - x0, height - y0, transmittance)
             colour[:] = 0.0
             depth[:] = 0.0

@@ -31,7 +31,8 @@ from avatarkit.render.lanes import (
     store,
     store_sums,
 )
-from avatarkit.render.projection import TILE, Z
+from avatarkit.render.memory import LINE, number, prefetch_gaussians, prefetch_tile, prefetch_to_write
+from avatarkit.render.projection import RECORD, TILE, Z
 
 MOMENTS = 6  # Σ G·(1, x, y, x², x·y, y²)
 
@@ -41,8 +42,11 @@ def slot_size(channels: int, extra: bool, absolute: bool) -> int:
     return MOMENTS + extra + 2 * absolute + channels
 
 
-def make_blend_backward(three: bool, extra: bool, absolute: bool) -> tuple[Any, Any]:
-    """(all tiles, one tile) for three or any channels; ``extra``: with gradients of alpha and depth."""
+def make_blend_backward(three: bool, extra: bool, absolute: bool, ready: bool = False) -> tuple[Any, Any]:
+    """(all tiles, one tile) for three or any channels; ``extra``: with gradients of alpha and depth.
+
+    ``ready``: all of the tile's shapes (entries, 16) are given: what ``bench.peak`` measures.
+    """
 
     at_features = MOMENTS + extra + 2 * absolute
 
@@ -56,16 +60,27 @@ def make_blend_backward(three: bool, extra: bool, absolute: bool) -> tuple[Any, 
         evaluated = 0
         size = slots.shape[1]
         for position in range(starts[tile], starts[tile + 1]):
-            j = (position - starts[tile]) % BATCH
-            if j == 0:
+            j = position - starts[tile]
+            if not ready:
+                j = j % BATCH
+            if not ready and j == 0:
                 # Gather a batch first: the loads overlap, and no branch of the loop below waits for one.
-                for ahead in range(min(BATCH, starts[tile + 1] - position)):
-                    i = entries[position + ahead, 1]
+                end = starts[tile + 1]
+                prefetch_gaussians(
+                    min(position + BATCH, end), min(position + 2 * BATCH, end), entries, records, features
+                )
+                for ahead in range(min(BATCH, end - position)):
+                    i = np.int64(number(entries, 2 * (position + ahead) + 1))
+                    place = np.int64(number(entries, 2 * (position + ahead))) * size
+                    for k in range(0, size, LINE):
+                        prefetch_to_write(slots, place + k)
+                    prefetch_to_write(slots, place + size - 1)
                     row = shapes[ahead]
-                    row[0], row[1], row[2], row[3], row[4], row[5], _, _ = expand(records[i], centre_x, centre_y)
-                    row[6] = np.float32(records[i, Z])
+                    row[0], row[1], row[2], row[3], row[4], row[5], _, _ = expand(records, i, centre_x, centre_y)
+                    row[6] = np.float32(number(records, i * RECORD + Z))
                     if three:
-                        row[7], row[8], row[9] = features[i, 0], features[i, 1], features[i, 2]
+                        row[7], row[8] = number(features, 3 * i), number(features, 3 * i + 1)
+                        row[9] = number(features, 3 * i + 2)
             slot = np.int64(entries[position, 0])
             todo = masks[position]
             if todo == 0:
@@ -171,6 +186,17 @@ def make_blend_backward(three: bool, extra: bool, absolute: bool) -> tuple[Any, 
             if starts[tile] == starts[tile + 1]:
                 continue
             x0, y0 = (tile % columns) * TILE, (tile // columns) * TILE
+            if tile + parts < starts.shape[0] - 1:
+                ahead, next_x, next_y = (
+                    tile + parts,
+                    ((tile + parts) % columns) * TILE,
+                    ((tile + parts) // columns) * TILE,
+                )
+                prefetch_gaussians(
+                    starts[ahead], min(starts[ahead] + BATCH, starts[ahead + 1]), entries, records, features
+                )
+                prefetch_tile(image, next_x, next_y)
+                prefetch_tile(d_image, next_x, next_y)
             inside_tile(width - x0, height - y0, transmittance)
             rest[:] = 0.0
             for k in range(channels):

@@ -22,7 +22,7 @@ from avatarkit.contracts import Render
 from avatarkit.render import binning, blending, blending_backward, projection
 from avatarkit.render.arguments import checked
 from avatarkit.render.compiled import run_parts, thread_count
-from avatarkit.render.projection_backward import project_backward
+from avatarkit.render.projection_backward import project_backward, reduce
 
 TABLES = (blending.PIXEL_X, blending.PIXEL_Y, blending.BLOCK_X, blending.BLOCK_Y)
 
@@ -61,7 +61,9 @@ class Workspace:
         size = int(np.prod(shape))
         buffer = self._buffers.get(name)
         if buffer is None or buffer.size < size:
-            buffer = self._buffers[name] = np.empty(max(size + size // 4, 16), dtype)
+            room, item = max(size + size // 4, 16), np.dtype(dtype).itemsize
+            raw = np.empty(room * item + 64, np.uint8)  # a record is one cache line, if it starts where a line does
+            buffer = self._buffers[name] = raw[-raw.ctypes.data % 64 :][: room * item].view(dtype)
         return buffer[:size].reshape(shape)
 
 
@@ -205,6 +207,7 @@ class _Rasterize(torch.autograd.Function):
         image, alpha, depth, background, *parameters = ctx.saved_tensors
         arrays = [np.ascontiguousarray(t.detach().numpy()) for t in parameters]
         needs_background = ctx.needs_input_grad[3]
+        moving = bool(ctx.needs_input_grad[1] or ctx.needs_input_grad[2])  # a quarter of the chain rule's time
         batch, count, channels = len(image), arrays[0].shape[1], arrays[4].shape[2]
         extra = d_alpha is not None or d_depth is not None
         # NumPy for the plumbing: torch's own threads would wait for each other over these small arrays.
@@ -231,10 +234,24 @@ class _Rasterize(torch.autograd.Function):
             )  # fmt: skip
             frame.evaluated_backward = int(statistics[:, 0].sum()) * blending.WIDTH
             start = job.clock("blend_backward", start)
+            sums = frame.work.array("sums", (count, slots.shape[1]), np.float64)
+            run_parts(
+                job.threads,
+                reduce,
+                frame.columns,
+                frame.records,
+                frame.counts,
+                frame.offsets,
+                frame.slot_tiles,
+                slots,
+                sums,
+            )
+            start = job.clock("reduce", start)
             run_parts(
                 job.threads, project_backward, *(_at(a, b) for a in arrays[:4]), frame.camera, job.cameras.width,
-                job.cameras.height, job.antialiased, extra, job.absgrad, frame.columns, frame.records, frame.covariances,
-                frame.counts, frame.offsets, frame.slot_tiles, slots, *(_at(g, b) for g in gradients),
+                job.cameras.height, job.antialiased, extra, job.absgrad, moving,
+                frame.records, frame.covariances,
+                frame.counts, sums, *(_at(g, b) for g in gradients),
                 mean2d_gradients[b].numpy(), chunks,
             )  # fmt: skip
             packed = torch.from_numpy(chunks.sum(0))

@@ -1,4 +1,4 @@
-"""From each Gaussian's slots to the gradients of its parameters and of the camera: reduction and chain rule in one pass."""
+"""From each Gaussian's slots to the gradients of its parameters and of the camera: reduction, then the chain rule."""
 
 from __future__ import annotations
 
@@ -12,20 +12,47 @@ LN2 = 1.0 / LOG2E
 
 
 @exact_kernel
-def project_backward(  # type: ignore[no-untyped-def]
-    part, parts, means, quats, scales, opacities, camera, width, height, antialiased, extra, absolute, columns,
-    records, covariances, counts, offsets, slot_tiles, slots, d_means, d_quats, d_scales, d_opacities,
-    d_features, d_means2d, chunk_cameras,
-):  # fmt: skip
-    """Add this part's gradients to d_means … d_features (float32); write d_means2d (N, 2).
+def reduce(part, parts, columns, records, counts, offsets, slot_tiles, slots, sums):  # type: ignore[no-untyped-def]
+    """Add up each Gaussian's slots, moved from the tiles' centres to its own: sums (N, slot size) float64, in slot order."""
+    count, size = counts.shape[0], slots.shape[1]
+    for i in range(count * part // parts, count * (part + 1) // parts):
+        if counts[i] == 0:
+            continue
+        total = sums[i]
+        mean_x, mean_y = records[i, MX], records[i, MY]
+        s0, su, sv, suu, suv, svv = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        for d in range(MOMENTS, size):
+            total[d] = 0.0
+        for k in range(offsets[i], offsets[i + 1]):
+            slot = slots[k]
+            row = slot_tiles[k] // columns
+            u = (slot_tiles[k] - row * columns + 0.5) * TILE - mean_x
+            v = (row + 0.5) * TILE - mean_y
+            m0, mx, my = np.float64(slot[0]), np.float64(slot[1]), np.float64(slot[2])
+            s0 += m0
+            su += mx + u * m0
+            sv += my + v * m0
+            suu += slot[3] + u * (2 * mx + u * m0)
+            suv += slot[4] + u * my + v * mx + u * v * m0
+            svv += slot[5] + v * (2 * my + v * m0)
+            for d in range(MOMENTS, size):
+                total[d] += slot[d]
+        total[0], total[1], total[2], total[3], total[4], total[5] = s0, su, sv, suu, suv, svv
 
-    chunk_cameras (chunks, 16) float64 receives one camera gradient for each CHUNK of Gaussians.
+
+@exact_kernel
+def project_backward(  # type: ignore[no-untyped-def]
+    part, parts, means, quats, scales, opacities, camera, width, height, antialiased, extra, absolute,
+    moving, records, covariances, counts, sums, d_means, d_quats, d_scales, d_opacities, d_features, d_means2d, chunk_cameras,
+):  # fmt: skip
+    """Add this part's gradients, from ``reduce``'s sums, to d_means … d_features (float32); write d_means2d (N, 2).
+
+    chunk_cameras (chunks, 16) float64 receives one camera gradient for each CHUNK of Gaussians; 0 unless ``moving``.
     """
     count, channels = means.shape[0], d_features.shape[1]
     at_features = MOMENTS + (1 if extra else 0) + (2 if absolute else 0)
     left, right, upper, lower = limits(camera, width, height)
     fx, fy = camera[12], camera[13]
-    values = np.empty(channels, np.float64)
     rotated = np.empty((3, 3), np.float64)  # W·R·S, columns scaled
     d_rotated = np.empty((3, 3), np.float64)
     world = np.empty((3, 3), np.float64)  # R
@@ -40,33 +67,16 @@ def project_backward(  # type: ignore[no-untyped-def]
                 continue
             record = records[i]
             a2, b2, c2 = record[A], record[B], record[C]
-            s0, su, sv, suu, suv, svv, d_z, abs_x, abs_y = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-            values[:] = 0.0
-            for k in range(offsets[i], offsets[i + 1]):
-                slot = slots[k]
-                u = ((slot_tiles[k] % columns) + 0.5) * TILE - record[MX]
-                v = ((slot_tiles[k] // columns) + 0.5) * TILE - record[MY]
-                m0, mx, my = np.float64(slot[0]), np.float64(slot[1]), np.float64(slot[2])
-                s0 += m0
-                su += mx + u * m0
-                sv += my + v * m0
-                suu += slot[3] + u * (2 * mx + u * m0)
-                suv += slot[4] + u * my + v * mx + u * v * m0
-                svv += slot[5] + v * (2 * my + v * m0)
-                if extra:
-                    d_z += slot[MOMENTS]
-                if absolute:
-                    abs_x += slot[at_features - 2] * LN2
-                    abs_y += slot[at_features - 1] * LN2
-                for d in range(channels):
-                    values[d] += slot[at_features + d]
+            total = sums[i]
+            s0, su, sv, suu, suv, svv = total[0], total[1], total[2], total[3], total[4], total[5]
+            d_z = total[MOMENTS] if extra else 0.0
             s0, su, sv, suu, suv, svv = LN2 * s0, LN2 * su, LN2 * sv, LN2 * suu, LN2 * suv, LN2 * svv
             for d in range(channels):
-                d_features[i, d] += values[d]
+                d_features[i, d] += total[at_features + d]
             d_u = -(2 * a2 * su + b2 * sv)
             d_v = -(2 * c2 * sv + b2 * su)
-            d_means2d[i, 0] = abs_x if absolute else d_u
-            d_means2d[i, 1] = abs_y if absolute else d_v
+            d_means2d[i, 0] = LN2 * total[at_features - 2] if absolute else d_u
+            d_means2d[i, 1] = LN2 * total[at_features - 1] if absolute else d_v
             d_log_opacity = s0 * LOG2E
             d_opacities[i] += d_log_opacity / opacities[i]
 
@@ -120,8 +130,9 @@ def project_backward(  # type: ignore[no-untyped-def]
                     )
                     d_scale += column * world[r, k]
                     d_world[r, k] = column * scale
-                    for c in range(3):
-                        d_camera[3 * c + r] += d_rotated[c, k] * scale * world[r, k]
+                    if moving:
+                        for c in range(3):
+                            d_camera[3 * c + r] += d_rotated[c, k] * scale * world[r, k]
                 d_scales[i, k] += d_scale
 
             # u = x/z clamped: J02 = −fx·u/z.
@@ -136,22 +147,23 @@ def project_backward(  # type: ignore[no-untyped-def]
                 dv = -dj12 * fy * iz
                 dy += dv * iz
                 dz -= dv * y * iz * iz
-            d_camera[9] += dx
-            d_camera[10] += dy
-            d_camera[11] += dz
-            d_camera[12] += d_u * x * iz + (dj00 - dj02 * ratio_x) * iz
-            d_camera[13] += d_v * y * iz + (dj11 - dj12 * ratio_y) * iz
-            d_camera[14] += d_u
-            d_camera[15] += d_v
-            d_camera[0] += dx * mean_x
-            d_camera[1] += dx * mean_y
-            d_camera[2] += dx * mean_z
-            d_camera[3] += dy * mean_x
-            d_camera[4] += dy * mean_y
-            d_camera[5] += dy * mean_z
-            d_camera[6] += dz * mean_x
-            d_camera[7] += dz * mean_y
-            d_camera[8] += dz * mean_z
+            if moving:
+                d_camera[9] += dx
+                d_camera[10] += dy
+                d_camera[11] += dz
+                d_camera[12] += d_u * x * iz + (dj00 - dj02 * ratio_x) * iz
+                d_camera[13] += d_v * y * iz + (dj11 - dj12 * ratio_y) * iz
+                d_camera[14] += d_u
+                d_camera[15] += d_v
+                d_camera[0] += dx * mean_x
+                d_camera[1] += dx * mean_y
+                d_camera[2] += dx * mean_z
+                d_camera[3] += dy * mean_x
+                d_camera[4] += dy * mean_y
+                d_camera[5] += dy * mean_z
+                d_camera[6] += dz * mean_x
+                d_camera[7] += dz * mean_y
+                d_camera[8] += dz * mean_z
             for r in range(3):
                 d_means[i, r] += camera[r] * dx + camera[3 + r] * dy + camera[6 + r] * dz
 

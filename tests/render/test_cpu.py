@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from avatarkit.cameras import Cameras
 from avatarkit.errors import InputError
 from avatarkit.render.cpu import CpuRasterizer
 from avatarkit.render.reference import ReferenceRasterizer
@@ -168,3 +169,22 @@ def test_backward_twice_over_a_retained_graph() -> None:
     CpuRasterizer().render(means, *scene.parameters[1:], scene.cameras).features.sum().backward()  # takes a workspace
     (second,) = torch.autograd.grad(loss, means)
     assert torch.equal(first, second)
+
+
+def test_gradients_do_not_depend_on_which_are_wanted() -> None:
+    """Without a camera to move, its part of the chain rule is skipped; nothing else may change."""
+    scene = random_scene("plain", 4)
+    scene.options = {}
+    found = []
+    for moving in (True, False):
+        leaves = [t.clone().requires_grad_() for t in scene.parameters]
+        cameras = scene.cameras
+        viewmats = cameras.viewmats.clone().requires_grad_(moving)
+        means, quats, scales, opacities, features = leaves
+        cameras = Cameras(viewmats, cameras.Ks, cameras.width, cameras.height)
+        image = CpuRasterizer().render(means, quats, scales, opacities, features, cameras).features
+        (image**2).sum().backward()
+        assert (viewmats.grad is not None) == moving
+        found.append([leaf.grad for leaf in leaves])
+    for one, other in zip(*found, strict=True):
+        assert one is not None and other is not None and torch.equal(one, other) and one.abs().sum() > 0

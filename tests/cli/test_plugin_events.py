@@ -32,7 +32,7 @@ def listener(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
 
 
 def stages(events: list[Event], kind: type) -> list[str]:
-    return [event.stage for event in events if isinstance(event, kind)]
+    return [event.stage for event in events if isinstance(event, kind)]  # type: ignore[attr-defined]
 
 
 def test_every_command_that_runs_is_heard(

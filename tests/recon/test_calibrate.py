@@ -1,0 +1,39 @@
+"""``--minutes``: the rate is measured on copies, and the count of steps follows from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from avatarkit.events import collect
+from avatarkit.recon import calibrate
+from avatarkit.recon.loop import reconstruct, start
+from avatarkit.recon.views import Views
+
+from .conftest import Parts
+
+
+def test_the_count_is_the_time_over_the_mean_step(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = parts.config(minutes=1.0, iterations=100, coarse_until=20, densify_until=60, max_splats=20000)
+    seconds = lambda state, splats, *_, half: 0.01 if half else {True: 0.02, False: 0.04}[splats < 20000]  # noqa: E731
+    monkeypatch.setattr(calibrate, "_seconds", seconds)
+    state = start(parts.sequence, parts.head, config)
+    run, events = collect()
+    views = Views(parts.sequence, parts.sequence.capture.indices("train"), config.background)
+    total = calibrate.measured_total(state, views, parts.head, config, run, parts.rasterizer)
+    mean = 0.2 * 0.01 + 0.4 * 0.03 + 0.4 * 0.04
+    assert abs(total - 60.0 / mean) <= 1 and f"{total} steps in 1 minutes" in events[0].text
+
+
+def test_measuring_leaves_the_state_alone(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibrate, "WARM_UP", 1)
+    monkeypatch.setattr(calibrate, "MEASURED", 2)
+    config = parts.config(minutes=0.001, eval_frames=0)
+    fixed: dict[str, Any] = {"run_iterations": 50, "iterations": config.iterations, "eval_frames": 0}
+    run, _ = collect()
+    measured = reconstruct(parts.sequence, parts.head, config, run, parts.rasterizer)
+    assert measured.total == measured.step == 50, "the least that a run has"
+    plain = reconstruct(parts.sequence, parts.head, parts.config(**fixed), collect()[0], parts.rasterizer)
+    assert torch.equal(plain.gaussians.means, measured.gaussians.means)

@@ -1,0 +1,83 @@
+"""The job keeps its folder in order: a new run in an old folder is new, and its sinks leave with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from avatarkit.errors import InputError
+from avatarkit.events import Event, Notice, Run, Scalars
+from avatarkit.gaussians.avatar_file import load_avatar
+from avatarkit.recon.job import Job, interruptible, resumed_config, run_job
+from avatarkit.recon.log import read_scalars
+
+from .conftest import Parts
+
+
+@pytest.fixture(autouse=True)
+def caches(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+
+def job(parts: Parts, capture: Path, folder: Path, steps: int) -> Job:
+    config = parts.config(run_iterations=steps, densify_every=0, free_gaussians=0, log_every=1, eval_every=0)
+    return Job([capture], folder / "me.avatar", config, report=False)
+
+
+def test_a_new_run_in_an_old_folder_does_not_inherit(parts: Parts, tiny_capture: Path, tmp_path: Path) -> None:
+    first, second = job(parts, tiny_capture, tmp_path, 8), job(parts, tiny_capture, tmp_path, 3)
+    run_job(first, Run(first.folder))
+    run_job(second, Run(second.folder))
+    assert [f.name for f in (first.folder / "checkpoints").iterdir()] == ["step-00000003.safetensors"]
+    assert read_scalars(first.folder / "events.jsonl")["psnr"][0] == [1, 2, 3]
+    assert load_avatar(second.output).meta["training"]["steps"] == 3
+
+
+def test_a_resumed_run_has_one_curve_and_the_stored_config(parts: Parts, tiny_capture: Path, tmp_path: Path) -> None:
+    asked = job(parts, tiny_capture, tmp_path, 8)
+    run = Run(asked.folder)
+    run.add_sink(lambda event: run.stop() if isinstance(event, Scalars) and event.step == 5 else None)
+    summary = run_job(asked, run)
+    assert summary["steps"] == 5 and "metrics" not in summary
+    other = replace(asked, resume=True, config=parts.config(run_iterations=99, seed=7))
+    assert resumed_config(other).seed == 0 and resumed_config(other).run_iterations == 8
+    assert run_job(other, Run(other.folder))["steps"] == 8
+    assert read_scalars(asked.folder / "events.jsonl")["psnr"][0] == list(range(1, 9))
+
+
+def test_a_finished_run_resumed_is_scored_again(parts: Parts, tiny_capture: Path, tmp_path: Path) -> None:
+    asked = job(parts, tiny_capture, tmp_path, 3)
+    one = run_job(asked, Run(asked.folder))
+    two = run_job(replace(asked, resume=True), Run(asked.folder))
+    assert one["metrics"] == two["metrics"] and two["steps"] == 3
+
+
+def test_sinks_leave_with_the_job(parts: Parts, tiny_capture: Path, tmp_path: Path) -> None:
+    asked = job(parts, tiny_capture, tmp_path, 1)
+    heard: list[Event] = []
+    run = Run(asked.folder, sinks=(heard.append,))
+    run_job(asked, run)
+    size = (asked.folder / "events.jsonl").stat().st_size
+    run.notice("afterwards")
+    assert (asked.folder / "events.jsonl").stat().st_size == size and isinstance(heard[-1], Notice)
+
+
+def test_nothing_is_made_for_a_bad_rasterizer_or_a_folder(parts: Parts, tiny_capture: Path, tmp_path: Path) -> None:
+    asked = replace(job(parts, tiny_capture, tmp_path, 1), rasterizer="none")
+    with pytest.raises(InputError, match="unknown rasterizer 'none'"):
+        run_job(asked, Run(asked.folder))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_first_ctrl_c_asks_and_the_second_interrupts() -> None:
+    run, before = Run(), signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), interruptible(run):
+        os.kill(os.getpid(), signal.SIGINT)
+        assert run.stopping
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before

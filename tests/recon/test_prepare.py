@@ -1,0 +1,43 @@
+"""From inputs to a sequence and the head model that it belongs to."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatarkit.errors import InputError
+from avatarkit.events import Run
+from avatarkit.recon.prepare import head_source, prepare_sequence, read_known, source_of
+
+from .conftest import Parts
+
+
+@pytest.fixture(autouse=True)
+def caches(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_a_data_set_chooses_its_head_by_counts(tiny_capture: Path) -> None:
+    sequence, head = prepare_sequence([tiny_capture], Run())
+    assert head.name == "bust" and len(sequence.params) == 6 and sequence.capture.masked
+
+
+def test_a_data_set_of_no_known_head_says_what_is_needed(tiny_capture: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_capture, tmp_path / "other"))
+    for file in [*(folder / "flame_param").iterdir(), folder / "canonical_flame_param.npz"]:
+        np.savez(file, **{**dict(np.load(file)), "expr": np.zeros((1, 9), np.float32)})
+    with pytest.raises(InputError, match=r"no head model here fits; give one with --head .*9 are needed"):
+        read_known(folder, None, Run())
+    with pytest.raises(InputError, match=r"head model 'bust' has .*9 are needed"):
+        read_known(folder, "bust", Run())
+
+
+def test_where_the_frames_are_found_again(parts: Parts, tiny_capture: Path, tmp_path: Path) -> None:
+    assert source_of([tiny_capture], Run(tmp_path))["sequence"] == str(tiny_capture.resolve())
+    film = source_of([Path("me.mp4")], Run(tmp_path))
+    assert film["sequence"] == str(tmp_path / "tracking") and film["inputs"] == [str(Path("me.mp4").resolve())]
+    assert "path" not in head_source("bust", parts.head)

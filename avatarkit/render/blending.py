@@ -29,7 +29,7 @@ from avatarkit.render.lanes import (
     splat,
     store,
 )
-from avatarkit.render.memory import copy_four, number, prefetch_gaussians, prefetch_tile, prefetch_tile_to_write
+from avatarkit.render.memory import copy_four, number, prefetch_gaussians
 from avatarkit.render.projection import MX, MY, RECORD, TILE, A, B, C, L, Z
 
 PIXELS = TILE * TILE
@@ -345,11 +345,6 @@ def make_blend(three: bool, top: bool, ready: bool = False) -> tuple[Any, Any]:
             if tile + parts < starts.shape[0] - 1:
                 ahead = starts[tile + parts]
                 prefetch_gaussians(ahead, min(ahead + BATCH, starts[tile + parts + 1]), entries, records, features)
-            prefetch_tile_to_write(image, x0, y0)
-            prefetch_tile_to_write(alpha.reshape(1, height, width), x0, y0)
-            prefetch_tile_to_write(depth_image.reshape(1, height, width), x0, y0)
-            if background.shape[1] > 1:
-                prefetch_tile(background, x0, y0)
             inside_tile(width - x0, height - y0, transmittance)
             colour[:] = 0.0
             depth[:] = 0.0

@@ -31,7 +31,7 @@ from avatarkit.render.lanes import (
     store,
     store_sums,
 )
-from avatarkit.render.memory import LINE, number, prefetch_gaussians, prefetch_tile, prefetch_to_write
+from avatarkit.render.memory import LINE, number, prefetch_gaussians, prefetch_to_write
 from avatarkit.render.projection import RECORD, TILE, Z
 
 MOMENTS = 6  # Σ G·(1, x, y, x², x·y, y²)
@@ -187,16 +187,10 @@ def make_blend_backward(three: bool, extra: bool, absolute: bool, ready: bool = 
                 continue
             x0, y0 = (tile % columns) * TILE, (tile // columns) * TILE
             if tile + parts < starts.shape[0] - 1:
-                ahead, next_x, next_y = (
-                    tile + parts,
-                    ((tile + parts) % columns) * TILE,
-                    ((tile + parts) // columns) * TILE,
-                )
+                ahead = tile + parts
                 prefetch_gaussians(
                     starts[ahead], min(starts[ahead] + BATCH, starts[ahead + 1]), entries, records, features
                 )
-                prefetch_tile(image, next_x, next_y)
-                prefetch_tile(d_image, next_x, next_y)
             inside_tile(width - x0, height - y0, transmittance)
             rest[:] = 0.0
             for k in range(channels):

@@ -24,7 +24,8 @@ from avatarkit.types import Float32Array, FloatArray
 
 REACH = 0.09  # metres from the head model's surface: how far hair and clothes are looked for
 BELOW = 0.16  # metres below the model: shoulders
-INSIDE, HIDING, BESIDE = 0.85, 0.1, 0.03  # shares of the views
+INSIDE, HIDING, BESIDE, LEVEL = 0.9, 0.1, 0.03, 0.8  # shares of the views
+SLAB = 0.03  # metres before and behind the head's middle: one camera says nothing of depth, and cells far off turn into floaters
 FRONT_MARGIN = 0.006  # metres before the surface that count as hiding it
 MATTE = 110  # of 255
 
@@ -37,6 +38,7 @@ class Votes:
     inside: FloatArray
     hiding: FloatArray
     beside: FloatArray
+    level: FloatArray
     colour: FloatArray
 
 
@@ -75,6 +77,7 @@ def _carved(
             & (votes.inside >= INSIDE * total)
             & (votes.hiding <= HIDING * total)
             & (votes.beside >= BESIDE * total)
+            & (votes.level >= LEVEL * total)
         )
         if int(keep.sum()) <= limit:
             break
@@ -107,7 +110,8 @@ def _vote(
     sequence: Sequence, pose: HeadPose, views: list[int], depths: dict[int, Float32Array], joint: int, cells: FloatArray
 ) -> Votes:
     count = len(cells)
-    votes = Votes(np.zeros(count), np.zeros(count), np.zeros(count), np.zeros(count), np.zeros((count, 3)))
+    inside, hiding, beside, level, seen = np.zeros((5, count))
+    votes = Votes(seen, inside, hiding, beside, level, np.zeros((count, 3)))
     for index in views:
         frame = sequence.capture.frames[index]
         mask = sequence.capture.mask(index)
@@ -128,5 +132,8 @@ def _vote(
         votes.inside[within] += matte
         votes.hiding[within] += (z[within] < surface - FRONT_MARGIN) & np.isfinite(surface)
         votes.beside[within] += beside
+        vertices = pose.vertices[frame.timestep].double().numpy()
+        middle = 0.5 * (vertices.min(0) + vertices.max(0)) @ view[2, :3] + view[2, 3]
+        votes.level[within] += np.abs(z[within] - middle) <= SLAB
         votes.colour[within] += picture * beside[:, None]
     return votes

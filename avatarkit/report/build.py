@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import yaml
 from jinja2 import Environment, FileSystemLoader, select_autoescape
+from PIL import Image
 
 from avatarkit import __version__
 from avatarkit.contracts import HeadModel, Rasterizer
@@ -180,16 +181,12 @@ def _notes(results: Rows[dict[str, Any]]) -> list[str]:
 
 
 def _tracking(folder: Path | None) -> list[dict[str, str]]:
-    if folder is None or not (folder / "tracking").is_dir():
+    """The picture that a tracker left in the run's folder."""
+    picture = folder / "tracking.png" if folder is not None else None
+    if picture is None or not picture.is_file():
         return []
-    files = sorted((folder / "tracking").glob("*.png")) + sorted((folder / "tracking").glob("*.jpg"))
-    return [
-        {
-            "caption": file.stem.replace("_", " "),
-            "picture": _data(file.read_bytes(), "png" if file.suffix == ".png" else "jpeg"),
-        }
-        for file in files[:4]
-    ]
+    caption = "The fitted head over the frames; green: detected landmarks, red: fitted ones."
+    return [{"caption": caption, "picture": _embed(np.asarray(Image.open(picture).convert("RGB")))}]
 
 
 def _curves(curves: dict[str, tuple[list[float], list[float]]]) -> list[str]:

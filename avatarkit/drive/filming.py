@@ -36,9 +36,9 @@ def film(
     for timestep, view in enumerate(cameras):
         pose = _posed(head, motion, timestep)
         if labels:
-            drawn = label_picture(avatar.gaussians, pose, head.faces, view, rasterizer)
+            drawn = label_picture(avatar, pose, head.faces, view, rasterizer)
         else:
-            drawn = picture(avatar.gaussians, pose, head.faces, view, rasterizer, colour)
+            drawn = picture(avatar, pose, head.faces, view, rasterizer, colour)
         run.emit(Progress("rendering", timestep + 1, len(motion)))
         yield to_bytes(drawn.permute(1, 2, 0).numpy())
 

@@ -46,7 +46,7 @@ def avatar_predictor(
         timestep = sequence.capture.frames[index].timestep
         with torch.no_grad():
             pose = head.pose(params[timestep])
-        drawn = picture(avatar.gaussians, pose, head.faces, sequence.cameras([index]), rasterizer, avatar.background)
+        drawn = picture(avatar, pose, head.faces, sequence.cameras([index]), rasterizer)
         return drawn.permute(1, 2, 0).numpy()
 
     return predict

@@ -69,6 +69,11 @@ class Avatar:
     def sh_degree(self) -> int:
         return self.gaussians.sh_degree
 
+    @property
+    def antialiased(self) -> bool:
+        """Whether it was trained, and so has to be drawn, with the rasterizer's antialiased mode."""
+        return bool(self.meta.get("antialiased", False))
+
     def camera(self, index: int) -> Cameras:
         """Camera ``index`` as a batch of one."""
         camera = self.cameras[index]

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from avatarkit.cameras import Cameras
 from avatarkit.contracts import Rasterizer, Render
+from avatarkit.gaussians.avatar import Avatar
 from avatarkit.gaussians.binding import pose_gaussians
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.head.parameters import HeadPose
@@ -43,20 +44,28 @@ def draw(
 
 
 def picture(
-    gaussians: Gaussians, pose: HeadPose, faces: Tensor, camera: Cameras, rasterizer: Rasterizer, background: Tensor
+    avatar: Avatar,
+    pose: HeadPose,
+    faces: Tensor,
+    camera: Cameras,
+    rasterizer: Rasterizer,
+    background: Tensor | None = None,
 ) -> Tensor:
-    """(3, H, W) in [0, 1] of one timestep and camera, without gradients."""
+    """(3, H, W) in [0, 1] of one timestep and camera, over the avatar's own background unless another (3,) is given."""
+    over = avatar.background if background is None else background
     with torch.no_grad():
-        return draw(gaussians, pose, faces, camera, rasterizer, background=background).features[0].clamp(0.0, 1.0)
+        drawn = draw(avatar.gaussians, pose, faces, camera, rasterizer, background=over, antialiased=avatar.antialiased)
+    return drawn.features[0].clamp(0.0, 1.0)
 
 
-def label_picture(
-    gaussians: Gaussians, pose: HeadPose, faces: Tensor, camera: Cameras, rasterizer: Rasterizer
-) -> Tensor:
+def label_picture(avatar: Avatar, pose: HeadPose, faces: Tensor, camera: Cameras, rasterizer: Rasterizer) -> Tensor:
     """(3, H, W): the label field in flat colours, blended like colour; background black."""
+    gaussians = avatar.gaussians
+    palette = torch.tensor(LABEL_COLOURS, dtype=torch.float32) / 255.0
+    colours = palette[gaussians.label_logits.argmax(1)]
     with torch.no_grad():
         posed = pose_gaussians(gaussians, pose.vertices[0], pose.joints[0], faces, camera_centre=None, sh_degree=0)
-        palette = torch.tensor(LABEL_COLOURS, dtype=torch.float32) / 255.0
-        colours = palette[gaussians.label_logits.argmax(1)]
-        features = rasterizer.render(posed.means, posed.quats, posed.scales, posed.opacities, colours, camera).features
-        return features[0].clamp(0.0, 1.0)
+        drawn = rasterizer.render(
+            posed.means, posed.quats, posed.scales, posed.opacities, colours, camera, antialiased=avatar.antialiased
+        )
+    return drawn.features[0].clamp(0.0, 1.0)

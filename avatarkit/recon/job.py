@@ -132,6 +132,7 @@ def make_avatar(
             "name": capture.name,
             "inputs": source["inputs"],
             "config": dataclasses.asdict(config),
+            "antialiased": config.antialiased,
             "training": {
                 "steps": state.step,
                 "total": state.total,

@@ -81,13 +81,7 @@ def novel_views(avatar: Avatar, head: HeadModel, rasterizer: Rasterizer, height:
         target, row = head_middle(pose), []
         for spec in NOVEL:
             camera = camera_path(spec, 1, target, own_cameras(avatar), (height * 4 // 5, height))[0]
-            row.append(
-                to_bytes(
-                    picture(avatar.gaussians, pose, head.faces, camera, rasterizer, avatar.background)
-                    .permute(1, 2, 0)
-                    .numpy()
-                )
-            )
+            row.append(to_bytes(picture(avatar, pose, head.faces, camera, rasterizer).permute(1, 2, 0).numpy()))
         rows.append(row)
     return contact_sheet(rows, columns=[f"{spec.replace(',', '°, ')}°" for spec in NOVEL])
 

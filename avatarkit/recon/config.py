@@ -104,4 +104,6 @@ class ReconConfig:
     eval_every: int = 0
     """Steps between held-out evaluations in the log; 0: ten over the run."""
     eval_frames: int = 12
-    antialiased: bool = False
+    antialiased: bool = True
+    """The rasterizer's antialiased mode.  Held-out frames gain 1.3 dB on the synthetic subject and 0.1 dB in every region of a real
+    clip; a semi-synthetic capture, which was drawn without it, loses 0.5 dB."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +38,16 @@ def run_demo(
     head = head_of(avatar.head)
     rasterizer = registry().create("rasterizer", registry().default("rasterizer"))
     path = folder / "driven.mp4"
+    began = time.monotonic()
     run.emit(Started("driving", len(avatar.motion), "frame"))
     frames = film(avatar, head, rasterizer, avatar.motion, run, camera="capture" if clip else "sway")
     write_film(path, frames, 25.0 if clip else 12.0)
-    run.emit(Finished("driving", 0.0))
+    run.emit(Finished("driving", time.monotonic() - began))
     return summary | {"film": str(path)}
 
 
 def make_synthetic(folder: Path, run: Run, seed: int) -> Path:
     """The synthetic capture, drawn once."""
-    import time
-
     from avatarkit.synthetic.capture import make_capture
 
     if (folder / "transforms_train.json").is_file():

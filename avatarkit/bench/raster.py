@@ -12,6 +12,7 @@ import torch
 
 from avatarkit.bench.peak import dense, typical
 from avatarkit.bench.scenes import BenchScene, garden, random_splats
+from avatarkit.render.compiled import kernels_first
 from avatarkit.render.cpu import CpuRasterizer
 from avatarkit.render.lanes import WIDTH
 
@@ -46,6 +47,7 @@ def scenes(quick: bool = False) -> Iterator[BenchScene]:
         yield found
 
 
+@kernels_first()  # as training does: torch's idle workers would spin on the cores that are measured
 def run(
     *,
     quick: bool = False,

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from avatarkit.render import blending, blending_backward
-from avatarkit.render.blending import BATCH, BLOCKS, PIXELS, ROOM
+from avatarkit.render.blending import BATCH, BLOCKS, NOBODY, PIXELS, ROOM
 from avatarkit.render.compiled import kernel, run_parts
 from avatarkit.render.cpu import TABLES, Frame
-from avatarkit.render.projection import LOG2E, TILE, Z
+from avatarkit.render.projection import LOG2E, TILE
 
 LIST = 128
 """Splats of the dense tile: what a tile of 50k splats of radius 4 px at 512² has."""
@@ -34,7 +34,7 @@ def _loops() -> tuple[Any, Any]:
     tile_backward = blending_backward.make_blend_backward(True, False, False, ready=True)[1]
 
     @kernel
-    def forward(part, parts, rounds, starts, entries, records, features, shapes, reach, rows, masks, tables, pairs):  # type: ignore[no-untyped-def]
+    def forward(part, parts, rounds, starts, entries, records, features, shapes, reach, tables, pairs):  # type: ignore[no-untyped-def]
         found = np.empty(entries.shape[0], np.int64)
         running, covered, depth = (
             np.empty(PIXELS, np.float32),
@@ -44,7 +44,7 @@ def _loops() -> tuple[Any, Any]:
         colour = np.empty(3 * PIXELS, np.float32)
         best, winner = np.empty(PIXELS, np.float32), np.empty(PIXELS, np.float32)
         hits = np.empty(BLOCKS, np.int64)
-        work = (running, covered, colour, depth, best, winner, shapes, reach, hits)
+        work = (running, covered, colour, depth, best, winner, shapes, reach, hits, hits)
         for _ in range(rounds):
             running[:] = 1.0
             covered[:] = 0.0
@@ -53,15 +53,16 @@ def _loops() -> tuple[Any, Any]:
             pairs[part] += blend_tile(starts, 0, entries, records, features, 8.0, 8.0, found, tables, work)[0]
 
     @kernel
-    def backward(part, parts, rounds, starts, entries, records, features, shapes, reach, rows, masks, tables, pairs):  # type: ignore[no-untyped-def]
+    def backward(part, parts, rounds, starts, entries, records, features, shapes, masks, tables, pairs):  # type: ignore[no-untyped-def]
         running, rest = np.empty(PIXELS, np.float32), np.empty(PIXELS, np.float32)
         d_colour, weights = np.ones(3 * PIXELS, np.float32), np.empty(PIXELS, np.float32)
-        slots = np.empty((entries.shape[0], 9), np.float32)
-        work = (running, rest, d_colour, weights, weights, weights, rows)
+        partials = np.empty((entries.shape[0], 9), np.float32)
+        nothing = np.empty(0, np.int64)
+        work = (running, rest, d_colour, weights, weights, weights, shapes, nothing, nothing)
         for _ in range(rounds):
             running[:] = 1.0
             rest[:] = 1.0
-            pairs[part] += tile_backward(starts, 0, entries, records, features, 8.0, 8.0, masks, tables, work, slots)
+            pairs[part] += tile_backward(starts, 0, entries, records, features, 8.0, 8.0, masks, tables, work, partials)
 
     return forward, backward
 
@@ -73,7 +74,7 @@ def dense() -> Peak:
     records[:, :2] = random.uniform(4.0, 12.0, (LIST, 2))
     records[:, 2] = records[:, 4] = -0.5 * LOG2E / 40.0  # variance 40 px²: all of the tile is inside
     records[:, 5] = np.log2(random.uniform(0.05, 0.1, LIST))  # so faint that no pixel stops early
-    records[:, 6] = 1.0
+    records[:, 6:].view(np.float32)[:] = 1.0, *random.random(3)
     everywhere = np.full(LIST, -1 if BLOCKS == 64 else (1 << BLOCKS) - 1, np.int64)
     return Peak(records, random.random((LIST, 3), np.float32), everywhere, (TILE / 2, TILE / 2))
 
@@ -86,9 +87,24 @@ def typical(frame: Frame, features: Any) -> Peak:
     used = np.flatnonzero(per_tile)
     tile = int(used[np.argsort(per_tile[used], kind="stable")[len(used) // 2]])
     own = slice(int(frame.starts[tile]), int(frame.starts[tile + 1]))
-    chosen = frame.entries[own, 1]
+    chosen = frame.entries[own]
     centre = (tile % frame.columns + 0.5) * TILE, (tile // frame.columns + 0.5) * TILE
     return Peak(frame.records[chosen], features[chosen], frame.masks[own].copy(), centre)
+
+
+def _laid_out(records: Any, centre: tuple[float, float]) -> tuple[Any, Any]:
+    """Shapes (batches, 12·ROOM) and, per batch, the entries that reach each block (batches, BLOCKS) of one list."""
+    batches = max(1, -(-len(records) // BATCH))
+    shapes, reach = np.zeros((batches, 12 * ROOM), np.float32), np.zeros((batches, BLOCKS), np.int64)
+    shapes[:, NOBODY] = -1e6
+    chosen = np.zeros(ROOM, np.int64)
+    for batch in range(batches):
+        count = min(BATCH, len(records) - batch * BATCH)
+        chosen[:count] = np.arange(count) + batch * BATCH
+        chosen[count:] = chosen[count - 1]
+        blending.lay_out(chosen, count, records, *centre, shapes[batch])
+        blending.reached_blocks(count, shapes[batch], TABLES[2], TABLES[3], reach[batch])
+    return shapes, reach
 
 
 class Peak:
@@ -98,22 +114,16 @@ class Peak:
     """
 
     def __init__(self, records: Any, features: Any, masks: Any, centre: tuple[float, float]) -> None:
-        count = len(records)
-        batches = -(-count // BATCH)
-        shapes, reach = np.zeros((batches, 12, ROOM), np.float32), np.zeros((batches, BLOCKS), np.int64)
-        rows = np.zeros((count, 16), np.float32)
-        shapes[:, 0], shapes[:, 3], shapes[:, 5] = -1e6, -1.0, -1.0
-        for k in range(count):
-            own = np.array([*blending.expand(records, k, *centre), records[k, Z], *features[k]], np.float32)
-            shapes[k // BATCH, :, k % BATCH] = own
-            rows[k, :6], rows[k, 6:10] = own[:6], own[8:]
-        for batch in range(batches):
-            flat, room = shapes[batch].reshape(-1), min(BATCH, count - batch * BATCH)
-            blending.reached_blocks(room, flat, TABLES[2], TABLES[3], reach[batch])
-        entries = np.stack([np.arange(count)] * 2, 1).astype(np.int32)
-        starts = np.array([0, count])
-        flat_shapes = shapes.reshape(batches, 12 * ROOM)
-        self._arguments = (starts, entries, records, features, flat_shapes, reach, rows, masks, TABLES)
+        seen = np.flatnonzero(masks)  # what the backward pass gathers
+        flat_masks, starts = masks[seen], np.array([0, len(records)])
+        shapes, reach = _laid_out(records, centre)
+        shapes_seen, _ = _laid_out(records[seen], centre)
+        entries = np.arange(len(records), dtype=np.int32)
+        common = entries, records, features
+        self._arguments = (
+            (starts, *common, shapes, reach, TABLES),
+            (np.array([0, len(seen)]), *common, shapes_seen, flat_masks, TABLES),
+        )
         self.forward: dict[int, list[float]] = {}
         self.backward: dict[int, list[float]] = {}
         self.sample(1, rounds=1)
@@ -126,10 +136,10 @@ class Peak:
 
     def sample(self, threads: int, rounds: int = 1000) -> None:
         """Add one measurement in each direction, pairs per second of all threads together."""
-        for loop, results in zip(_loops(), (self.forward, self.backward), strict=True):
+        for loop, arguments, results in zip(_loops(), self._arguments, (self.forward, self.backward), strict=True):
             pairs = np.zeros(threads, np.int64)
             start = time.perf_counter()
-            run_parts(threads, loop, rounds, *self._arguments, pairs)
+            run_parts(threads, loop, rounds, *arguments, pairs)
             seconds = time.perf_counter() - start
             results.setdefault(threads, []).append(float(pairs.sum()) * blending.WIDTH / seconds)
 

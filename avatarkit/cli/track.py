@@ -24,12 +24,14 @@ def track(
 ) -> None:  # fmt: skip
     """Track a head: shape, expression, pose and camera for every frame.
 
-    Writes a folder that `avatarkit recon` and other systems read, and in it tracking.png: the fit over some frames.
+    Writes a folder that `avatarkit recon` and other systems read, with masks where the camera stands still, and in it
+    tracking.png: the fit over some frames.
     """
     from avatarkit.capture.dataset import is_dataset
     from avatarkit.capture.reading import read_capture, require_inputs
     from avatarkit.events import Finished, Picture, Run
     from avatarkit.head.loading import default_head, load_head
+    from avatarkit.recon.prepare import with_mattes
     from avatarkit.registry import registry
     from avatarkit.track.sequence_files import refuse_foreign_folder, save_sequence
 
@@ -48,6 +50,11 @@ def track(
             inputs if len(inputs) > 1 else inputs[0], size=size, run=run, locate=getattr(part, "locate", None)
         )
         sequence = part.track(capture, model, run)
+        if not capture.masked:
+            try:
+                sequence = with_mattes(sequence, model, run)
+            except InputError as error:
+                run.notice(f"no masks are written: {error}", "warning")
         folder = save_sequence(sequence, output)
         sink.close()
         pictures = {}
@@ -59,7 +66,7 @@ def track(
     )
     summary = {
         "sequence": str(folder), "head": model.reference, "timesteps": capture.num_timesteps,
-        "cameras": len(capture.cameras), "fit": fitted, "pictures": pictures,
+        "cameras": len(capture.cameras), "masks": sequence.capture.masked, "fit": fitted, "pictures": pictures,
     }  # fmt: skip
     if not quiet:
         _print(summary)

@@ -36,7 +36,10 @@ def prepare_sequence(
     Raises InputError for input that cannot be read or tracked.
     """
     if len(inputs) == 1 and is_dataset(inputs[0]):
-        return read_known(inputs[0], head, run)
+        known = read_known(inputs[0], head, run)
+        if not known[0].capture.masked:
+            run.notice(f"{inputs[0]} has no masks: what stands behind the head becomes part of the avatar", "warning")
+        return known
     require_inputs(inputs)
     model = load_head(head or default_head(), teeth=True)
     part = registry().create("tracker", tracker or registry().default("tracker"))

@@ -1,7 +1,8 @@
 """Which Gaussians each tile blends, nearest first: a radix sort by depth, then a stable counting sort by tile.
 
-Entries, the (tile, Gaussian) pairs, have two numbers: a *slot*, where a Gaussian's own entries stand side by side (there
-the backward pass leaves its partial gradients, to be summed in fixed order), and a *position* in the list of its tile.
+Entries, the (tile, Gaussian) pairs, have two numbers: a *position* in the list of its tile, where the backward pass leaves its
+partial gradients, and a *slot*, where a Gaussian's own entries stand side by side, which tells their tiles and positions, so that
+they are summed in fixed order.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from avatarkit.render.compiled import exact_kernel
-from avatarkit.render.projection import FEW, Z, tile_span
+from avatarkit.render.lanes import first_of_pair
+from avatarkit.render.projection import FEW, Z_RED, tile_span
 
 DIGIT = 11
 
@@ -28,7 +30,7 @@ def sort_by_depth(counts, records, offsets, order, keys, spare_order, spare_keys
         offsets[i] = slot
         if counts[i] > 0:
             slot += counts[i]
-            depth[0] = records[i, Z]
+            depth[0] = first_of_pair(records[i, Z_RED])
             keys[visible] = bits[0]
             order[visible] = i
             smallest, largest = min(smallest, bits[0]), max(largest, bits[0])
@@ -107,13 +109,13 @@ def start_lists(histograms, starts):  # type: ignore[no-untyped-def]
 
 
 @exact_kernel
-def fill_lists(part, parts, visible, order, offsets, slot_tiles, histograms, entries):  # type: ignore[no-untyped-def]
-    """Write (slot, Gaussian) into the tiles' lists, nearest first.  entries (E, 2) int32."""
+def fill_lists(part, parts, visible, order, offsets, slot_tiles, histograms, entries, slot_positions):  # type: ignore[no-untyped-def]
+    """Write Gaussians into the tiles' lists, nearest first, and where each went.  entries, slot_positions (E,) int32."""
     position = histograms[part]
     for k in range(visible * part // parts, visible * (part + 1) // parts):
         i = order[k]
         for slot in range(offsets[i], offsets[i + 1]):
             tile = slot_tiles[slot]
-            entries[position[tile], 0] = slot
-            entries[position[tile], 1] = i
+            entries[position[tile]] = i
+            slot_positions[slot] = position[tile]
             position[tile] += 1

@@ -18,23 +18,27 @@ from avatarkit.render.compiled import kernel
 from avatarkit.render.lanes import (
     WIDTH,
     bits,
+    bits_across,
     count_bits,
     exp2,
     fma,
+    gather_columns,
+    iota,
     load,
     lowest,
     maximum,
     minimum,
+    narrow,
+    pairs,
     select,
     splat,
     store,
 )
-from avatarkit.render.memory import copy_four, number, prefetch_gaussians
-from avatarkit.render.projection import MX, MY, RECORD, TILE, A, B, C, L, Z
+from avatarkit.render.memory import BLOCK_WIDTH, load_blocks, number, prefetch_gaussians, store_blocks
+from avatarkit.render.projection import TILE
 
 PIXELS = TILE * TILE
 BLOCKS = PIXELS // WIDTH
-BLOCK_WIDTH = 4
 BLOCK_HEIGHT = WIDTH // BLOCK_WIDTH
 CUT = float(np.float32(-np.log2(255.0)))
 """α ≥ 1/255 as a test on the exponent."""
@@ -65,24 +69,45 @@ HALF_WIDTH, HALF_HEIGHT = (BLOCK_WIDTH - 1) / 2, (BLOCK_HEIGHT - 1) / 2
 
 
 @kernel
-def expand(records, i, centre_x, centre_y):  # type: ignore[no-untyped-def]
-    """The exponent as P + x·(X + A·x + B·y) + y·(Y + C·y) in pixels from the tile's centre, and the peak's place there.
+def lay_out(chosen, count, records, centre_x, centre_y, shapes):  # type: ignore[no-untyped-def]
+    """The exponents of a batch, P + x·(X + A·x + B·y) + y·(Y + C·y) in pixels from the tile's centre, and where they peak.
 
-    (P, X, Y, A, B, C, x, y), float32.
+    chosen (ROOM,) int64 names ``count`` rows of records and is padded by any that exist; shapes receives, side by side,
+    P, X, Y, A, B, C, the peak's x and y, the depth and the three channels that records may hold, float32.  WIDTH Gaussians at once; what pads a batch is seen nowhere.
     """
-    at = i * RECORD
-    u, v = centre_x - number(records, at + MX), centre_y - number(records, at + MY)
-    a, b, c = number(records, at + A), number(records, at + B), number(records, at + C)
-    constant = number(records, at + L) + u * (a * u + b * v) + c * v * v
-    return (
-        np.float32(constant), np.float32(2 * a * u + b * v), np.float32(2 * c * v + b * u),
-        np.float32(a), np.float32(b), np.float32(c), np.float32(-u), np.float32(-v),
-    )  # fmt: skip
+    for first in range(0, count, WIDTH):
+        mean_x, mean_y, a, b, c, log_opacity, z_red, green_blue = gather_columns(records, chosen, first)
+        u, v = centre_x - mean_x, centre_y - mean_y
+        across, down = a * u + b * v, c * v
+        used = iota() < count - first
+        store(shapes, first, select(used, narrow(log_opacity + u * across + v * down), splat(np.float32(-1e6))))
+        store(shapes, ROOM + first, narrow(across + a * u))
+        store(shapes, 2 * ROOM + first, narrow(2.0 * down + b * u))
+        store(shapes, 3 * ROOM + first, narrow(a))
+        store(shapes, 4 * ROOM + first, narrow(b))
+        store(shapes, 5 * ROOM + first, narrow(c))
+        store(shapes, 6 * ROOM + first, narrow(mean_x - centre_x))
+        store(shapes, 7 * ROOM + first, narrow(mean_y - centre_y))
+        depth, red = pairs(z_red)
+        green, blue = pairs(green_blue)
+        store(shapes, 8 * ROOM + first, depth)
+        store(shapes, 9 * ROOM + first, red)
+        store(shapes, 10 * ROOM + first, green)
+        store(shapes, 11 * ROOM + first, blue)
+
+
+@kernel
+def choose(entries, first, count, chosen):  # type: ignore[no-untyped-def]
+    """The Gaussians of the entries first … first + count − 1, count > 0, then the last of them again to a whole vector."""
+    for j in range(count):
+        chosen[j] = np.int64(number(entries, first + j))
+    for j in range(count, -(-count // WIDTH) * WIDTH):
+        chosen[j] = chosen[count - 1]
 
 
 @kernel
 def exponent(shape, x, y):  # type: ignore[no-untyped-def]
-    """The first six results of ``expand``, as vectors, at pixels (x, y)."""
+    """P + x·(X + A·x + B·y) + y·(Y + C·y), the six as vectors, at pixels (x, y)."""
     p, px, py, a, b, c = shape
     return fma(x, fma(a, x, fma(b, y, px)), fma(y, fma(c, y, py), p))
 
@@ -166,36 +191,45 @@ def inside_tile(tile_width, tile_height, transmittance):  # type: ignore[no-unty
 
 
 @kernel
+def is_whole(image, x0, y0):  # type: ignore[no-untyped-def]
+    """Does all of the tile lie in the (H, W) plane?"""
+    return x0 + TILE <= image.shape[1] and y0 + TILE <= image.shape[0]
+
+
+@kernel
 def read_tile(image, x0, y0, out, base):  # type: ignore[no-untyped-def]
     """A tile of a (H, W) plane in block order, to ``out[base:]``; pixels outside the image are 0."""
     height, width = image.shape
-    whole = x0 + TILE <= width and y0 + TILE <= height
+    if is_whole(image, x0, y0):
+        for top in range(0, TILE, BLOCK_HEIGHT):
+            a, b, c, d = load_blocks(image, (y0 + top) * width + x0, width)
+            at = base + top * TILE
+            store(out, at, a)
+            store(out, at + WIDTH, b)
+            store(out, at + 2 * WIDTH, c)
+            store(out, at + 3 * WIDTH, d)
+        return
     for row in range(TILE):
         at = base + (row // BLOCK_HEIGHT) * (4 * WIDTH) + (row % BLOCK_HEIGHT) * BLOCK_WIDTH
-        if whole:
-            for x in range(0, TILE, BLOCK_WIDTH):
-                copy_four(image, (y0 + row) * width + x0 + x, out, at + (x // BLOCK_WIDTH) * WIDTH)
-        else:
-            for x in range(TILE):
-                inside = y0 + row < height and x0 + x < width
-                out[at + (x // BLOCK_WIDTH) * WIDTH + x % BLOCK_WIDTH] = (
-                    image[y0 + row, x0 + x] if inside else np.float32(0)
-                )
+        for x in range(TILE):
+            inside = y0 + row < height and x0 + x < width
+            out[at + (x // BLOCK_WIDTH) * WIDTH + x % BLOCK_WIDTH] = image[y0 + row, x0 + x] if inside else np.float32(0)
 
 
 @kernel
 def write_tile(tile, base, image, x0, y0):  # type: ignore[no-untyped-def]
     """The inverse of ``read_tile``."""
     height, width = image.shape
-    whole = x0 + TILE <= width and y0 + TILE <= height
+    if is_whole(image, x0, y0):
+        for top in range(0, TILE, BLOCK_HEIGHT):
+            at = base + top * TILE
+            blocks = load(tile, at), load(tile, at + WIDTH), load(tile, at + 2 * WIDTH), load(tile, at + 3 * WIDTH)
+            store_blocks(image, (y0 + top) * width + x0, width, blocks)
+        return
     for row in range(min(TILE, height - y0)):
         at = base + (row // BLOCK_HEIGHT) * (4 * WIDTH) + (row % BLOCK_HEIGHT) * BLOCK_WIDTH
-        if whole:
-            for x in range(0, TILE, BLOCK_WIDTH):
-                copy_four(tile, at + (x // BLOCK_WIDTH) * WIDTH, image, (y0 + row) * width + x0 + x)
-        else:
-            for x in range(min(TILE, width - x0)):
-                image[y0 + row, x0 + x] = tile[at + (x // BLOCK_WIDTH) * WIDTH + x % BLOCK_WIDTH]
+        for x in range(min(TILE, width - x0)):
+            image[y0 + row, x0 + x] = tile[at + (x // BLOCK_WIDTH) * WIDTH + x % BLOCK_WIDTH]
 
 
 def make_blend(three: bool, top: bool, ready: bool = False) -> tuple[Any, Any]:
@@ -212,7 +246,7 @@ def make_blend(three: bool, top: bool, ready: bool = False) -> tuple[Any, Any]:
         ``work``: transmittance, alpha, channels, depth, best weight and its position, each (256,), and scratch.
         """
         pixel_x, pixel_y, block_x, block_y = tables
-        running, covered, colour, depth, best, winner, all_shapes, all_reach, hits = work
+        running, covered, colour, depth, best, winner, all_shapes, all_reach, hits, chosen = work
         channels = features.shape[1]
         zero = splat(np.float32(0))
         evaluated, blended = 0, 0
@@ -225,21 +259,9 @@ def make_blend(three: bool, top: bool, ready: bool = False) -> tuple[Any, Any]:
             else:
                 shapes, reach = all_shapes[0], all_reach[0]
                 shapes[NOBODY] = -1e6
-                prefetch_gaussians(first + count, min(first + count + BATCH, end), entries, records, features)
-                for j in range(count):
-                    i = np.int64(number(entries, 2 * (first + j) + 1))
-                    p, px, py, a, b, c, peak_x, peak_y = expand(records, i, centre_x, centre_y)
-                    shapes[j], shapes[ROOM + j], shapes[2 * ROOM + j] = p, px, py
-                    shapes[3 * ROOM + j], shapes[4 * ROOM + j], shapes[5 * ROOM + j] = a, b, c
-                    shapes[6 * ROOM + j], shapes[7 * ROOM + j] = peak_x, peak_y
-                    shapes[8 * ROOM + j] = np.float32(number(records, i * RECORD + Z))
-                    if three:
-                        shapes[9 * ROOM + j] = number(features, 3 * i + 0)
-                        shapes[10 * ROOM + j] = number(features, 3 * i + 1)
-                        shapes[11 * ROOM + j] = number(features, 3 * i + 2)
-                for j in range(count, -(-count // WIDTH) * WIDTH):
-                    shapes[j], shapes[ROOM + j], shapes[2 * ROOM + j] = -1e6, 0.0, 0.0
-                    shapes[3 * ROOM + j], shapes[4 * ROOM + j], shapes[5 * ROOM + j] = -1.0, 0.0, -1.0
+                prefetch_gaussians(first + count, min(first + count + BATCH, end), entries, records, features, three)
+                choose(entries, first, count, chosen)
+                lay_out(chosen, count, records, centre_x, centre_y, shapes)
                 reached_blocks(count, shapes, block_x, block_y, reach)
             alive = 0
             for block in range(BLOCKS):
@@ -291,8 +313,8 @@ def make_blend(three: bool, top: bool, ready: bool = False) -> tuple[Any, Any]:
                         green = fma(weight_other, splat(shapes[10 * ROOM + other]), green)
                         blue = fma(weight_other, splat(shapes[11 * ROOM + other]), blue)
                     else:
-                        i = entries[first + j, 1]
-                        i_other = i if other == NOBODY else entries[first + other, 1]
+                        i = entries[first + j]
+                        i_other = i if other == NOBODY else entries[first + other]
                         for k in range(channels):
                             plane = at + k * PIXELS
                             sum_here = fma(weight, splat(features[i, k]), load(colour, plane))
@@ -309,10 +331,7 @@ def make_blend(three: bool, top: bool, ready: bool = False) -> tuple[Any, Any]:
                     store(colour, at + 2 * PIXELS, blue)
                 hits[block] = hit
             for j in range(count):
-                touched = 0
-                for block in range(BLOCKS):
-                    touched |= ((hits[block] >> j) & 1) << block
-                masks[first + j] = touched
+                masks[first + j] = bits_across(hits, j, BLOCKS)
             first += count
             if alive == 0:
                 for rest in range(first, end):
@@ -334,17 +353,17 @@ def make_blend(three: bool, top: bool, ready: bool = False) -> tuple[Any, Any]:
         channels = features.shape[1]
         transmittance, covered = np.empty(PIXELS, np.float32), np.empty(PIXELS, np.float32)
         shapes, reach = np.zeros((1, 12 * ROOM), np.float32), np.empty((1, BLOCKS), np.int64)
-        hits = np.empty(BLOCKS, np.int64)
+        hits, chosen = np.empty(BLOCKS, np.int64), np.empty(ROOM, np.int64)
         colour = np.empty(channels * PIXELS, np.float32)
         depth = np.empty(PIXELS, np.float32)
         best = np.empty(PIXELS, np.float32)
         winner = np.empty(PIXELS, np.float32)
-        work = (transmittance, covered, colour, depth, best, winner, shapes, reach, hits)
+        work = (transmittance, covered, colour, depth, best, winner, shapes, reach, hits, chosen)
         for tile in range(part, starts.shape[0] - 1, parts):
             x0, y0 = (tile % columns) * TILE, (tile // columns) * TILE
             if tile + parts < starts.shape[0] - 1:
                 ahead = starts[tile + parts]
-                prefetch_gaussians(ahead, min(ahead + BATCH, starts[tile + parts + 1]), entries, records, features)
+                prefetch_gaussians(ahead, min(ahead + BATCH, starts[tile + parts + 1]), entries, records, features, three)
             inside_tile(width - x0, height - y0, transmittance)
             colour[:] = 0.0
             depth[:] = 0.0
@@ -358,14 +377,14 @@ def make_blend(three: bool, top: bool, ready: bool = False) -> tuple[Any, Any]:
             statistics[part, 0] += evaluated * WIDTH
             statistics[part, 1] += blended
             if has_background:
+                flat = background.shape[1] == 1
                 for k in range(channels):
-                    if background.shape[1] == 1:
-                        best[:] = background[k, 0, 0]
-                    else:
+                    if not flat:
                         read_tile(background[k], x0, y0, best, 0)
+                    same = splat(background[k, 0, 0])
                     for p in range(0, PIXELS, WIDTH):
-                        front = load(colour, k * PIXELS + p)
-                        store(colour, k * PIXELS + p, fma(1.0 - load(covered, p), load(best, p), front))
+                        front, behind = load(colour, k * PIXELS + p), same if flat else load(best, p)
+                        store(colour, k * PIXELS + p, fma(1.0 - load(covered, p), behind, front))
             for k in range(channels):
                 write_tile(colour, k * PIXELS, image[k], x0, y0)
             for p in range(0, PIXELS, WIDTH):
@@ -380,6 +399,6 @@ def make_blend(three: bool, top: bool, ready: bool = False) -> tuple[Any, Any]:
                     y = y0 + (block // 4) * BLOCK_HEIGHT + lane // BLOCK_WIDTH
                     if x < width and y < height:
                         chosen = np.int64(winner[p])
-                        top_image[y, x] = entries[starts[tile] + chosen, 1] if chosen >= 0 else -1
+                        top_image[y, x] = entries[starts[tile] + chosen] if chosen >= 0 else -1
 
     return blend, blend_tile

@@ -6,7 +6,8 @@ For a pixel with colour C = Σ w_i·c_i + T_end·c_background, w_i = α_i·T_i, 
 
 so that one scalar per pixel, R, which starts as ∂loss/∂C · C and loses w_i·g_i at each entry, is all that is carried.  α's
 exponent is a quadratic about the tile's centre: six moments of G = ∂loss/∂exponent give the gradients of mean, conic and
-opacity.  Each entry's sums go to its slot, and ``projection_backward`` adds slots in a fixed order.
+opacity.  Each entry's sums go side by side
+to its place in the tile's list; ``projection_backward.reduce`` finds those of each Gaussian and adds them in a fixed order.
 """
 
 from __future__ import annotations
@@ -15,7 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from avatarkit.render.blending import BATCH, CAP, CUT, PIXELS, STOP, expand, exponent, inside_tile, read_tile
+from avatarkit.render.blending import (
+    BATCH,
+    CAP,
+    CUT,
+    PIXELS,
+    ROOM,
+    STOP,
+    exponent,
+    inside_tile,
+    lay_out,
+    read_tile,
+)
 from avatarkit.render.compiled import kernel
 from avatarkit.render.lanes import (
     WIDTH,
@@ -31,157 +43,167 @@ from avatarkit.render.lanes import (
     store,
     store_sums,
 )
-from avatarkit.render.memory import LINE, number, prefetch_gaussians, prefetch_to_write
-from avatarkit.render.projection import RECORD, TILE, Z
+from avatarkit.render.memory import number, prefetch_gaussians
+from avatarkit.render.projection import TILE
 
 MOMENTS = 6  # Σ G·(1, x, y, x², x·y, y²)
 
 
-def slot_size(channels: int, extra: bool, absolute: bool) -> int:
-    """A slot: the moments, Σ w·∂loss/∂depth where ``extra``, Σ |∂loss/∂mean2d| (x, y) where ``absolute``, the channels."""
+def partial_size(channels: int, extra: bool, absolute: bool) -> int:
+    """An entry's sums: the moments, Σ w·∂loss/∂depth where ``extra``, Σ |∂loss/∂mean2d| (x, y) where ``absolute``, the channels."""
     return MOMENTS + extra + 2 * absolute + channels
+
+
+@kernel
+def gather_seen(position, end, entries, masks, partials, seen, chosen):  # type: ignore[no-untyped-def]
+    """The next BATCH entries that some pixel saw: their positions and Gaussians; the sums of those passed over become 0.
+
+    Returns (where the next batch starts, how many were found).
+    """
+    count = 0
+    while position < end and count < BATCH:
+        if masks[position] == 0:
+            for k in range(partials.shape[1]):
+                partials[position, k] = 0.0
+        else:
+            seen[count] = position
+            chosen[count] = np.int64(number(entries, position))
+            count += 1
+        position += 1
+    for j in range(count, -(-count // WIDTH) * WIDTH):
+        chosen[j] = chosen[count - 1]
+    return position, count
 
 
 def make_blend_backward(three: bool, extra: bool, absolute: bool, ready: bool = False) -> tuple[Any, Any]:
     """(all tiles, one tile) for three or any channels; ``extra``: with gradients of alpha and depth.
 
-    ``ready``: all of the tile's shapes (entries, 16) are given: what ``bench.peak`` measures.
+    ``ready``: all of the tile's shapes (batches, 12·ROOM) are given, and every entry is seen: what ``bench.peak`` measures.
     """
 
     at_features = MOMENTS + extra + 2 * absolute
 
     @kernel
-    def tile_backward(starts, tile, entries, records, features, centre_x, centre_y, masks, tables, work, slots):  # type: ignore[no-untyped-def]
+    def tile_backward(starts, tile, entries, records, features, centre_x, centre_y, masks, tables, work, partials):  # type: ignore[no-untyped-def]
         """``work``: transmittance, rest R, ∂colour (D·256), ∂alpha, ∂depth, and scratch for weights (256,)."""
         pixel_x, pixel_y, _, _ = tables
-        transmittance, rest, d_colour, d_alpha, d_depth, weights, shapes = work
+        transmittance, rest, d_colour, d_alpha, d_depth, weights, all_shapes, chosen, seen = work
         channels = features.shape[1]
         zero = splat(np.float32(0))
         evaluated = 0
-        size = slots.shape[1]
-        for position in range(starts[tile], starts[tile + 1]):
-            j = position - starts[tile]
-            if not ready:
-                j = j % BATCH
-            if not ready and j == 0:
-                # Gather a batch first: the loads overlap, and no branch of the loop below waits for one.
-                end = starts[tile + 1]
-                prefetch_gaussians(
-                    min(position + BATCH, end), min(position + 2 * BATCH, end), entries, records, features
-                )
-                for ahead in range(min(BATCH, end - position)):
-                    i = np.int64(number(entries, 2 * (position + ahead) + 1))
-                    place = np.int64(number(entries, 2 * (position + ahead))) * size
-                    for k in range(0, size, LINE):
-                        prefetch_to_write(slots, place + k)
-                    prefetch_to_write(slots, place + size - 1)
-                    row = shapes[ahead]
-                    row[0], row[1], row[2], row[3], row[4], row[5], _, _ = expand(records, i, centre_x, centre_y)
-                    row[6] = np.float32(number(records, i * RECORD + Z))
-                    if three:
-                        row[7], row[8] = number(features, 3 * i), number(features, 3 * i + 1)
-                        row[9] = number(features, 3 * i + 2)
-            slot = np.int64(entries[position, 0])
-            todo = masks[position]
-            if todo == 0:
-                for k in range(size):
-                    slots[slot, k] = 0.0
-                continue
-            i = entries[position, 1]
-            row = shapes[j]
-            px, py, a, b, c = row[1], row[2], row[3], row[4], row[5]
-            shape = (splat(row[0]), splat(px), splat(py), splat(a), splat(b), splat(c))
-            z = row[6]
-            if three:
-                red, green, blue = row[7], row[8], row[9]
-                sum_red, sum_green, sum_blue = zero, zero, zero
-            g0, gx, gy, gxx, gxy, gyy = zero, zero, zero, zero, zero, zero
-            sum_z, abs_x, abs_y = zero, zero, zero
-            again = todo
-            while todo != 0:
-                block = lowest(todo)
-                todo &= todo - 1
-                evaluated += 1
-                at = block * WIDTH
-                before = load(transmittance, at)
-                x, y = load(pixel_x, at), load(pixel_y, at)
-                power = exponent(shape, x, y)
-                full = exp2(power)
-                alpha = select((power >= CUT) & (before >= STOP), minimum(full, CAP), zero)
-                weight = alpha * before
-                if three:
-                    d_red, d_green, d_blue = (
-                        load(d_colour, at),
-                        load(d_colour, at + PIXELS),
-                        load(d_colour, at + 2 * PIXELS),
-                    )
-                    sum_red = fma(weight, d_red, sum_red)
-                    sum_green = fma(weight, d_green, sum_green)
-                    sum_blue = fma(weight, d_blue, sum_blue)
-                    gain = fma(d_blue, splat(blue), fma(d_green, splat(green), d_red * red))
-                else:
-                    gain = zero
-                    for k in range(channels):
-                        gain = fma(load(d_colour, at + k * PIXELS), splat(features[i, k]), gain)
-                    store(weights, at, weight)
-                if extra:
-                    d_z = load(d_depth, at)
-                    sum_z = fma(weight, d_z, sum_z)
-                    gain = fma(d_z, splat(z), gain + load(d_alpha, at))
-                won = weight * gain
-                behind = load(rest, at) - won
-                store(rest, at, behind)
-                store(transmittance, at, before - weight)
-                change = won - behind * (alpha / (1.0 - alpha))
-                change = select(full <= CAP, change, zero)
-                g0 += change
-                in_x, in_y = change * x, change * y
-                gx += in_x
-                gy += in_y
-                gxx = fma(in_x, x, gxx)
-                gxy = fma(in_x, y, gxy)
-                gyy = fma(in_y, y, gyy)
-                if absolute:
-                    slope_x = fma(splat(np.float32(2) * a), x, fma(splat(b), y, splat(px)))
-                    slope_y = fma(splat(np.float32(2) * c), y, fma(splat(b), x, splat(py)))
-                    abs_x += magnitude(change * slope_x)
-                    abs_y += magnitude(change * slope_y)
-            at = slot * size
-            if three and not extra and not absolute:
-                store_sums(slots, at, (g0, gx, gy, gxx, gxy, gyy, sum_red, sum_green, sum_blue))
+        size = partials.shape[1]
+        position, end = starts[tile], starts[tile + 1]
+        while position < end:
+            base = position
+            if ready:
+                shapes, count = all_shapes[(position - starts[tile]) // BATCH], min(BATCH, end - position)
+                position += count
             else:
-                store_sums(slots, at, (g0, gx, gy, gxx, gxy, gyy))
-                if extra:
-                    slots[slot, MOMENTS] = hsum(sum_z)
-                if absolute:
-                    store_sums(slots, at + MOMENTS + extra, (abs_x, abs_y))
+                # Gather a batch first: the loads overlap, and no branch of the loop below waits for one.
+                shapes = all_shapes[0]
+                position, count = gather_seen(position, end, entries, masks, partials, seen, chosen)
+                prefetch_gaussians(position, min(position + BATCH, end), entries, records, features, three)
+                lay_out(chosen, count, records, centre_x, centre_y, shapes)
+            for j in range(count):
+                place = base + j if ready else seen[j]
+                todo = masks[place]
+                i = np.int64(number(entries, place))
+                px, py, a, b, c = (
+                    shapes[ROOM + j], shapes[2 * ROOM + j], shapes[3 * ROOM + j], shapes[4 * ROOM + j], shapes[5 * ROOM + j],
+                )  # fmt: skip
+                shape = (splat(shapes[j]), splat(px), splat(py), splat(a), splat(b), splat(c))
+                z = shapes[8 * ROOM + j]
                 if three:
-                    store_sums(slots, at + at_features, (sum_red, sum_green, sum_blue))
+                    red, green, blue = shapes[9 * ROOM + j], shapes[10 * ROOM + j], shapes[11 * ROOM + j]
+                    sum_red, sum_green, sum_blue = zero, zero, zero
+                g0, gx, gy, gxx, gxy, gyy = zero, zero, zero, zero, zero, zero
+                sum_z, abs_x, abs_y = zero, zero, zero
+                again = todo
+                while todo != 0:
+                    block = lowest(todo)
+                    todo &= todo - 1
+                    evaluated += 1
+                    at = block * WIDTH
+                    before = load(transmittance, at)
+                    x, y = load(pixel_x, at), load(pixel_y, at)
+                    power = exponent(shape, x, y)
+                    full = exp2(power)
+                    alpha = select((power >= CUT) & (before >= STOP), minimum(full, CAP), zero)
+                    weight = alpha * before
+                    if three:
+                        d_red, d_green, d_blue = (
+                            load(d_colour, at),
+                            load(d_colour, at + PIXELS),
+                            load(d_colour, at + 2 * PIXELS),
+                        )
+                        sum_red = fma(weight, d_red, sum_red)
+                        sum_green = fma(weight, d_green, sum_green)
+                        sum_blue = fma(weight, d_blue, sum_blue)
+                        gain = fma(d_blue, splat(blue), fma(d_green, splat(green), d_red * red))
+                    else:
+                        gain = zero
+                        for k in range(channels):
+                            gain = fma(load(d_colour, at + k * PIXELS), splat(features[i, k]), gain)
+                        store(weights, at, weight)
+                    if extra:
+                        d_z = load(d_depth, at)
+                        sum_z = fma(weight, d_z, sum_z)
+                        gain = fma(d_z, splat(z), gain + load(d_alpha, at))
+                    won = weight * gain
+                    behind = load(rest, at) - won
+                    store(rest, at, behind)
+                    store(transmittance, at, before - weight)
+                    change = won - behind * (alpha / (1.0 - alpha))
+                    change = select(full <= CAP, change, zero)
+                    g0 += change
+                    in_x, in_y = change * x, change * y
+                    gx += in_x
+                    gy += in_y
+                    gxx = fma(in_x, x, gxx)
+                    gxy = fma(in_x, y, gxy)
+                    gyy = fma(in_y, y, gyy)
+                    if absolute:
+                        slope_x = fma(splat(np.float32(2) * a), x, fma(splat(b), y, splat(px)))
+                        slope_y = fma(splat(np.float32(2) * c), y, fma(splat(b), x, splat(py)))
+                        abs_x += magnitude(change * slope_x)
+                        abs_y += magnitude(change * slope_y)
+                at = place * size
+                if three and not extra and not absolute:
+                    store_sums(partials, at, (g0, gx, gy, gxx, gxy, gyy, sum_red, sum_green, sum_blue))
                 else:
-                    for k in range(channels):
-                        total = zero
-                        todo = again
-                        while todo != 0:
-                            place = lowest(todo) * WIDTH
-                            todo &= todo - 1
-                            total = fma(load(weights, place), load(d_colour, place + k * PIXELS), total)
-                        slots[slot, at_features + k] = hsum(total)
+                    store_sums(partials, at, (g0, gx, gy, gxx, gxy, gyy))
+                    if extra:
+                        partials[place, MOMENTS] = hsum(sum_z)
+                    if absolute:
+                        store_sums(partials, at + MOMENTS + extra, (abs_x, abs_y))
+                    if three:
+                        store_sums(partials, at + at_features, (sum_red, sum_green, sum_blue))
+                    else:
+                        for k in range(channels):
+                            total = zero
+                            todo = again
+                            while todo != 0:
+                                block = lowest(todo) * WIDTH
+                                todo &= todo - 1
+                                total = fma(load(weights, block), load(d_colour, block + k * PIXELS), total)
+                            partials[place, at_features + k] = hsum(total)
         return evaluated
 
     @kernel
     def blend_backward(  # type: ignore[no-untyped-def]
         part, parts, starts, entries, records, features, masks, tables, columns, image, alpha, depth_image,
-        d_image, d_alpha_image, d_depth_image, slots, statistics,
+        d_image, d_alpha_image, d_depth_image, partials, statistics,
     ):  # fmt: skip
-        """This part's tiles of one camera; ``image`` has the background in it.  slots (E, slot_size) float32."""
+        """This part's tiles of one camera; ``image`` has the background in it.  partials (E, partial_size) float32."""
         height, width = alpha.shape
         channels = features.shape[1]
         transmittance, rest = np.empty(PIXELS, np.float32), np.empty(PIXELS, np.float32)
         d_colour = np.empty(channels * PIXELS, np.float32)
         d_alpha, d_depth = np.empty(PIXELS, np.float32), np.empty(PIXELS, np.float32)
         weights, blended = np.empty(PIXELS, np.float32), np.empty(PIXELS, np.float32)
-        shapes = np.empty((BATCH, 16), np.float32)
-        work = (transmittance, rest, d_colour, d_alpha, d_depth, weights, shapes)
+        shapes = np.zeros((1, 12 * ROOM), np.float32)
+        chosen, seen = np.empty(ROOM, np.int64), np.empty(BATCH, np.int64)
+        work = (transmittance, rest, d_colour, d_alpha, d_depth, weights, shapes, chosen, seen)
         for tile in range(part, starts.shape[0] - 1, parts):
             if starts[tile] == starts[tile + 1]:
                 continue
@@ -189,15 +211,15 @@ def make_blend_backward(three: bool, extra: bool, absolute: bool, ready: bool = 
             if tile + parts < starts.shape[0] - 1:
                 ahead = tile + parts
                 prefetch_gaussians(
-                    starts[ahead], min(starts[ahead] + BATCH, starts[ahead + 1]), entries, records, features
+                    starts[ahead], min(starts[ahead] + BATCH, starts[ahead + 1]), entries, records, features, three
                 )
             inside_tile(width - x0, height - y0, transmittance)
             rest[:] = 0.0
             for k in range(channels):
                 read_tile(d_image[k], x0, y0, d_colour, k * PIXELS)
                 read_tile(image[k], x0, y0, blended, 0)
-                for p in range(PIXELS):
-                    rest[p] += d_colour[k * PIXELS + p] * blended[p]
+                for p in range(0, PIXELS, WIDTH):
+                    store(rest, p, fma(load(d_colour, k * PIXELS + p), load(blended, p), load(rest, p)))
             if extra:
                 # depth = Σ w·z / Σ w: its gradient is that of the sums, by the quotient rule.
                 read_tile(alpha, x0, y0, weights, 0)
@@ -209,7 +231,7 @@ def make_blend_backward(three: bool, extra: bool, absolute: bool, ready: bool = 
                     d_alpha[p] -= d_depth[p] * blended[p]
                     rest[p] += d_alpha[p] * weights[p] + d_depth[p] * blended[p] * weights[p]
             statistics[part, 0] += tile_backward(
-                starts, tile, entries, records, features, x0 + 0.5 * TILE, y0 + 0.5 * TILE, masks, tables, work, slots
+                starts, tile, entries, records, features, x0 + 0.5 * TILE, y0 + 0.5 * TILE, masks, tables, work, partials
             )
 
     return blend_backward, tile_backward

@@ -79,6 +79,7 @@ class Frame:
     counts: Any
     offsets: Any
     slot_tiles: Any
+    slot_positions: Any
     starts: Any
     entries: Any
     masks: Any
@@ -223,18 +224,18 @@ class _Rasterize(torch.autograd.Function):
         chunks = np.zeros((-(-count // projection.CHUNK), projection.CAMERA), np.float64)
         for b, frame in enumerate(job.frames):
             start = time.perf_counter()
-            slots = frame.work.array(
-                "slots", (len(frame.entries), blending_backward.slot_size(channels, extra, job.absgrad)), np.float32
+            partials = frame.work.array(
+                "partials", (len(frame.entries), blending_backward.partial_size(channels, extra, job.absgrad)), np.float32
             )
             statistics = np.zeros((job.threads, 8), np.int64)
             run_parts(
                 job.threads, run, frame.starts, frame.entries, frame.records, _at(arrays[4], b), frame.masks, TABLES,
                 frame.columns, forward_images[0][b], forward_images[1][b, 0], forward_images[2][b, 0],
-                d_images[0][b], d_images[1][b, 0], d_images[2][b, 0], slots, statistics,
+                d_images[0][b], d_images[1][b, 0], d_images[2][b, 0], partials, statistics,
             )  # fmt: skip
             frame.evaluated_backward = int(statistics[:, 0].sum()) * blending.WIDTH
             start = job.clock("blend_backward", start)
-            sums = frame.work.array("sums", (count, slots.shape[1]), np.float64)
+            sums = frame.work.array("sums", (count, partials.shape[1]), np.float64)
             run_parts(
                 job.threads,
                 reduce,
@@ -243,7 +244,8 @@ class _Rasterize(torch.autograd.Function):
                 frame.counts,
                 frame.offsets,
                 frame.slot_tiles,
-                slots,
+                frame.slot_positions,
+                partials,
                 sums,
             )
             start = job.clock("reduce", start)
@@ -290,16 +292,20 @@ def _bin(job: Job, arrays: list[Any], camera: Any, means2d: Any, radii: Any) -> 
     slot_tiles = work.array("slot_tiles", (total,), np.int32)
     histograms = work.array("histograms", (threads, columns * rows), np.int64)
     starts = work.array("starts", (columns * rows + 1,), np.int64)
-    entries = work.array("entries", (total, 2), np.int32)
+    entries, slot_positions = (work.array(name, (total,), np.int32) for name in ("entries", "slot_positions"))
     run_parts(
         threads, binning.list_tiles, counts, offsets, records, covariances, rects, height, columns, slot_tiles
     )  # fmt: skip
     run_parts(threads, binning.count_tiles, visible, order, offsets, slot_tiles, histograms)
     binning.start_lists(histograms, starts)
-    run_parts(threads, binning.fill_lists, visible, order, offsets, slot_tiles, histograms, entries)
+    run_parts(
+        threads, binning.fill_lists, visible, order, offsets, slot_tiles, histograms, entries, slot_positions
+    )  # fmt: skip
     job.clock("bin", start)
     masks = work.array("masks", (total,), np.int64)
-    return Frame(work, camera, columns, records, covariances, counts, offsets, slot_tiles, starts, entries, masks)
+    return Frame(
+        work, camera, columns, records, covariances, counts, offsets, slot_tiles, slot_positions, starts, entries, masks
+    )  # fmt: skip
 
 
 def _sums(job: Job, count: int) -> Tensor:
@@ -310,15 +316,16 @@ def _sums(job: Job, count: int) -> Tensor:
     blank, flat = np.zeros((channels, height, width), np.float32), np.zeros((height, width), np.float32)
     run = _blend_backward(channels == 3, False, False)
     for b, frame in enumerate(job.frames):
-        slots = frame.work.array(
-            "slots", (len(frame.entries), blending_backward.slot_size(channels, False, False)), np.float32
+        partials = frame.work.array(
+            "partials", (len(frame.entries), blending_backward.partial_size(channels, False, False)), np.float32
         )
         run_parts(
             job.threads, run, frame.starts, frame.entries, frame.records, nothing, frame.masks, TABLES, frame.columns,
-            blank, flat, flat, job.masks[b], flat, flat, slots, np.zeros((job.threads, 8), np.int64),
+            blank, flat, flat, job.masks[b], flat, flat, partials, np.zeros((job.threads, 8), np.int64),
         )  # fmt: skip
-        per_slot = np.zeros((len(slots) + 1, channels))
-        np.cumsum(slots[:, blending_backward.MOMENTS :], axis=0, dtype=np.float64, out=per_slot[1:])
+        per_slot = np.zeros((len(partials) + 1, channels))
+        own = partials[frame.slot_positions, blending_backward.MOMENTS :]
+        np.cumsum(own, axis=0, dtype=np.float64, out=per_slot[1:])
         ends = per_slot[frame.offsets]
         sums[b] = torch.from_numpy((ends[1:] - ends[:-1]).T)
     return sums

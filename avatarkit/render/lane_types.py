@@ -1,4 +1,4 @@
-"""The Numba types behind ``lanes``: WIDTH floats and WIDTH truth values, what they are in LLVM, and their operators."""
+"""The Numba types behind ``lanes``: WIDTH floats, doubles and truth values, what they are in LLVM, and their operators."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ def _machine_width() -> int:
 
 WIDTH: int = _machine_width()
 
-FLOAT, INT, BIT = ir.FloatType(), ir.IntType(32), ir.IntType(1)
+FLOAT, DOUBLE, INT, BIT = ir.FloatType(), ir.DoubleType(), ir.IntType(32), ir.IntType(1)
 VECTOR, INTS, BITS = ir.VectorType(FLOAT, WIDTH), ir.VectorType(INT, WIDTH), ir.VectorType(BIT, WIDTH)
+WIDE = ir.VectorType(DOUBLE, WIDTH)
 
 
 class LanesType(types.Type):
@@ -46,6 +47,13 @@ class LanesType(types.Type):
         super().__init__(name=f"float32x{WIDTH}")
 
 
+class DoublesType(types.Type):
+    """WIDTH float64 numbers: two machine registers or more."""
+
+    def __init__(self) -> None:
+        super().__init__(name=f"float64x{WIDTH}")
+
+
 class MaskType(types.Type):
     """WIDTH truth values."""
 
@@ -53,13 +61,19 @@ class MaskType(types.Type):
         super().__init__(name=f"boolx{WIDTH}")
 
 
-lanes, mask = LanesType(), MaskType()
+lanes, doubles, mask = LanesType(), DoublesType(), MaskType()
 
 
 @register_model(LanesType)
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, dmm: Any, fe_type: Any) -> None:
         super().__init__(dmm, fe_type, VECTOR)
+
+
+@register_model(DoublesType)
+class _DoublesModel(models.PrimitiveModel):
+    def __init__(self, dmm: Any, fe_type: Any) -> None:
+        super().__init__(dmm, fe_type, WIDE)
 
 
 @register_model(MaskType)
@@ -78,21 +92,23 @@ def float32_constant(value: float) -> float:
     return float(np.float32(value))
 
 
-def _splat(builder: Any, value: Any) -> Any:
-    start = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), value, ir.Constant(INT, 0))
-    return builder.shuffle_vector(start, ir.Constant(VECTOR, ir.Undefined), ir.Constant(INTS, [0] * WIDTH))
+def _splat(builder: Any, vector: ir.VectorType, value: Any) -> Any:
+    start = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(INT, 0))
+    return builder.shuffle_vector(start, ir.Constant(vector, ir.Undefined), ir.Constant(INTS, [0] * WIDTH))
 
 
-def as_vector(context: Any, builder: Any, typ: Any, value: Any) -> Any:
+def as_vector(context: Any, builder: Any, typ: Any, value: Any, vector_type: Any = lanes) -> Any:
     """``value`` of Numba type ``typ`` as an LLVM vector; a number goes into every lane."""
-    if typ == lanes:
+    if typ == vector_type:
         return value
-    return _splat(builder, context.cast(builder, value, typ, types.float32))
+    wide = vector_type == doubles
+    number = context.cast(builder, value, typ, types.float64 if wide else types.float32)
+    return _splat(builder, WIDE if wide else VECTOR, number)
 
 
-def _register_operator(op: Any, build: Callable[[Any, Any, Any], Any], result: Any) -> None:
+def _register_operator(op: Any, build: Callable[[Any, Any, Any], Any], result: Any, operand: Any = lanes) -> None:
     scalars = (types.float32, types.float64, types.int64, types.int32)
-    pairs = [(lanes, lanes), *((lanes, s) for s in scalars), *((s, lanes) for s in scalars)]
+    pairs = [(operand, operand), *((operand, s) for s in scalars), *((s, operand) for s in scalars)]
 
     class Template(ConcreteTemplate):
         cases = [signature(result, a, b) for a, b in pairs]  # noqa: RUF012
@@ -101,13 +117,19 @@ def _register_operator(op: Any, build: Callable[[Any, Any, Any], Any], result: A
     for a, b in pairs:
 
         def lower(context: Any, builder: Any, sig: Any, args: Any, a: Any = a, b: Any = b) -> Any:
-            return build(builder, as_vector(context, builder, a, args[0]), as_vector(context, builder, b, args[1]))
+            one, two = (as_vector(context, builder, t, x, operand) for t, x in ((a, args[0]), (b, args[1])))
+            return build(builder, one, two)
 
         lower_builtin(op, a, b)(lower)
 
 
 def _instruction(name: str) -> Callable[[Any, Any, Any], Any]:
     return lambda builder, a, b: getattr(builder, name)(a, b)
+
+
+def _contracted(name: str) -> Callable[[Any, Any, Any], Any]:
+    """A product and a sum may become one instruction."""
+    return lambda builder, a, b: getattr(builder, name)(a, b, flags=("contract",))
 
 
 def _comparison(sign: str) -> Callable[[Any, Any, Any], Any]:
@@ -124,6 +146,8 @@ for _op, _name in (
     (operator.truediv, "fdiv"),
 ):
     _register_operator(_op, _instruction(_name), lanes)
+for _op, _name in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")):
+    _register_operator(_op, _contracted(_name), doubles, doubles)
 for _op, _name in ((operator.lt, "<"), (operator.le, "<="), (operator.gt, ">"), (operator.ge, ">=")):
     _register_operator(_op, _comparison(_name), mask)
 

@@ -1,4 +1,4 @@
-"""Asking for memory before it is needed, and moving rows of a block.
+"""Asking for memory before it is needed, and moving blocks of an image.
 
 Gaussians lie in memory in no order that the image knows: a tile's records and the slots of its gradients are as many cache
 misses, which unasked stalled the blending kernels for a third of their time.  (Asking for rows of pixels gained nothing.)
@@ -6,6 +6,7 @@ misses, which unasked stalled the blending kernels for a third of their time.  (
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,11 @@ from numba import types
 from numba.extending import intrinsic
 
 from avatarkit.render.compiled import kernel
+from avatarkit.render.lane_types import WIDTH, lanes
 from avatarkit.render.projection import RECORD
 
+BLOCK_WIDTH = 4
+"""Pixels of a block in a row; a block is one vector."""
 LINE = 16
 """float32 numbers in a cache line, which is 64 bytes on the machines that matter."""
 
@@ -59,32 +63,70 @@ def number(typingctx: Any, array: Any, index: Any) -> Any:
     return array.dtype(array, index), codegen
 
 
+def _rows_of_image(array: Any, at: Any, stride: Any) -> bool:
+    floats = isinstance(array, types.Array) and array.layout == "C" and array.dtype == types.float32
+    return floats and isinstance(at, types.Integer) and isinstance(stride, types.Integer)
+
+
+def _row_places(context: Any, builder: Any, sig: Any, args: Any) -> Iterator[Any]:
+    """Pointers to the rows of four blocks: at, at + stride, …"""
+    row = ir.VectorType(ir.FloatType(), 4 * BLOCK_WIDTH).as_pointer()
+    data = context.make_array(sig.args[0])(context, builder, args[0]).data
+    at, stride = (context.cast(builder, args[k], sig.args[k], types.intp) for k in (1, 2))
+    for _ in range(WIDTH // BLOCK_WIDTH):
+        yield builder.bitcast(builder.gep(data, [at]), row)
+        at = builder.add(at, stride)
+
+
+def _joined(builder: Any, a: Any, b: Any, order: list[int]) -> Any:
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order))
+
+
 @intrinsic
-def copy_four(typingctx: Any, source: Any, at: Any, target: Any, to: Any) -> Any:
-    """Four float32 from flat index ``at`` of ``source`` to flat index ``to`` of ``target``; bounds are not checked."""
-    for array in (source, target):
-        if not (isinstance(array, types.Array) and array.layout == "C" and array.dtype == types.float32):
-            return None
+def load_blocks(typingctx: Any, array: Any, at: Any, stride: Any) -> Any:
+    """Four neighbouring blocks of an image, a tuple of lanes: 16 pixels of each row from flat index ``at``, ``stride`` apart."""
+    if not _rows_of_image(array, at, stride):
+        return None
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        vector = ir.VectorType(ir.FloatType(), 4).as_pointer()
-        places = []
-        for k in (0, 2):
-            data = context.make_array(sig.args[k])(context, builder, args[k]).data
-            index = context.cast(builder, args[k + 1], sig.args[k + 1], types.intp)
-            places.append(builder.bitcast(builder.gep(data, [index]), vector))
-        builder.store(builder.load(places[0], align=4), places[1], align=4)
+        rows = [builder.load(place, align=4) for place in _row_places(context, builder, sig, args)]
+        blocks = []
+        for block in range(4):
+            pieces = [_joined(builder, r, r, list(range(block * BLOCK_WIDTH, (block + 1) * BLOCK_WIDTH))) for r in rows]
+            while len(pieces) > 1:
+                size = 2 * pieces[0].type.count
+                pieces = [_joined(builder, *pieces[k : k + 2], list(range(size))) for k in range(0, len(pieces), 2)]
+            blocks.append(pieces[0])
+        return context.make_tuple(builder, sig.return_type, blocks)
+
+    return types.UniTuple(lanes, 4)(array, at, stride), codegen
+
+
+@intrinsic
+def store_blocks(typingctx: Any, array: Any, at: Any, stride: Any, blocks: Any) -> Any:
+    """The inverse of ``load_blocks``; whole rows, of a cache line each where rows start at one."""
+    if not (_rows_of_image(array, at, stride) and blocks == types.UniTuple(lanes, 4)):
+        return None
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        four = [builder.extract_value(args[3], k) for k in range(4)]
+        for row, place in enumerate(_row_places(context, builder, sig, args)):
+            here = list(range(row * BLOCK_WIDTH, (row + 1) * BLOCK_WIDTH))
+            there = [lane + WIDTH for lane in here]
+            halves = [_joined(builder, *four[k : k + 2], here + there) for k in (0, 2)]
+            builder.store(_joined(builder, *halves, list(range(4 * BLOCK_WIDTH))), place, align=4)
         return context.get_dummy_value()
 
-    return types.void(source, at, target, to), codegen
+    return types.void(array, at, stride, blocks), codegen
 
 
 @kernel
-def prefetch_gaussians(first, end, entries, records, features):  # type: ignore[no-untyped-def]
-    """Ask for the records (N, 8) and features (N, D) of the entries first … end − 1."""
+def prefetch_gaussians(first, end, entries, records, features, packed):  # type: ignore[no-untyped-def]
+    """Ask for the records (N, 8) of the entries first … end − 1, and for their features (N, D) unless they are ``packed`` there."""
     channels = features.shape[1]
     for position in range(first, end):
-        i = np.int64(number(entries, 2 * position + 1))
+        i = np.int64(number(entries, position))
         prefetch(records, i * RECORD)
-        for k in range(0, channels, LINE):
-            prefetch(features, i * channels + k)
+        if not packed:
+            for k in range(0, channels, LINE):
+                prefetch(features, i * channels + k)

@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from avatarkit.render.compiled import exact_kernel
+from avatarkit.render.lanes import pair
 
 LOW_PASS = 0.3  # px², added to both variances
 ALPHA_CUT = 1.0 / 255.0
@@ -21,8 +22,9 @@ TILE = 16
 LOG2_255 = math.log2(255.0)
 
 # Columns of a Gaussian's record (float64, 64 bytes, one cache line).  2^(L + A·u² + B·u·v + C·v²) is the opacity at (u, v)
-# pixels from the mean.
-MX, MY, A, B, C, L, Z, REACH = range(8)
+# pixels from the mean.  The last two hold a ``pair`` of float32 each: depth and the first channel, the other two channels; colours
+# are there if there are three, so that blending asks for one line of memory for each Gaussian.
+MX, MY, A, B, C, L, Z_RED, GREEN_BLUE = range(8)
 RECORD = 8
 # Layout of a packed camera: rotation (9, row-major), translation (3), fx, fy, cx, cy.
 CAMERA = 16
@@ -58,26 +60,32 @@ def limits(camera, width, height):  # type: ignore[no-untyped-def]
 
 
 @exact_kernel
+def reach(log_opacity):  # type: ignore[no-untyped-def]
+    """The largest Mahalanobis distance, squared, at which α reaches the cut."""
+    return (2.0 / LOG2E) * (log_opacity + LOG2_255)
+
+
+@exact_kernel
 def column_rows(record, sxx, sxy, syy, low, high):  # type: ignore[no-untyped-def]
     """Range of v (pixels from the mean) of the ellipse within low ≤ u ≤ high, which must touch it."""
-    reach = record[REACH]
-    top_v = math.sqrt(reach * syy)
-    top_u = sxy * math.sqrt(reach / syy)
+    far = reach(record[L])
+    top_v = math.sqrt(far * syy)
+    top_u = sxy * math.sqrt(far / syy)
     det = sxx * syy - sxy * sxy
     upper, lower = top_v, -top_v
     if top_u < low or top_u > high:
         u = min(max(top_u, low), high)
-        upper = (sxy * u + math.sqrt(max(0.0, det * (reach * sxx - u * u)))) / sxx
+        upper = (sxy * u + math.sqrt(max(0.0, det * (far * sxx - u * u)))) / sxx
     if -top_u < low or -top_u > high:
         u = min(max(-top_u, low), high)
-        lower = (sxy * u - math.sqrt(max(0.0, det * (reach * sxx - u * u)))) / sxx
+        lower = (sxy * u - math.sqrt(max(0.0, det * (far * sxx - u * u)))) / sxx
     return lower, upper
 
 
 @exact_kernel
 def tile_span(record, sxx, sxy, syy, column, height):  # type: ignore[no-untyped-def]
     """First and last tile row of one tile column that the ellipse touches at pixel centres; first > last when none."""
-    extent = math.sqrt(record[REACH] * sxx)
+    extent = math.sqrt(reach(record[L]) * sxx)
     low = max(column * TILE + 0.5 - record[MX], -extent)
     high = min(column * TILE + TILE - 0.5 - record[MX], extent)
     if low > high:
@@ -168,13 +176,16 @@ def project(  # type: ignore[no-untyped-def]
         record[B] = scaled * sxy
         record[C] = -0.5 * scaled * sxx
         record[L] = math.log2(opacity)
-        record[Z] = z
-        record[REACH] = (2.0 / LOG2E) * (record[L] + LOG2_255)
+        if features.shape[1] == 3:
+            record[Z_RED], record[GREEN_BLUE] = pair(z, features[i, 0]), pair(features[i, 1], features[i, 2])
+        else:
+            record[Z_RED] = pair(z, 0.0)
+        far = reach(record[L])
         covariances[i, 0], covariances[i, 1], covariances[i, 2] = sxx, sxy, syy
         means2d[i, 0] = record[MX]
         means2d[i, 1] = record[MY]
-        first, last = pixel_tiles(record[MX], math.sqrt(record[REACH] * sxx), width)
-        top, bottom = pixel_tiles(record[MY], math.sqrt(record[REACH] * syy), height)
+        first, last = pixel_tiles(record[MX], math.sqrt(far * sxx), width)
+        top, bottom = pixel_tiles(record[MY], math.sqrt(far * syy), height)
         tiles = max(last - first + 1, 0) * max(bottom - top + 1, 0)
         rects[i, 0], rects[i, 1], rects[i, 2], rects[i, 3] = first, last, top, bottom
         if tiles > FEW:
@@ -184,4 +195,4 @@ def project(  # type: ignore[no-untyped-def]
                 tiles += end - start + 1
         if tiles > 0:
             counts[i] = tiles
-            radii[i] = int(min(math.ceil(math.sqrt(record[REACH] * max(sxx, syy))), 1073741824.0))
+            radii[i] = int(min(math.ceil(math.sqrt(far * max(sxx, syy))), 1073741824.0))

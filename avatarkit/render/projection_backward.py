@@ -1,4 +1,4 @@
-"""From each Gaussian's slots to the gradients of its parameters and of the camera: reduction, then the chain rule."""
+"""From the sums of each Gaussian's entries to the gradients of its parameters and of the camera: reduction, then the chain rule."""
 
 from __future__ import annotations
 
@@ -6,16 +6,24 @@ import numpy as np
 
 from avatarkit.render.blending_backward import MOMENTS
 from avatarkit.render.compiled import exact_kernel
+from avatarkit.render.memory import prefetch
 from avatarkit.render.projection import CHUNK, LOG2E, LOW_PASS, MX, MY, TILE, A, B, C, factor, limits
 
 LN2 = 1.0 / LOG2E
+AHEAD = 8
+"""Gaussians between asking for their partials, which lie all over memory, and adding them up."""
 
 
 @exact_kernel
-def reduce(part, parts, columns, records, counts, offsets, slot_tiles, slots, sums):  # type: ignore[no-untyped-def]
-    """Add up each Gaussian's slots, moved from the tiles' centres to its own: sums (N, slot size) float64, in slot order."""
-    count, size = counts.shape[0], slots.shape[1]
-    for i in range(count * part // parts, count * (part + 1) // parts):
+def reduce(part, parts, columns, records, counts, offsets, slot_tiles, slot_positions, partials, sums):  # type: ignore[no-untyped-def]
+    """Add up each Gaussian's partials, moved from the tiles' centres to its own: sums (N, partial size) float64, in slot order."""
+    count, size = counts.shape[0], partials.shape[1]
+    last = count * (part + 1) // parts
+    for i in range(count * part // parts, last):
+        later = min(i + AHEAD, last - 1)
+        for k in range(offsets[later], offsets[later + 1]):
+            prefetch(partials, np.int64(slot_positions[k]) * size)
+            prefetch(partials, np.int64(slot_positions[k]) * size + size - 1)
         if counts[i] == 0:
             continue
         total = sums[i]
@@ -24,7 +32,7 @@ def reduce(part, parts, columns, records, counts, offsets, slot_tiles, slots, su
         for d in range(MOMENTS, size):
             total[d] = 0.0
         for k in range(offsets[i], offsets[i + 1]):
-            slot = slots[k]
+            slot = partials[slot_positions[k]]
             row = slot_tiles[k] // columns
             u = (slot_tiles[k] - row * columns + 0.5) * TILE - mean_x
             v = (row + 0.5) * TILE - mean_y

@@ -41,11 +41,11 @@ class FitSettings:
     score_spread: float = 0.3
     expr_spread: float = 1.0
     limit_spread: float = 0.02
-    root_spread: float = 0.05
+    root_spread: float = 0.02
     neck_spread: float = 0.3
     jaw_spread: tuple[float, float, float] = (0.25, 0.05, 0.02)
     eyes_spread: float = 0.3
-    root_speed: float = 0.02
+    root_speed: float = 0.008
     neck_speed: float = 0.06
     shift_speed: float = 0.008
     expr_speed: float = 0.3

@@ -37,6 +37,8 @@ class ReconConfig:
     tune_head: bool = False
     """Fine-tune head parameters with the pictures.  Off: it moves training timesteps only, and held-out ones, whose parameters
     come from tracking alone, then score 0.2 dB less in the head of a real clip."""
+    tune_follow: bool = True
+    """Timesteps without training pictures get the corrections that ``recon.following`` foretells for them."""
     tune_every: int = 16
     """Steps whose vertex gradients are gathered before one update of the head parameters."""
 
@@ -70,7 +72,9 @@ class ReconConfig:
     """Of the higher SH terms."""
     lr_expr: float = 1e-3
     lr_pose: float = 2e-4
-    """Of rotation, neck, jaw and eyes, radians."""
+    """Of rotation and neck, radians."""
+    lr_joints: float = 2e-4
+    """Of jaw and eyes, radians."""
     lr_translation: float = 1e-4
     """Metres."""
     lr_shape: float = 1e-3

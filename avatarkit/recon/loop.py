@@ -21,6 +21,7 @@ from avatarkit.recon.adam import parameters
 from avatarkit.recon.adapt import densify, reset_opacity
 from avatarkit.recon.calibrate import measured_total
 from avatarkit.recon.config import ReconConfig
+from avatarkit.recon.following import followed
 from avatarkit.recon.head_tuning import HeadState
 from avatarkit.recon.initial import initial_gaussians, mean_triangle_size
 from avatarkit.recon.schedule import Schedule, view_order
@@ -86,6 +87,8 @@ def reconstruct(
             run.emit(Scalars(state.step, values | {"splats": float(len(state.gaussians)), "seconds": state.seconds}))
             run.emit(Progress("recon", state.step, state.total, {k: shown[k] for k in ("psnr", "splats", "steps/s")}))
         if held_out is not None and (state.step % eval_every == 0 or state.step == state.total):
+            if config.tune_head and config.tune_follow:
+                follow(state, sequence, head)
             score = _held_out_psnr(state, held_out, head, rasterizer, background, config)
             state.curve.append(
                 {"step": state.step, "seconds": state.seconds, "val_psnr": score, "splats": len(state.gaussians)}
@@ -96,6 +99,8 @@ def reconstruct(
             saved = time.monotonic()
     if run.folder:
         checkpoint.save(state, run)
+    if config.tune_head and config.tune_follow:
+        follow(state, sequence, head)
     run.emit(Finished("recon", state.seconds, {k: shown[k] for k in ("psnr", "splats", "steps/s") if k in shown}))
     return state
 
@@ -105,6 +110,19 @@ def start(sequence: Sequence, head: HeadModel, config: ReconConfig) -> TrainStat
     head_state = HeadState.start(sequence.params, head)
     gaussians = initial_gaussians(sequence, head, head_state.pose, config)
     return fresh_state(gaussians, head_state, mean_triangle_size(head))
+
+
+def follow(state: TrainState, sequence: Sequence, head: HeadModel) -> None:
+    """Timesteps without training pictures are posed as ``following`` foretells from those that have some."""
+    known = torch.zeros(len(state.head.params), dtype=torch.bool)
+    known[[sequence.capture.frames[i].timestep for i in sequence.capture.indices("train")]] = True
+    state.head.params = followed(sequence.params, state.head.params, known)
+    rest = torch.nonzero(~known)[:, 0]
+    if len(rest):
+        with torch.no_grad():
+            fresh = head_tuning.posed(head, state.head.params[rest])
+            state.head.pose.vertices[rest] = fresh.vertices
+            state.head.pose.joints[rest] = fresh.joints
 
 
 def _skip(state: TrainState, run: Run) -> None:

@@ -60,7 +60,8 @@ class Capture:
     """Images of one head.
 
     ``image(i)`` → (H, W, 3) uint8 RGB and ``mask(i)`` → (H, W) uint8 alpha (255 = head) or None, for frame ``i`` of
-    ``frames``; both are read-only views of a cache.  ``masked`` is true when every frame has a mask.
+    ``frames``; both are read-only views of a cache.  ``masked`` is true when every frame has a mask.  ``backdrop``: the flat colour
+    (3,) in [0, 1] that stands behind the head in every image, if there is one (see ``capture.backdrop``).
     """
 
     name: str
@@ -74,6 +75,7 @@ class Capture:
     source: str = ""
     cache_key: str = ""  # identifies the pixels: what is derived from them can be cached beside them
     cache_dir: str = ""
+    backdrop: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -92,5 +94,8 @@ class Capture:
         mask = self.mask(index)
         if mask is None:
             return rgb
+        behind = np.asarray(background, np.float32)
         alpha = mask.astype(np.float32)[..., None] / 255.0
-        return rgb * alpha + np.asarray(background, np.float32) * (1.0 - alpha)
+        if self.backdrop is not None:
+            return np.clip(rgb + (1.0 - alpha) * (behind - self.backdrop.astype(np.float32)), 0.0, 1.0)
+        return rgb * alpha + behind * (1.0 - alpha)

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from avatarkit.cameras import intrinsics, opengl_to_viewmat
+from avatarkit.capture.backdrop import with_backdrop
 from avatarkit.capture.cache import (
     CacheWriter,
     cache_key,
@@ -299,10 +300,11 @@ def _capture(
     names = [f"{index:05d}" for index, _ in steps]
     if len(set(names)) < len(names):
         names = [f"{Path(file).parent.parent.name}/{index:05d}" for index, file in steps]
-    return Capture(
+    capture = Capture(
         folder.name, tuple(cameras), frames, tuple(names), image, mask, cache.masked, not moving, str(folder), key,
         str(cache.folder.parent),
     )  # fmt: skip
+    return with_backdrop(capture)
 
 
 def _decoder(sources: dict[tuple[Path, Path | None], tuple[int, int]]) -> Callable[[CacheWriter], Json]:

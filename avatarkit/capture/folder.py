@@ -125,10 +125,11 @@ def read_folder(
     else:
         cameras = [described[name] for name in names]
     frames = tuple(Frame(step, c, splits[step], str(file.relative_to(root))) for step, c, file in rows)
-    return Capture(
+    capture = Capture(
         root.name, tuple(cameras), frames, tuple(steps), cache.image, cache.mask, cache.masked, True, str(root), key,
         str(cache.folder.parent),
     )  # fmt: skip
+    return with_backdrop(capture)
 
 
 def _cameras_of(root: Path) -> dict[str, dict[str, Path]]:

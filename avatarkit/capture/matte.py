@@ -14,6 +14,7 @@ from hashlib import sha256
 import numpy as np
 from scipy import ndimage
 
+from avatarkit.capture.backdrop import with_backdrop
 from avatarkit.capture.background import Background, face_ellipse, gain, head_boxes, learn_background
 from avatarkit.capture.cache import CacheWriter, cached, in_order
 from avatarkit.capture.capture import Capture
@@ -79,7 +80,7 @@ def with_mattes(capture: Capture, heads: np.ndarray, run: Run | None = None) -> 
     key = digest.hexdigest()[:32]
     cache = cached(key, build, cache_dir=capture.cache_dir or None, run=run, total=len(capture), stage="matte")
     position = {frame: i for i, frame in enumerate(order)}
-    return replace(capture, mask=lambda index: cache.mask(position[index]), masked=True)
+    return with_backdrop(replace(capture, mask=lambda index: cache.mask(position[index]), masked=True))
 
 
 def _camera_mattes(writer: CacheWriter, capture: Capture, camera: int, heads: np.ndarray, run: Run | None) -> None:

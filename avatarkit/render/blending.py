@@ -213,7 +213,9 @@ def read_tile(image, x0, y0, out, base):  # type: ignore[no-untyped-def]
         at = base + (row // BLOCK_HEIGHT) * (4 * WIDTH) + (row % BLOCK_HEIGHT) * BLOCK_WIDTH
         for x in range(TILE):
             inside = y0 + row < height and x0 + x < width
-            out[at + (x // BLOCK_WIDTH) * WIDTH + x % BLOCK_WIDTH] = image[y0 + row, x0 + x] if inside else np.float32(0)
+            out[at + (x // BLOCK_WIDTH) * WIDTH + x % BLOCK_WIDTH] = (
+                image[y0 + row, x0 + x] if inside else np.float32(0)
+            )
 
 
 @kernel
@@ -363,7 +365,9 @@ def make_blend(three: bool, top: bool, ready: bool = False) -> tuple[Any, Any]:
             x0, y0 = (tile % columns) * TILE, (tile // columns) * TILE
             if tile + parts < starts.shape[0] - 1:
                 ahead = starts[tile + parts]
-                prefetch_gaussians(ahead, min(ahead + BATCH, starts[tile + parts + 1]), entries, records, features, three)
+                prefetch_gaussians(
+                    ahead, min(ahead + BATCH, starts[tile + parts + 1]), entries, records, features, three
+                )
             inside_tile(width - x0, height - y0, transmittance)
             colour[:] = 0.0
             depth[:] = 0.0

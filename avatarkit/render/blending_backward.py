@@ -231,7 +231,17 @@ def make_blend_backward(three: bool, extra: bool, absolute: bool, ready: bool = 
                     d_alpha[p] -= d_depth[p] * blended[p]
                     rest[p] += d_alpha[p] * weights[p] + d_depth[p] * blended[p] * weights[p]
             statistics[part, 0] += tile_backward(
-                starts, tile, entries, records, features, x0 + 0.5 * TILE, y0 + 0.5 * TILE, masks, tables, work, partials
+                starts,
+                tile,
+                entries,
+                records,
+                features,
+                x0 + 0.5 * TILE,
+                y0 + 0.5 * TILE,
+                masks,
+                tables,
+                work,
+                partials,
             )
 
     return blend_backward, tile_backward

@@ -225,7 +225,9 @@ class _Rasterize(torch.autograd.Function):
         for b, frame in enumerate(job.frames):
             start = time.perf_counter()
             partials = frame.work.array(
-                "partials", (len(frame.entries), blending_backward.partial_size(channels, extra, job.absgrad)), np.float32
+                "partials",
+                (len(frame.entries), blending_backward.partial_size(channels, extra, job.absgrad)),
+                np.float32,
             )
             statistics = np.zeros((job.threads, 8), np.int64)
             run_parts(

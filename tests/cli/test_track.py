@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from PIL import Image
 from typer.testing import CliRunner
 
 from avatarkit.cli.track import track
@@ -48,20 +49,34 @@ def run(*arguments: str) -> None:
     assert result.exit_code == 0, result.output
 
 
-@pytest.fixture
-def film(tmp_path: Path, avatarkit_home: Path) -> Path:
+def write_film(file: Path, pictures: list[np.ndarray]) -> Path:
     import av
 
-    file = tmp_path / "film.mp4"
     with av.open(str(file), "w") as container:
         stream = container.add_stream("mpeg4", rate=25)
-        stream.width = stream.height = 128
+        stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = "yuv420p"
-        for step in range(8):
-            picture = np.full((128, 128, 3), 20 * step, np.uint8)
+        stream.bit_rate = 4_000_000
+        for picture in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
     return file
+
+
+@pytest.fixture
+def film(tmp_path: Path, avatarkit_home: Path) -> Path:
+    return write_film(tmp_path / "film.mp4", [np.full((128, 128, 3), 20 * step, np.uint8) for step in range(8)])
+
+
+@pytest.fixture
+def wall_film(tmp_path: Path, avatarkit_home: Path) -> Path:
+    """A red head that walks to the right before a grey wall."""
+    y, x = np.mgrid[:128, :128]
+    pictures = []
+    for step in range(12):
+        head = np.hypot((x - 58 - step) / 24.0, (y - 64) / 32.0) < 1
+        pictures.append(np.where(head[..., None], (190, 60, 50), (150, 152, 155)).astype(np.uint8))
+    return write_film(tmp_path / "wall.mp4", pictures)
 
 
 def test_track_writes_a_sequence_a_picture_and_a_summary(film: Path, tmp_path: Path) -> None:
@@ -74,6 +89,41 @@ def test_track_writes_a_sequence_a_picture_and_a_summary(film: Path, tmp_path: P
     assert (out / "transforms_train.json").is_file() and Path(content["pictures"]["tracking"]) == out / "tracking.png"
     with pytest.raises(InputError, match="already has head parameters"):
         run(str(out), "-o", str(tmp_path / "again"), "--tracker", f"{plugin}:Scripted", "--head", "bust")
+
+
+def test_a_still_camera_gets_masks(wall_film: Path, tmp_path: Path) -> None:
+    plugin = tmp_path / "scripted.py"
+    plugin.write_text(TRACKER.replace("300 * marks", "160 * marks").replace("[step, 0]", "[step - 6, 0]"))
+    out, summary = tmp_path / "tracked", tmp_path / "summary.json"
+    run(
+        str(wall_film),
+        "-o",
+        str(out),
+        "--head",
+        "bust",
+        "--tracker",
+        f"{plugin}:Scripted",
+        "--json",
+        str(summary),
+        "-q",
+    )
+    assert json.loads(summary.read_text())["masks"] is True
+    masks = sorted((out / "fg_masks").iterdir())
+    assert len(masks) == 12
+    with Image.open(masks[5]) as picture:
+        mask = np.asarray(picture)
+    assert mask[64, 63] > 250 and mask[:, :20].max() < 5 and mask[:, 108:].max() < 5
+
+
+def test_without_a_wall_to_learn_the_track_is_kept_and_said_to_have_no_masks(
+    film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin = tmp_path / "scripted.py"
+    plugin.write_text(TRACKER)
+    out, summary = tmp_path / "tracked", tmp_path / "summary.json"
+    run(str(film), "-o", str(out), "--head", "bust", "--tracker", f"{plugin}:Scripted", "--json", str(summary), "-q")
+    assert json.loads(summary.read_text())["masks"] is False
+    assert (out / "transforms_train.json").is_file() and not (out / "fg_masks").exists()
 
 
 def test_a_foreign_output_folder_is_refused_before_any_work(film: Path, tmp_path: Path) -> None:

@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numba import literal_unroll
 
 from avatarkit.render.compiled import kernel
 from avatarkit.render.lanes import (
     WIDTH,
     bits,
+    bits_across,
     count_bits,
     exp2,
+    first_of_pair,
     fma,
+    gather_columns,
     hsum,
     iota,
     load,
@@ -24,6 +28,9 @@ from avatarkit.render.lanes import (
     magnitude,
     maximum,
     minimum,
+    narrow,
+    pair,
+    pairs,
     select,
     splat,
     square_root,
@@ -74,6 +81,53 @@ def test_operations() -> None:
     assert (out[5 * WIDTH + 5 :] == 0).all()  # nothing beyond the five sums is touched
     assert abs(total - x.sum()) < 1e-5
     assert mask == sum(1 << i for i in range(WIDTH) if keep[i]) and count == keep.sum() and first == 3
+
+
+@kernel
+def columns_of(rows, chosen, packed, out, doubled):  # type: ignore[no-untyped-def]
+    columns = gather_columns(rows, chosen, 1)
+    for k in literal_unroll((0, 1, 2, 3, 4, 5, 6, 7)):
+        store(out, k * WIDTH, narrow(columns[k]))
+    a, b = columns[0], columns[1]
+    store(doubled, 0, narrow(a * b + 2.0 - a))
+    one, two = pairs(gather_columns(packed, chosen, 1)[3])
+    store(doubled, WIDTH, one)
+    store(doubled, 2 * WIDTH, two)
+
+
+@kernel
+def pack(values, packed):  # type: ignore[no-untyped-def]
+    for i in range(len(packed)):
+        packed[i, 3] = pair(values[i, 0], values[i, 1])
+    return first_of_pair(packed[2, 3])
+
+
+@kernel
+def across(words, place):  # type: ignore[no-untyped-def]
+    return bits_across(words, place, 16), bits_across(words, place, 64)
+
+
+def test_rows_are_gathered_as_columns() -> None:
+    random = np.random.default_rng(0)
+    rows, chosen = random.normal(size=(40, 8)), random.integers(0, 40, WIDTH + 1)
+    values = random.normal(size=(40, 2)).astype(np.float32)
+    packed = np.zeros((40, 8))
+    assert pack(values, packed) == values[2, 0]
+    out, doubled = np.zeros(8 * WIDTH, np.float32), np.zeros(3 * WIDTH, np.float32)
+    columns_of(rows, chosen, packed, out, doubled)
+    picked = rows[chosen[1:]]
+    np.testing.assert_array_equal(out.reshape(8, WIDTH), picked.T.astype(np.float32))
+    np.testing.assert_allclose(doubled[:WIDTH], picked[:, 0] * picked[:, 1] + 2 - picked[:, 0], rtol=1e-6)
+    np.testing.assert_array_equal(doubled[WIDTH:].reshape(2, WIDTH), values[chosen[1:]].T)
+
+
+def test_one_bit_of_many_words() -> None:
+    words = np.random.default_rng(0).integers(-(2**63), 2**63 - 1, 64)
+    for place in (0, 5, 31, 63):
+        bit = [int(word) >> place & 1 for word in words]
+        few, many = across(words, place)
+        assert few == sum(b << k for k, b in enumerate(bit[:16]))
+        assert many & (2**64 - 1) == sum(b << k for k, b in enumerate(bit))
 
 
 def test_exp2_is_right_to_the_last_bits() -> None:

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from avatarkit.render import blending, blending_backward
-from avatarkit.render.blending import BATCH, BLOCKS, NOBODY, PIXELS, ROOM
+from avatarkit.render.blending import BATCH, NOBODY, ROOM
 from avatarkit.render.compiled import kernel, run_parts
 from avatarkit.render.cpu import TABLES, Frame
 from avatarkit.render.projection import LOG2E, TILE
+from avatarkit.render.tiles import BLOCKS, PIXELS
 
 LIST = 128
 """Splats of the dense tile: what a tile of 50k splats of radius 4 px at 512² has."""

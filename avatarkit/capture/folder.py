@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from avatarkit.cameras import intrinsics
+from avatarkit.capture.backdrop import with_backdrop
 from avatarkit.capture.cache import (
     CacheWriter,
     cache_key,

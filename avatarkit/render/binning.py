@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from avatarkit.render.compiled import exact_kernel
-from avatarkit.render.lanes import first_of_pair
+from avatarkit.render.lane_columns import first_of_pair
 from avatarkit.render.projection import FEW, Z_RED, tile_span
 
 DIGIT = 11

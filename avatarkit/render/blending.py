@@ -1,10 +1,9 @@
 """Blending tiles front to back: the inner loop of the CPU rasterizer.
 
-A tile of 16×16 pixels is cut into blocks of WIDTH pixels, four wide: one vector each.  Blocks beat rows: a splat of radius
-4 px touches 6.7 blocks of 4×4 but 10.6 rows of 16.  For each entry, the blocks that its ellipse touches are found exactly and
-for all blocks at once (one lane per block), then only those are evaluated.  A batch of
-entries is blended block by block, with the block in registers, so that no branch waits for a Gaussian.  The exponent is expanded about the tile's centre
-in float64 (one point per entry), so that long needles keep their precision in float32 lanes.
+Tiles are cut into blocks of one vector each (``tiles``).  A batch of entries is laid out first, WIDTH Gaussians at once: each
+exponent is expanded about the tile's centre in float64, so that long needles keep their precision in float32 lanes, and the blocks
+that each ellipse touches are found exactly.  Then the batch is blended block by block, only where it touches, with the block in
+registers, so that no branch waits for a Gaussian.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import numpy as np
 from numba import literal_unroll
 
 from avatarkit.render.compiled import kernel
+from avatarkit.render.lane_columns import gather_columns, narrow, pairs
 from avatarkit.render.lanes import (
     WIDTH,
     bits,
@@ -22,24 +22,28 @@ from avatarkit.render.lanes import (
     count_bits,
     exp2,
     fma,
-    gather_columns,
     iota,
     load,
     lowest,
     maximum,
     minimum,
-    narrow,
-    pairs,
     select,
     splat,
     store,
 )
-from avatarkit.render.memory import BLOCK_WIDTH, load_blocks, number, prefetch_gaussians, store_blocks
+from avatarkit.render.memory import BLOCK_WIDTH, number, prefetch_gaussians
 from avatarkit.render.projection import TILE
+from avatarkit.render.tiles import (
+    BLOCK_HEIGHT,
+    BLOCKS,
+    HALF_HEIGHT,
+    HALF_WIDTH,
+    PIXELS,
+    inside_tile,
+    read_tile,
+    write_tile,
+)
 
-PIXELS = TILE * TILE
-BLOCKS = PIXELS // WIDTH
-BLOCK_HEIGHT = WIDTH // BLOCK_WIDTH
 CUT = float(np.float32(-np.log2(255.0)))
 """α ≥ 1/255 as a test on the exponent."""
 CAP = float(np.float32(0.999))
@@ -53,27 +57,13 @@ GUARD = 1e-3
 """Slack of the test of blocks, in units of the exponent: far above rounding, far below what would cost time."""
 
 
-def _pixel_tables() -> tuple[Any, Any, Any]:
-    """Coordinates from the tile's centre of each pixel in block order (2, 256), and of each block's centre (2, BLOCKS)."""
-    block, lane = np.divmod(np.arange(PIXELS), WIDTH)
-    x = (block % 4) * BLOCK_WIDTH + lane % BLOCK_WIDTH
-    y = (block // 4) * BLOCK_HEIGHT + lane // BLOCK_WIDTH
-    pixels = np.stack([x, y]) - (TILE - 1) / 2
-    centres = pixels.reshape(2, BLOCKS, WIDTH).mean(2)
-    return pixels[0].astype(np.float32), pixels[1].astype(np.float32), np.ascontiguousarray(centres, np.float32)
-
-
-PIXEL_X, PIXEL_Y, CENTRES = _pixel_tables()
-BLOCK_X, BLOCK_Y = CENTRES[0].copy(), CENTRES[1].copy()
-HALF_WIDTH, HALF_HEIGHT = (BLOCK_WIDTH - 1) / 2, (BLOCK_HEIGHT - 1) / 2
-
-
 @kernel
 def lay_out(chosen, count, records, centre_x, centre_y, shapes):  # type: ignore[no-untyped-def]
     """The exponents of a batch, P + x·(X + A·x + B·y) + y·(Y + C·y) in pixels from the tile's centre, and where they peak.
 
     chosen (ROOM,) int64 names ``count`` rows of records and is padded by any that exist; shapes receives, side by side,
-    P, X, Y, A, B, C, the peak's x and y, the depth and the three channels that records may hold, float32.  WIDTH Gaussians at once; what pads a batch is seen nowhere.
+    P, X, Y, A, B, C, the peak's x and y, the depth and the three channels that records may hold, float32.  What pads a batch is
+    seen nowhere.
     """
     for first in range(0, count, WIDTH):
         mean_x, mean_y, a, b, c, log_opacity, z_red, green_blue = gather_columns(records, chosen, first)
@@ -175,63 +165,6 @@ def reached_blocks(count, shapes, block_x, block_y, reach):  # type: ignore[no-u
                 left, right = block_x[k] - HALF_WIDTH, block_x[k] + HALF_WIDTH
                 highest = maximum(highest_on(columns[k], up, low, c), highest_on(row, left, right, a))
                 reach[start + k] |= bits(highest >= CUT - GUARD) << first
-
-
-@kernel
-def inside_tile(tile_width, tile_height, transmittance):  # type: ignore[no-untyped-def]
-    """1 for the tile's pixels that are in the image, 0 for the others, which then blend nothing."""
-    transmittance[:] = 1.0
-    if tile_width >= TILE and tile_height >= TILE:
-        return
-    for pixel in range(PIXELS):
-        block, lane = pixel // WIDTH, pixel % WIDTH
-        x = (block % 4) * BLOCK_WIDTH + lane % BLOCK_WIDTH
-        y = (block // 4) * BLOCK_HEIGHT + lane // BLOCK_WIDTH
-        transmittance[pixel] = 1.0 if x < tile_width and y < tile_height else 0.0
-
-
-@kernel
-def is_whole(image, x0, y0):  # type: ignore[no-untyped-def]
-    """Does all of the tile lie in the (H, W) plane?"""
-    return x0 + TILE <= image.shape[1] and y0 + TILE <= image.shape[0]
-
-
-@kernel
-def read_tile(image, x0, y0, out, base):  # type: ignore[no-untyped-def]
-    """A tile of a (H, W) plane in block order, to ``out[base:]``; pixels outside the image are 0."""
-    height, width = image.shape
-    if is_whole(image, x0, y0):
-        for top in range(0, TILE, BLOCK_HEIGHT):
-            a, b, c, d = load_blocks(image, (y0 + top) * width + x0, width)
-            at = base + top * TILE
-            store(out, at, a)
-            store(out, at + WIDTH, b)
-            store(out, at + 2 * WIDTH, c)
-            store(out, at + 3 * WIDTH, d)
-        return
-    for row in range(TILE):
-        at = base + (row // BLOCK_HEIGHT) * (4 * WIDTH) + (row % BLOCK_HEIGHT) * BLOCK_WIDTH
-        for x in range(TILE):
-            inside = y0 + row < height and x0 + x < width
-            out[at + (x // BLOCK_WIDTH) * WIDTH + x % BLOCK_WIDTH] = (
-                image[y0 + row, x0 + x] if inside else np.float32(0)
-            )
-
-
-@kernel
-def write_tile(tile, base, image, x0, y0):  # type: ignore[no-untyped-def]
-    """The inverse of ``read_tile``."""
-    height, width = image.shape
-    if is_whole(image, x0, y0):
-        for top in range(0, TILE, BLOCK_HEIGHT):
-            at = base + top * TILE
-            blocks = load(tile, at), load(tile, at + WIDTH), load(tile, at + 2 * WIDTH), load(tile, at + 3 * WIDTH)
-            store_blocks(image, (y0 + top) * width + x0, width, blocks)
-        return
-    for row in range(min(TILE, height - y0)):
-        at = base + (row // BLOCK_HEIGHT) * (4 * WIDTH) + (row % BLOCK_HEIGHT) * BLOCK_WIDTH
-        for x in range(min(TILE, width - x0)):
-            image[y0 + row, x0 + x] = tile[at + (x // BLOCK_WIDTH) * WIDTH + x % BLOCK_WIDTH]
 
 
 def make_blend(three: bool, top: bool, ready: bool = False) -> tuple[Any, Any]:

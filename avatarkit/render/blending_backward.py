@@ -20,13 +20,10 @@ from avatarkit.render.blending import (
     BATCH,
     CAP,
     CUT,
-    PIXELS,
     ROOM,
     STOP,
     exponent,
-    inside_tile,
     lay_out,
-    read_tile,
 )
 from avatarkit.render.compiled import kernel
 from avatarkit.render.lanes import (
@@ -45,6 +42,7 @@ from avatarkit.render.lanes import (
 )
 from avatarkit.render.memory import number, prefetch_gaussians
 from avatarkit.render.projection import TILE
+from avatarkit.render.tiles import PIXELS, inside_tile, read_tile
 
 MOMENTS = 6  # Σ G·(1, x, y, x², x·y, y²)
 

@@ -19,12 +19,12 @@ from torch import Tensor
 
 from avatarkit.cameras import Cameras
 from avatarkit.contracts import Render
-from avatarkit.render import binning, blending, blending_backward, projection
+from avatarkit.render import binning, blending, blending_backward, projection, tiles
 from avatarkit.render.arguments import checked
 from avatarkit.render.compiled import run_parts, thread_count
 from avatarkit.render.projection_backward import project_backward, reduce
 
-TABLES = (blending.PIXEL_X, blending.PIXEL_Y, blending.BLOCK_X, blending.BLOCK_Y)
+TABLES = (tiles.PIXEL_X, tiles.PIXEL_Y, tiles.BLOCK_X, tiles.BLOCK_Y)
 
 
 @functools.cache

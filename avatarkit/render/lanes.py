@@ -11,8 +11,6 @@ Inside kernels::
     keep = (a > 0.0) & (a <= b)              comparisons give masks; & | ~ combine them
     c = select(keep, a, splat(0.0))
     total = hsum(c)
-    u = gather_columns(records, rows, 0)[0] - 8.0   WIDTH doubles: the first numbers of WIDTH rows
-    store(out, i, narrow(u * u))
 
 Operators + − * / and comparisons take vectors and Python or NumPy floats on either side.  Functions that use vectors
 must be compiled with ``avatarkit.render.compiled.kernel``, whose disk cache is indexed by width, and never with
@@ -27,21 +25,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from avatarkit.render.lane_types import (
-    BIT,
-    DOUBLE,
-    FLOAT,
-    INT,
-    INTS,
-    VECTOR,
-    WIDTH,
-    as_vector,
-    doubles,
-    float32_constant,
-    lanes,
-    mask,
-    same,
-)
+from avatarkit.render.lane_types import BIT, INT, INTS, VECTOR, WIDTH, as_vector, float32_constant, lanes, mask, same
 
 
 def _call(builder: Any, name: str, result: Any, *args: Any) -> Any:
@@ -312,67 +296,6 @@ def count_bits(typingctx: Any, value: Any) -> Any:
     return types.int64(value), codegen
 
 
-COLUMNS = 8
-"""Numbers in a row of ``gather_columns``."""
-
-
-def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
-    """n LLVM vectors of n numbers, the other way round: halves are exchanged, then quarters, …"""
-    size = 1
-    while size < len(rows):
-        for i in range(len(rows)):
-            if i & size:
-                continue
-            one, two = rows[i], rows[i + size]
-            places = range(len(rows))
-            rows[i] = _shuffle(builder, one, two, [e + len(rows) - size if e & size else e for e in places])
-            rows[i + size] = _shuffle(builder, one, two, [e + len(rows) if e & size else e + size for e in places])
-        size *= 2
-    return rows
-
-
-@intrinsic
-def gather_columns(typingctx: Any, array: Any, rows: Any, first: Any) -> Any:
-    """The 8 columns of WIDTH rows of a C-contiguous (N, 8) float64 array, a tuple of doubles.
-
-    The rows are ``rows[first:first + WIDTH]``, int64; bounds are not checked.
-    """
-    fits = isinstance(array, types.Array) and array.dtype == types.float64 and array.layout == "C" and array.ndim == 2
-    if not (fits and rows == types.Array(types.int64, 1, "C") and isinstance(first, types.Integer)):
-        return None
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        data, chosen = (context.make_array(sig.args[k])(context, builder, args[k]).data for k in (0, 1))
-        at = context.cast(builder, args[2], sig.args[2], types.intp)
-        square = min(WIDTH, COLUMNS)
-        part = ir.VectorType(DOUBLE, square)
-        pieces: list[list[Any]] = [[] for _ in range(COLUMNS)]
-        for group in range(0, WIDTH, square):
-            starts = []
-            for lane in range(group, group + square):
-                row = builder.load(builder.gep(chosen, [builder.add(at, ir.Constant(at.type, lane))]))
-                starts.append(builder.mul(row, ir.Constant(row.type, COLUMNS)))
-            for column in range(0, COLUMNS, square):
-                loaded = []
-                for start in starts:
-                    place = builder.gep(data, [builder.add(start, ir.Constant(start.type, column))])
-                    loaded.append(builder.load(builder.bitcast(place, part.as_pointer()), align=8))
-                for k, piece in enumerate(_transposed(builder, loaded)):
-                    pieces[column + k].append(piece)
-        whole = [p[0] if len(p) == 1 else _shuffle(builder, p[0], p[1], list(range(WIDTH))) for p in pieces]
-        return context.make_tuple(builder, sig.return_type, whole)
-
-    return types.UniTuple(doubles, COLUMNS)(array, rows, first), codegen
-
-
-@intrinsic
-def narrow(typingctx: Any, value: Any) -> Any:
-    """Doubles rounded to float32 lanes."""
-    if value != doubles:
-        return None
-    return lanes(value), lambda context, builder, sig, args: builder.fptrunc(args[0], VECTOR)
-
-
 @intrinsic
 def bits_across(typingctx: Any, words: Any, place: Any, count: Any) -> Any:
     """Bit ``place`` of each of the first ``count`` words of an int64 array, as an int64; ``count`` is a constant, at most 64."""
@@ -393,45 +316,3 @@ def bits_across(typingctx: Any, words: Any, place: Any, count: Any) -> Any:
         return packed if number == 64 else builder.zext(packed, ir.IntType(64))
 
     return types.int64(words, place, count), codegen
-
-
-@intrinsic
-def pair(typingctx: Any, one: Any, two: Any) -> Any:
-    """Two float32 numbers in the bits of one float64, to be moved about and taken apart, never calculated with."""
-    if not (isinstance(one, types.Float) and isinstance(two, types.Float)):
-        return None
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        vector = ir.Constant(ir.VectorType(FLOAT, 2), ir.Undefined)
-        for k in range(2):
-            number = context.cast(builder, args[k], sig.args[k], types.float32)
-            vector = builder.insert_element(vector, number, ir.Constant(INT, k))
-        return builder.bitcast(vector, DOUBLE)
-
-    return types.float64(one, two), codegen
-
-
-@intrinsic
-def first_of_pair(typingctx: Any, value: Any) -> Any:
-    """The first float32 of a ``pair``."""
-    if value != types.float64:
-        return None
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.extract_element(builder.bitcast(args[0], ir.VectorType(FLOAT, 2)), ir.Constant(INT, 0))
-
-    return types.float32(value), codegen
-
-
-@intrinsic
-def pairs(typingctx: Any, value: Any) -> Any:
-    """Doubles that hold a ``pair`` each as two lanes: all first numbers, all second numbers."""
-    if value != doubles:
-        return None
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        mixed = builder.bitcast(args[0], ir.VectorType(FLOAT, 2 * WIDTH))
-        both = [_shuffle(builder, mixed, mixed, list(range(k, 2 * WIDTH, 2))) for k in range(2)]
-        return context.make_tuple(builder, sig.return_type, both)
-
-    return types.UniTuple(lanes, 2)(value), codegen

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from avatarkit.render.compiled import exact_kernel
-from avatarkit.render.lanes import pair
+from avatarkit.render.lane_columns import pair
 
 LOW_PASS = 0.3  # px², added to both variances
 ALPHA_CUT = 1.0 / 255.0

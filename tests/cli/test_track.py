@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import typer
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 from typer.testing import CliRunner
 
 from avatarkit.cli.track import track
@@ -115,13 +116,14 @@ def test_a_still_camera_gets_masks(wall_film: Path, tmp_path: Path) -> None:
     assert mask[64, 63] > 250 and mask[:, :20].max() < 5 and mask[:, 108:].max() < 5
 
 
-def test_without_a_wall_to_learn_the_track_is_kept_and_said_to_have_no_masks(
-    film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_moving_camera_is_tracked_without_masks(tmp_path: Path, avatarkit_home: Path) -> None:
+    texture = gaussian_filter(np.random.default_rng(0).normal(size=(128, 300)), 3.0)
+    wall = (np.clip(texture / texture.std(), -2, 2) * 40 + 128)[..., None].repeat(3, 2).astype(np.uint8)
+    panning = write_film(tmp_path / "pan.mp4", [wall[:, 12 * step : 12 * step + 128] for step in range(12)])
     plugin = tmp_path / "scripted.py"
     plugin.write_text(TRACKER)
     out, summary = tmp_path / "tracked", tmp_path / "summary.json"
-    run(str(film), "-o", str(out), "--head", "bust", "--tracker", f"{plugin}:Scripted", "--json", str(summary), "-q")
+    run(str(panning), "-o", str(out), "--head", "bust", "--tracker", f"{plugin}:Scripted", "--json", str(summary), "-q")
     assert json.loads(summary.read_text())["masks"] is False
     assert (out / "transforms_train.json").is_file() and not (out / "fg_masks").exists()
 

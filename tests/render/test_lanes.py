@@ -12,15 +12,14 @@ import numpy as np
 from numba import literal_unroll
 
 from avatarkit.render.compiled import kernel
+from avatarkit.render.lane_columns import first_of_pair, gather_columns, narrow, pair, pairs
 from avatarkit.render.lanes import (
     WIDTH,
     bits,
     bits_across,
     count_bits,
     exp2,
-    first_of_pair,
     fma,
-    gather_columns,
     hsum,
     iota,
     load,
@@ -28,9 +27,6 @@ from avatarkit.render.lanes import (
     magnitude,
     maximum,
     minimum,
-    narrow,
-    pair,
-    pairs,
     select,
     splat,
     square_root,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatarkit.render.blending import BLOCK_HEIGHT, PIXELS, read_tile, write_tile
 from avatarkit.render.projection import TILE
+from avatarkit.render.tiles import BLOCK_HEIGHT, PIXELS, read_tile, write_tile
 
 
 def in_blocks(tile: np.ndarray) -> np.ndarray:

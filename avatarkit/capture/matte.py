@@ -22,7 +22,7 @@ from avatarkit.capture.diffusion import double, fill, halve, relax
 from avatarkit.capture.motion import require_static
 from avatarkit.errors import InputError
 from avatarkit.events import Run
-from avatarkit.types import ByteArray, Float32Array, Json
+from avatarkit.types import ByteArray, Float32Array, FloatArray, Json
 
 EVEN = 3.5  # squared deviation a channel at which a pixel is as likely person as wall
 STEEPNESS = 0.35  # of the data term by squared deviation
@@ -56,11 +56,14 @@ def matte(image: ByteArray, background: Background, head: np.ndarray) -> ByteArr
     return _soft(pixels, light, background.noise, person, core, face_width, chin)
 
 
-def with_mattes(capture: Capture, heads: np.ndarray, run: Run | None = None) -> Capture:
+def with_mattes(
+    capture: Capture, heads: np.ndarray, run: Run | None = None, faces: FloatArray | None = None
+) -> Capture:
     """``capture`` with a matte for every frame: its own masks win; else they are computed once and cached beside the frames.
 
-    heads: per frame, (F, 4) face boxes in pixels (NaN where no face was found) or (F, H, W) bool head masks.  Raises InputError
-    for a moving camera, and where the background cannot be learned.
+    heads: per frame, (F, 4) face boxes in pixels (NaN where no face was found) or (F, H, W) bool head masks.  faces (F, 4): the face
+    boxes where masks hold shoulders too, beside which little wall would be left to see a camera move by.  Raises InputError for a
+    moving camera, and where the background cannot be learned.
     """
     if capture.masked:
         return capture
@@ -73,7 +76,7 @@ def with_mattes(capture: Capture, heads: np.ndarray, run: Run | None = None) -> 
 
     def build(writer: CacheWriter) -> Json:
         for camera in range(len(capture.cameras)):
-            _camera_mattes(writer, capture, camera, heads, run)
+            _camera_mattes(writer, capture, camera, heads, head_boxes(heads) if faces is None else faces)
         return {}
 
     order = [i for c in range(len(capture.cameras)) for i, frame in enumerate(capture.frames) if frame.camera == c]
@@ -83,11 +86,11 @@ def with_mattes(capture: Capture, heads: np.ndarray, run: Run | None = None) -> 
     return with_backdrop(replace(capture, mask=lambda index: cache.mask(position[index]), masked=True))
 
 
-def _camera_mattes(writer: CacheWriter, capture: Capture, camera: int, heads: np.ndarray, run: Run | None) -> None:
+def _camera_mattes(writer: CacheWriter, capture: Capture, camera: int, heads: np.ndarray, faces: FloatArray) -> None:
     rows = [i for i, frame in enumerate(capture.frames) if frame.camera == camera]
     if not rows:
         return
-    boxes = head_boxes(heads[rows])
+    boxes = faces[rows]
     name = f"{capture.name} ({capture.cameras[camera].name})" if len(capture.cameras) > 1 else capture.name
     found = np.flatnonzero(np.isfinite(boxes).all(1))
     if not len(found):

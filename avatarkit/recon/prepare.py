@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from avatarkit.capture.background import head_boxes
 from avatarkit.capture.dataset import is_dataset, read_dataset
 from avatarkit.capture.reading import read_capture, require_inputs
 from avatarkit.contracts import HeadModel
@@ -20,7 +21,7 @@ from avatarkit.recon.head_tuning import posed
 from avatarkit.registry import registry
 from avatarkit.track.sequence import Sequence
 from avatarkit.track.sequence_files import load_sequence, save_sequence
-from avatarkit.types import PathArg
+from avatarkit.types import FloatArray, PathArg
 
 TRACKED = "tracking"  # folder of the run that holds the tracked sequence
 
@@ -79,15 +80,25 @@ def with_mattes(sequence: Sequence, head: HeadModel, run: Run) -> Sequence:
     """Mattes from a learned background; the posed head tells where the head surely is."""
     from avatarkit.capture.matte import with_mattes as matted
 
-    return replace(sequence, capture=matted(sequence.capture, drawn_heads(sequence, head), run))
+    drawn, boxes = drawn_heads(sequence, head)
+    return replace(sequence, capture=matted(sequence.capture, drawn, run, boxes))
 
 
-def drawn_heads(sequence: Sequence, head: HeadModel) -> np.ndarray:
-    """(frames, H, W) bool: the posed head model in every frame; frames must share one size."""
-    capture, faces = sequence.capture, head.faces.numpy()
+def drawn_heads(sequence: Sequence, head: HeadModel) -> tuple[np.ndarray, FloatArray]:
+    """(frames, H, W) bool: the posed head model in every frame; (frames, 4) boxes of it without neck and shoulders, in pixels.
+
+    Frames must share one size.
+    """
+    faces = head.faces.numpy()
+    below = torch.stack(
+        [head.regions[name] for name in ("neck", "boundary") if name in head.regions] or [torch.zeros(1)]
+    )
+    above = below.amax(0).expand(len(head.template)).numpy()[faces].mean(1) < 0.5
     with torch.no_grad():
         pose = posed(head, sequence.params)
-    return np.stack([drawn_head(sequence, pose, faces, index).triangle >= 0 for index in range(len(capture))])
+    drawn = [drawn_head(sequence, pose, faces, index).triangle for index in range(len(sequence.capture))]
+    boxes = head_boxes(np.stack([(t >= 0) & above[np.maximum(t, 0)] for t in drawn]))
+    return np.stack([t >= 0 for t in drawn]), boxes
 
 
 def head_source(head: str | None, model: HeadModel) -> dict[str, Any]:

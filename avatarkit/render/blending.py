@@ -335,7 +335,7 @@ def make_blend(three: bool, top: bool, ready: bool = False) -> tuple[Any, Any]:
                     x = x0 + (block % 4) * BLOCK_WIDTH + lane % BLOCK_WIDTH
                     y = y0 + (block // 4) * BLOCK_HEIGHT + lane // BLOCK_WIDTH
                     if x < width and y < height:
-                        chosen = np.int64(winner[p])
-                        top_image[y, x] = entries[starts[tile] + chosen] if chosen >= 0 else -1
+                        best_place = np.int64(winner[p])
+                        top_image[y, x] = entries[starts[tile] + best_place] if best_place >= 0 else -1
 
     return blend, blend_tile

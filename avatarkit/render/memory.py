@@ -95,7 +95,8 @@ def load_blocks(typingctx: Any, array: Any, at: Any, stride: Any) -> Any:
             pieces = [_joined(builder, r, r, list(range(block * BLOCK_WIDTH, (block + 1) * BLOCK_WIDTH))) for r in rows]
             while len(pieces) > 1:
                 size = 2 * pieces[0].type.count
-                pieces = [_joined(builder, *pieces[k : k + 2], list(range(size))) for k in range(0, len(pieces), 2)]
+                halves = zip(pieces[::2], pieces[1::2], strict=True)
+                pieces = [_joined(builder, a, b, list(range(size))) for a, b in halves]
             blocks.append(pieces[0])
         return context.make_tuple(builder, sig.return_type, blocks)
 
@@ -113,8 +114,8 @@ def store_blocks(typingctx: Any, array: Any, at: Any, stride: Any, blocks: Any) 
         for row, place in enumerate(_row_places(context, builder, sig, args)):
             here = list(range(row * BLOCK_WIDTH, (row + 1) * BLOCK_WIDTH))
             there = [lane + WIDTH for lane in here]
-            halves = [_joined(builder, *four[k : k + 2], here + there) for k in (0, 2)]
-            builder.store(_joined(builder, *halves, list(range(4 * BLOCK_WIDTH))), place, align=4)
+            left, right = (_joined(builder, four[k], four[k + 1], here + there) for k in (0, 2))
+            builder.store(_joined(builder, left, right, list(range(4 * BLOCK_WIDTH))), place, align=4)
         return context.get_dummy_value()
 
     return types.void(array, at, stride, blocks), codegen

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import typer
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 from typer.testing import CliRunner
 
 from avatarkit.cli.track import track
 from avatarkit.errors import InputError
+
+from ..capture.scene import make_scene
 
 TRACKER = '''
 import numpy as np
@@ -117,9 +118,7 @@ def test_a_still_camera_gets_masks(wall_film: Path, tmp_path: Path) -> None:
 
 
 def test_a_moving_camera_is_tracked_without_masks(tmp_path: Path, avatarkit_home: Path) -> None:
-    texture = gaussian_filter(np.random.default_rng(0).normal(size=(128, 300)), 3.0)
-    wall = (np.clip(texture / texture.std(), -2, 2) * 40 + 128)[..., None].repeat(3, 2).astype(np.uint8)
-    panning = write_film(tmp_path / "pan.mp4", [wall[:, 12 * step : 12 * step + 128] for step in range(12)])
+    panning = write_film(tmp_path / "pan.mp4", list(make_scene(wall_texture=25.0, pan=14.0).images))
     plugin = tmp_path / "scripted.py"
     plugin.write_text(TRACKER)
     out, summary = tmp_path / "tracked", tmp_path / "summary.json"

@@ -38,6 +38,8 @@ def region_masks(rest: Rest, fields: Fields) -> dict[str, Float32]:
     azimuth = np.arctan2(x, z + 27.0)
     scalp = smoothstep(-6.0, 6.0, y - hairline(azimuth)) * parts["skin"] * (y > -70)
     head = smoothstep(-150.0, -84.0, y + 0.10 * (z + 40))
+    below = parts["skin"] * (1 - head)
+    neck = below * (1 - smoothstep(60.0, 78.0, x)) * smoothstep(-172.0, -158.0, y)
     front_face = (
         skin * (1 - scalp) * smoothstep(-14.0, 0.0, z) * smoothstep(-90.0, -82.0, y - 0.25 * np.minimum(z - 60, 0) * -1)
     )
@@ -69,8 +71,8 @@ def region_masks(rest: Rest, fields: Fields) -> dict[str, Float32]:
         "l_ear": (parts["ear"] & left) * 1.0,
         "r_ear": (parts["ear"] & right) * 1.0,
         "jaw": parts["skin"] * fields.jaw * (1 - scalp),
-        "neck": parts["skin"] * (1 - head) * (1 - smoothstep(60.0, 78.0, x)) * smoothstep(-172.0, -158.0, y),
-        "boundary": (parts["skin"] & (y < -160)) * smoothstep(-165.0, -195.0, y),
+        "neck": neck,
+        "boundary": np.maximum((parts["skin"] & (y < -160)) * smoothstep(-165.0, -195.0, y), below - neck),
     }
     around_eye = np.zeros(len(p))
     for k, weight in enumerate((0.6, 0.9)):

@@ -26,6 +26,15 @@ def avatarkit_head_models() -> Iterable[Provider]:
 
 
 @hookimpl
+def avatarkit_segmenters() -> Iterable[Provider]:
+    yield Provider(
+        "head-regions",
+        "avatarkit.segment.head_regions:HeadRegions",
+        "region masks of the head model; hair above and cloth below where the matte has more",
+    )
+
+
+@hookimpl
 def avatarkit_checks() -> Iterable[Check]:
     from avatarkit import machine
 

@@ -37,7 +37,8 @@ class Render:
     features: (B, D, H, W) float32, blended front to back; ``background`` is already composited where one was given.
     alpha:    (B, 1, H, W) in [0, 1].
     depth:    (B, 1, H, W) expected depth along the camera's z: Σ α·T·z / Σ α·T, metres; 0 where alpha is 0.
-    means2d:  (B, N, 2) pixels, detached.     radii: (B, N) int32 pixels; 0 where a Gaussian does not show.
+    means2d:  (B, N, 2) pixels, detached.     radii: (B, N) int32 pixels; 0 where a Gaussian reaches no
+              pixel (behind the camera, beside the image, too faint); one that others hide has its radius.
     sums:     (B, M, N) Σ over pixels of mask_m·α·T, or None without ``masks``; detached.
     top:      (B, H, W) int32 index of the Gaussian with the largest α·T, −1 where none, or None unless asked for.
     mean2d_gradients: call it after ``backward``: (B, N, 2), ∂loss/∂means2d in pixels.
@@ -204,12 +205,13 @@ class LandmarkDetector(Protocol):
 
 @dataclass(frozen=True)
 class View:
-    """Where an image was taken from, for parts that use geometry: camera (batch of one), timestep, posed head."""
+    """Where an image was taken from, for parts that use geometry: camera (batch of one), timestep, posed head and its model."""
 
     cameras: Cameras
     timestep: int
     pose: HeadPose | None = None
     mask: Tensor | None = None  # (1, H, W) foreground
+    head: HeadModel | None = None
 
 
 @runtime_checkable

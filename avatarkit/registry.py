@@ -47,6 +47,7 @@ PROTOCOLS: dict[Role, type] = {
 PREFERRED: dict[Role, tuple[str, ...]] = {
     "rasterizer": ("gsplat", "cpu"),
     "tracker": ("mediapipe",),
+    "segmenter": ("head-regions",),
 }
 
 

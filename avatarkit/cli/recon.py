@@ -21,6 +21,7 @@ def recon(
     rasterizer: Annotated[str | None, typer.Option(metavar="NAME", help="Default: gsplat where CUDA works, else cpu.", show_default=False)] = None,
     head: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Head model: bust, flame, or a FLAME-topology .npz.", show_default=False)] = None,
     tracker: Annotated[str | None, typer.Option(metavar="NAME", help="For videos and images. Default: mediapipe.", show_default=False)] = None,
+    segmenter: Annotated[str | None, typer.Option(metavar="NAME", help="Where labels come from. Default: head-regions.", show_default=False)] = None,
     size: Annotated[int, typer.Option(min=64, max=2048, help="Side of the square crop around the head, pixels (videos and images).")] = 512,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn.", show_default=False)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run from its last checkpoint.")] = False,
@@ -48,7 +49,7 @@ def recon(
     from avatarkit.recon.job import Job, run_job
     from avatarkit.registry import registry
 
-    job = Job(inputs, output, settings, head, tracker, rasterizer, size, resume, report)
+    job = Job(inputs, output, settings, head, tracker, rasterizer, segmenter, size, resume, report)
     sink = ProgressSink(quiet)
     run = Run(job.folder, seed=settings.seed, sinks=(sink,))
     registry().connect(run)

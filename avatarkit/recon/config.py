@@ -52,6 +52,10 @@ class ReconConfig:
     scale: float = 0.0
     """Weight of relu(s − threshold) in triangle units (GaussianAvatars, eq. 5)."""
     scale_threshold: float = 0.6
+    line_of_sight: float = 0.05
+    """Weight of what holds depth and thickness along the line of sight; only where each timestep is seen by one camera."""
+    line_of_sight_every: int = 4
+    """Steps between those that count it, as many times heavier."""
     smooth: float = 0.0
     """Weight that holds head parameters near their neighbours in time."""
 
@@ -98,6 +102,14 @@ class ReconConfig:
     prune_opacity: float = 0.005
     reset_every: int = 0
     """Steps between resets of opacity to 0.01; 0 never."""
+
+    # Labels, after the pictures
+    label_views: int = 48
+    """Training views whose label maps are looked at; 0: no labels."""
+    label_steps: int = 200
+    """Steps of cross-entropy after the vote."""
+    lr_labels: float = 0.05
+    """Of label logits (Adam)."""
 
     # Course
     coarse_until: int = 1800

@@ -18,7 +18,7 @@ import yaml
 
 from avatarkit import __version__
 from avatarkit.config import dump_config, from_mapping
-from avatarkit.contracts import HeadModel, Rasterizer
+from avatarkit.contracts import HeadModel, Rasterizer, Segmenter
 from avatarkit.errors import InputError
 from avatarkit.evaluate.evaluation import avatar_predictor, evaluate_split
 from avatarkit.events import Finished, Progress, Run, Started
@@ -27,6 +27,7 @@ from avatarkit.gaussians.avatar_file import save_avatar
 from avatarkit.paths import atomic_write_text, explained
 from avatarkit.recon import checkpoint
 from avatarkit.recon.config import ReconConfig
+from avatarkit.recon.labelling import label_gaussians
 from avatarkit.recon.log import EventLog, TensorBoard, tensorboard_sink
 from avatarkit.recon.loop import reconstruct
 from avatarkit.recon.prepare import TRACKED, head_source, prepare_sequence, read_known, source_of
@@ -46,6 +47,7 @@ class Job:
     head: str | None = None
     tracker: str | None = None
     rasterizer: str | None = None
+    segmenter: str | None = None
     size: int = 512
     resume: bool = False
     report: bool = True
@@ -61,6 +63,7 @@ def run_job(job: Job, run: Run) -> dict[str, Any]:
         raise InputError(f"{job.output}: is a folder; name a file to write with -o")
     rasterizer = registry().create("rasterizer", job.rasterizer or registry().default("rasterizer"))
     config = resumed_config(job) if job.resume else job.config
+    segmenter = _segmenter(job) if config.label_views > 0 else None
     with explained(job.folder):
         job.folder.mkdir(parents=True, exist_ok=True)
         log = EventLog(job.folder / "events.jsonl")
@@ -80,6 +83,12 @@ def run_job(job: Job, run: Run) -> dict[str, Any]:
             log.begin()
         with interruptible(run):
             state = reconstruct(sequence, head, config, run, rasterizer, resume=job.resume)
+        if segmenter is not None and not run.stopping:
+            gaussians = state.gaussians.detach()
+            gaussians.label_logits = label_gaussians(
+                gaussians, sequence, head, state.head.pose, segmenter, rasterizer, config, run
+            )
+            state.gaussians = gaussians
         avatar = make_avatar(state, sequence, head, job, config, run)
         save_avatar(avatar, job.output)
         summary = {
@@ -110,6 +119,12 @@ def run_job(job: Job, run: Run) -> dict[str, Any]:
         for sink in sinks:
             run.remove_sink(sink)
             sink.close()
+
+
+def _segmenter(job: Job) -> Segmenter:
+    made = registry().create("segmenter", job.segmenter or registry().default("segmenter"))
+    assert isinstance(made, Segmenter)
+    return made
 
 
 def make_avatar(

@@ -6,6 +6,7 @@ Read ``reconstruct`` from top to bottom; everything that it calls is a plain fun
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -43,6 +44,8 @@ def reconstruct(
     Raises DivergedError when losses stay non-finite after one roll-back.
     """
     views = Views(sequence, sequence.capture.indices("train"), config.background)
+    if several_sides(sequence):
+        config = replace(config, line_of_sight=0.0)
     held_out = _held_out(sequence, config)
     state = checkpoint.load_newest(run) if resume and run.folder else None
     if state is None:
@@ -103,6 +106,12 @@ def reconstruct(
         follow(state, sequence, head)
     run.emit(Finished("recon", state.seconds, {k: shown[k] for k in ("psnr", "splats", "steps/s") if k in shown}))
     return state
+
+
+def several_sides(sequence: Sequence) -> bool:
+    """Is any timestep seen by two cameras?"""
+    frames = sequence.capture.frames
+    return len({frame.timestep for frame in frames}) < len(frames)
 
 
 def start(sequence: Sequence, head: HeadModel, config: ReconConfig) -> TrainState:

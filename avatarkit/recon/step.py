@@ -11,6 +11,7 @@ from torch import Tensor
 from avatarkit.contracts import HeadModel, Rasterizer, Render
 from avatarkit.gaussians.binding import pose_gaussians
 from avatarkit.gaussians.gaussians import Gaussians
+from avatarkit.losses.line_of_sight import line_of_sight_loss
 from avatarkit.losses.photometric import photometric_loss
 from avatarkit.losses.regularisers import position_loss, scale_loss
 from avatarkit.recon.adam import Adam, parameters, require_gradients
@@ -65,6 +66,9 @@ def train_step(
     ``measure``: also the PSNR of the batch, which costs a pass over the picture.
     """
     totals = {"loss": 0.0, "l1": 0.0, "dssim": 0.0, "position": 0.0, "scale": 0.0}
+    counts_sight = config.line_of_sight > 0 and (state.step + 1) % config.line_of_sight_every == 0
+    if counts_sight:
+        totals["line_of_sight"] = 0.0
     for leaf in parameters(state.gaussians).values():
         leaf.grad = None
     visible = torch.zeros(len(state.gaussians), dtype=torch.bool)
@@ -87,6 +91,10 @@ def train_step(
         position = position_loss(state.gaussians, shows, config.position_threshold)
         scale = scale_loss(state.gaussians, shows, config.scale_threshold)
         loss = (photometric.total + config.position * position + config.scale * scale) / len(batch)
+        if counts_sight:
+            sight = line_of_sight_loss(state.gaussians, posed, vertices, joints, head.faces, view.cameras, shows)
+            loss = loss + config.line_of_sight * config.line_of_sight_every * sight / len(batch)
+            totals["line_of_sight"] += float(sight.detach()) / len(batch)
         if not torch.isfinite(loss):
             return None
         loss.backward()

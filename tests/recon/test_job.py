@@ -12,6 +12,7 @@ import pytest
 from avatarkit.errors import InputError
 from avatarkit.events import Event, Notice, Run, Scalars
 from avatarkit.gaussians.avatar_file import load_avatar
+from avatarkit.labels import LABEL_INDEX, NUM_LABELS
 from avatarkit.recon.job import Job, interruptible, resumed_config, run_job
 from avatarkit.recon.log import read_scalars
 
@@ -55,6 +56,22 @@ def test_a_finished_run_resumed_is_scored_again(parts: Parts, tiny_capture: Path
     one = run_job(asked, Run(asked.folder))
     two = run_job(replace(asked, resume=True), Run(asked.folder))
     assert one["metrics"] == two["metrics"] and two["steps"] == 3
+
+
+def test_the_gaussians_are_labelled_at_the_end(parts: Parts, tiny_capture: Path, tmp_path: Path) -> None:
+    asked = job(parts, tiny_capture, tmp_path, 3)
+    run_job(replace(asked, config=replace(asked.config, label_views=4, label_steps=5)), Run(asked.folder))
+    logits = load_avatar(asked.output).gaussians.label_logits
+    share = logits.argmax(1).bincount(minlength=NUM_LABELS) / len(logits)
+    assert share[LABEL_INDEX["skin"]] > 0.1 and share[LABEL_INDEX["hair"]] > 0.05 and (share > 0).sum() > 8
+
+
+def test_an_unknown_segmenter_is_said_before_any_work(parts: Parts, tiny_capture: Path, tmp_path: Path) -> None:
+    asked = job(parts, tiny_capture, tmp_path, 1)
+    asked = replace(asked, segmenter="none", config=replace(asked.config, label_views=4))
+    with pytest.raises(InputError, match="unknown segmenter 'none'"):
+        run_job(asked, Run(asked.folder))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_sinks_leave_with_the_job(parts: Parts, tiny_capture: Path, tmp_path: Path) -> None:

@@ -1,0 +1,109 @@
+"""Votes and cross-entropy on scenes whose labels are known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from avatarkit.contracts import View
+from avatarkit.events import Event, Finished, Run
+from avatarkit.labels import LABEL_INDEX, NUM_LABELS
+from avatarkit.recon.head_tuning import posed
+from avatarkit.recon.initial import initial_gaussians
+from avatarkit.recon.labelling import label_field, label_gaussians, label_loss
+
+from .conftest import Parts
+
+
+class Halves:
+    """Skin where the mask is, on the left of the picture; hair on the right.  Every ``wrong``-th view is the other way round."""
+
+    def __init__(self, wrong: int = 0) -> None:
+        self.wrong, self.calls = wrong, 0
+
+    def segment(self, images: torch.Tensor, views: Sequence[View]) -> torch.Tensor:
+        self.calls += 1
+        left, right = LABEL_INDEX["skin"], LABEL_INDEX["hair"]
+        if self.wrong and self.calls % self.wrong == 0:
+            left, right = right, left
+        height, width = images.shape[-2:]
+        found = torch.zeros(len(images), NUM_LABELS, height, width)
+        for at, view in enumerate(views):
+            assert view.mask is not None and view.pose is not None and view.head is not None
+            found[at, left, :, : width // 2] = view.mask[0, :, : width // 2]
+            found[at, right, :, width // 2 :] = view.mask[0, :, width // 2 :]
+            found[at, 0] = 1.0 - view.mask[0]
+        return found
+
+
+def labelled(parts: Parts, segmenter: Halves, **changes: object) -> tuple[torch.Tensor, float]:
+    """(logits, share of foreground pixels of one training view whose rendered label is the map's)."""
+    config = parts.config(label_views=3, free_gaussians=0, **changes)
+    sequence = front_only(parts)
+    pose = posed(parts.head, sequence.params)
+    gaussians = initial_gaussians(sequence, parts.head, pose, config)
+    logits = label_gaussians(gaussians, sequence, parts.head, pose, segmenter, parts.rasterizer, config, Run())
+    index = sequence.capture.indices("train")[0]
+    step = sequence.capture.frames[index].timestep
+    field = label_field(
+        gaussians, logits, pose.vertices[step], pose.joints[step], parts.head.faces, sequence.cameras([index]),
+        parts.rasterizer, True,
+    )  # fmt: skip
+    torch.testing.assert_close(field.sum(1), torch.ones_like(field[:, 0]), atol=1e-4, rtol=0)
+    found = field[0].argmax(0).numpy()
+    width = found.shape[1]
+    truth = np.where(np.arange(width) < width // 2, LABEL_INDEX["skin"], LABEL_INDEX["hair"])[None].repeat(
+        len(found), 0
+    )
+    inside = found > 0
+    return logits, float((found == truth)[inside].mean())
+
+
+def front_only(parts: Parts):  # type: ignore[no-untyped-def]
+    """The frames of one camera, so that left and right of the picture are left and right of the head."""
+    capture = parts.sequence.capture
+    first = capture.frames[capture.indices("train")[0]].camera
+    frames = tuple(replace(f, split=f.split if f.camera == first else "val") for f in capture.frames)
+    return replace(parts.sequence, capture=replace(capture, frames=frames))
+
+
+def test_a_vote_puts_labels_where_the_maps_have_them(parts: Parts) -> None:
+    logits, right = labelled(parts, Halves(), label_steps=0)
+    assert right > 0.95
+    torch.testing.assert_close(logits.exp().sum(1), torch.ones(len(logits)), atol=1e-4, rtol=0)
+    unseen = logits.max(1).values < math.log(1.5 / NUM_LABELS)
+    assert unseen.any()  # the back of the head got no vote and so no opinion
+
+
+def test_cross_entropy_sharpens_the_vote(parts: Parts) -> None:
+    _, voted = labelled(parts, Halves(), label_steps=0)
+    _, trained = labelled(parts, Halves(), label_steps=60, lr_labels=0.1)
+    assert trained >= voted and trained > 0.97
+
+
+def test_one_wrong_map_of_three_is_outvoted(parts: Parts) -> None:
+    assert labelled(parts, Halves(wrong=3), label_steps=0)[1] > 0.9
+
+
+def test_the_loss_is_the_cross_entropy_of_its_closed_form() -> None:
+    truth, rendered = torch.zeros(1, NUM_LABELS, 1, 2), torch.full((1, NUM_LABELS, 1, 2), 0.5 / (NUM_LABELS - 1))
+    truth[0, 3, 0, 0], truth[0, 7, 0, 1] = 1.0, 1.0
+    rendered[0, 3, 0, 0], rendered[0, 7, 0, 1] = 0.5, 0.5
+    assert float(label_loss(rendered, truth)) == pytest.approx(math.log(2))
+    rendered[0, 3, 0, 0] = 0.0  # a map that is wrong costs no more than the floor
+    assert float(label_loss(rendered, truth)) == pytest.approx((math.log(2) + math.log(1e4)) / 2)
+
+
+def test_the_stage_is_heard(parts: Parts) -> None:
+    heard: list[Event] = []
+    config = parts.config(label_views=2, label_steps=1, free_gaussians=0)
+    pose = posed(parts.head, parts.sequence.params)
+    gaussians = initial_gaussians(parts.sequence, parts.head, pose, config)
+    run = Run(sinks=(heard.append,))
+    label_gaussians(gaussians, parts.sequence, parts.head, pose, Halves(), parts.rasterizer, config, run)
+    assert any(isinstance(event, Finished) and event.stage == "labels" for event in heard)

@@ -1,0 +1,89 @@
+"""Labels from the head model, against where its parts are known to be."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from avatarkit.cameras import Cameras, intrinsics, look_at
+from avatarkit.contracts import View
+from avatarkit.head.loading import load_head
+from avatarkit.head.parameters import HeadParams
+from avatarkit.labels import LABEL_INDEX, LABELS
+from avatarkit.segment.head_regions import HeadRegions, triangle_labels
+
+SIDE = 200
+
+
+def front(mask: torch.Tensor | None) -> View:
+    head = load_head("bust")
+    params = HeadParams.zeros(1, head.num_shape, head.num_expr)
+    viewmat = torch.tensor(look_at(np.array([0.0, 0.0, 1.0]), np.zeros(3)), dtype=torch.float32)
+    K = torch.tensor(intrinsics(400.0, 400.0, SIDE / 2, SIDE / 2), dtype=torch.float32)
+    cameras = Cameras(viewmat[None], K[None], SIDE, SIDE)
+    return View(cameras, 0, head.pose(params), mask, head)
+
+
+def classes(view: View) -> np.ndarray:
+    found = HeadRegions().segment(torch.zeros(1, 3, SIDE, SIDE), [view])
+    torch.testing.assert_close(found.sum(1), torch.ones(1, SIDE, SIDE))
+    return found[0].argmax(0).numpy()
+
+
+def centre(found: np.ndarray, label: str) -> np.ndarray:
+    rows, columns = np.nonzero(found == LABEL_INDEX[label])
+    assert len(rows) > 0, label
+    return np.array([columns.mean(), rows.mean()])
+
+
+def test_parts_of_the_face_are_where_they_belong() -> None:
+    found = classes(front(torch.ones(1, SIDE, SIDE)))
+    at = {
+        name: centre(found, name)
+        for name in ("l_eye", "r_eye", "l_brow", "r_brow", "nose", "u_lip", "l_lip", "l_ear", "r_ear")
+    }
+    for part in ("eye", "brow", "ear"):  # the subject's left is on the right of the picture
+        assert at[f"l_{part}"][0] > SIDE / 2 + 5 and at[f"r_{part}"][0] < SIDE / 2 - 5
+    order = [at["l_brow"][1], at["l_eye"][1], at["nose"][1], at["u_lip"][1], at["l_lip"][1], centre(found, "neck")[1]]
+    assert order == sorted(order)
+
+
+def test_what_the_mesh_lacks_is_hair_above_and_cloth_below() -> None:
+    mask = torch.zeros(1, SIDE, SIDE)
+    mask[:, 10:, 20:180] = 1.0
+    found = classes(front(mask))
+    assert (found[11:14, 60:140] == LABEL_INDEX["hair"]).all()  # above the skull
+    assert (found[195:, 21:40] == LABEL_INDEX["cloth"]).all()  # beside the neck, below the jaw
+    assert (found[:10] == LABEL_INDEX["background"]).all() and (found[:, :20] == LABEL_INDEX["background"]).all()
+
+
+def test_a_soft_mask_leaves_the_rest_to_the_background() -> None:
+    found = HeadRegions().segment(torch.zeros(1, 3, SIDE, SIDE), [front(torch.full((1, SIDE, SIDE), 0.25))])
+    torch.testing.assert_close(found[0, LABEL_INDEX["background"]], torch.full((SIDE, SIDE), 0.75))
+
+
+def test_without_a_mask_the_mesh_is_the_person() -> None:
+    found = classes(front(None))
+    assert found[0, 0] == LABEL_INDEX["background"] and found[SIDE // 2, SIDE // 2] != LABEL_INDEX["background"]
+
+
+def test_every_triangle_has_one_of_the_labels_and_every_part_has_triangles() -> None:
+    labels = triangle_labels(load_head("bust"))
+    names = {LABELS[k] for k in np.unique(labels)}
+    assert {
+        "skin",
+        "nose",
+        "l_eye",
+        "r_eye",
+        "l_brow",
+        "r_brow",
+        "l_ear",
+        "r_ear",
+        "mouth",
+        "u_lip",
+        "l_lip",
+        "hair",
+        "neck",
+        "cloth",
+    } <= names
+    assert "background" not in names

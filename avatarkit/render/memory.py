@@ -1,7 +1,7 @@
 """Asking for memory before it is needed, and moving blocks of an image.
 
-Gaussians lie in memory in no order that the image knows: a tile's records and the slots of its gradients are as many cache
-misses, which unasked stalled the blending kernels for a third of their time.  (Asking for rows of pixels gained nothing.)
+Gaussians lie in memory in no order that the image knows: a tile's records are as many cache misses, which unasked stalled the
+blending kernels for a third of their time.  (Asking for rows of pixels gained nothing.)
 """
 
 from __future__ import annotations
@@ -24,29 +24,23 @@ LINE = 16
 """float32 numbers in a cache line, which is 64 bytes on the machines that matter."""
 
 
-def _prefetch(write: int) -> Any:
-    def typed(typingctx: Any, array: Any, index: Any) -> Any:
-        if not (isinstance(array, types.Array) and array.layout == "C" and isinstance(index, types.Integer)):
-            return None
+@intrinsic
+def prefetch(typingctx: Any, array: Any, index: Any) -> Any:
+    """Ask for the cache line of flat ``index`` of a C-contiguous array; any address is harmless."""
+    if not (isinstance(array, types.Array) and array.layout == "C" and isinstance(index, types.Integer)):
+        return None
 
-        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            at = context.cast(builder, args[1], sig.args[1], types.intp)
-            data = context.make_array(sig.args[0])(context, builder, args[0]).data
-            byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
-            pointer = builder.bitcast(builder.gep(data, [at]), byte)
-            kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
-            function = builder.module.declare_intrinsic("llvm.prefetch.p0", (), kind)
-            builder.call(function, [pointer, ir.Constant(word, write), ir.Constant(word, 3), ir.Constant(word, 1)])
-            return context.get_dummy_value()
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        at = context.cast(builder, args[1], sig.args[1], types.intp)
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        pointer = builder.bitcast(builder.gep(data, [at]), byte)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        function = builder.module.declare_intrinsic("llvm.prefetch.p0", (), kind)
+        builder.call(function, [pointer, ir.Constant(word, 0), ir.Constant(word, 3), ir.Constant(word, 1)])
+        return context.get_dummy_value()
 
-        return types.void(array, index), codegen
-
-    return typed
-
-
-prefetch = intrinsic(_prefetch(0))
-"""Ask for the cache line of flat ``index`` of a C-contiguous array; any address is harmless."""
-prefetch_to_write = intrinsic(_prefetch(1))
+    return types.void(array, index), codegen
 
 
 @intrinsic

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.render.compiled import kernel, run_parts, thread_count
+from avatarkit.types import Float32Array
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-15
 RATE_OF = {"means": "means", "quats": "quats", "log_scales": "log_scales", "opacity_logits": "opacity_logits"}
@@ -40,19 +41,17 @@ class Adam:
         self.second = {name: torch.zeros_like(value) for name, value in parameters(gaussians).items()}
         self.steps = torch.zeros(len(gaussians), dtype=torch.int32)
         self.free_unit = free_unit
+        self._most: int | None = None  # no row has more steps than this; None: look
+        self._roots, self._factors = _corrections(1024)
 
     def step(self, gaussians: Gaussians, rates: dict[str, float], visible: Tensor) -> None:
         """Move the rows where ``visible`` (N,) is true by their ``grad``.
 
         rates: "means", "quats", "log_scales", "opacity_logits", "sh_dc" and "sh_rest".
         """
-        self.steps += visible
-        count = self.steps.clamp(min=1).float()
-        # Folded into one factor and one epsilon per row: rate · m̂ / (√v̂ + ε), with m̂ = m / c1 and v̂ = v / c2.
-        c1 = 1.0 - torch.exp(count * float(np.log(BETA1)))
-        root = (1.0 - torch.exp(count * float(np.log(BETA2)))).sqrt()
-        factor = root / c1
-        means = torch.where(gaussians.binding < 0, factor * self.free_unit, factor)
+        self._most = (int(self.steps.max()) if self._most is None else self._most) + 1
+        if self._most >= len(self._roots):
+            self._roots, self._factors = _corrections(2 * self._most)
         arrays: list[np.ndarray] = []
         for name, value in parameters(gaussians).items():
             width = value.numel() // max(1, len(value))
@@ -61,9 +60,11 @@ class Adam:
             rate = np.full(width, rates[RATE_OF[name]] if name in RATE_OF else rates["sh_rest"], np.float32)
             if name == "sh":
                 rate[:3] = rates["sh_dc"]
-            row_factor = means if name == "means" else factor
-            arrays += [tensor.reshape(-1, width).numpy() for tensor in tensors] + [row_factor.numpy(), rate]
-        run_parts(thread_count(), _step, visible.numpy(), root.numpy(), *arrays)
+            arrays += [tensor.reshape(-1, width).numpy() for tensor in tensors] + [rate]
+        run_parts(
+            thread_count(), _step, visible.numpy(), self.steps.numpy(), self._roots, self._factors,
+            gaussians.binding.numpy(), np.float32(self.free_unit), *arrays,
+        )  # fmt: skip
 
     def reindex(self, source: Tensor, fresh: Tensor) -> None:
         """Follow a new table of Gaussians: row i came from ``source[i]``; ``fresh`` rows start empty."""
@@ -81,12 +82,24 @@ class Adam:
         self.second[name].zero_()
 
 
+def _corrections(steps: int) -> tuple[Float32Array, Float32Array]:
+    """By step count t up to ``steps``: √c2 and √c2 / c1, where c1 = 1 − β1ᵗ and c2 = 1 − β2ᵗ; what t = 0 holds is not used.
+
+    Folded like this, m̂ / (√v̂ + ε) with m̂ = m / c1 and v̂ = v / c2 takes one factor and one epsilon per row.
+    """
+    count = np.maximum(np.arange(steps + 1), 1)
+    roots = np.sqrt(-np.expm1(count * np.log(BETA2)))
+    return roots.astype(np.float32), (roots / -np.expm1(count * np.log(BETA1))).astype(np.float32)
+
+
 @kernel
-def _rows(value, gradient, first, second, factor, rate, visible, root, begin, end):  # type: ignore[no-untyped-def]
+def _rows(value, gradient, first, second, rate, unit, visible, steps, roots, factors, binding, begin, end):  # type: ignore[no-untyped-def]
     for i in range(begin, end):
         if not visible[i]:
             continue
-        scale, epsilon = factor[i], np.float32(EPS) * root[i]
+        scale, epsilon = factors[steps[i]], np.float32(EPS) * roots[steps[i]]
+        if binding[i] < 0:
+            scale *= unit
         for j in range(value.shape[1]):
             g = gradient[i, j]
             m = np.float32(BETA1) * first[i, j] + np.float32(1.0 - BETA1) * g
@@ -98,14 +111,17 @@ def _rows(value, gradient, first, second, factor, rate, visible, root, begin, en
 
 @kernel
 def _step(  # type: ignore[no-untyped-def]
-    part, parts, visible, root,
-    means, g0, m0, s0, f0, r0, quats, g1, m1, s1, f1, r1, log_scales, g2, m2, s2, f2, r2,
-    opacities, g3, m3, s3, f3, r3, sh, g4, m4, s4, f4, r4,
+    part, parts, visible, steps, roots, factors, binding, free_unit,
+    means, g0, m0, s0, r0, quats, g1, m1, s1, r1, log_scales, g2, m2, s2, r2,
+    opacities, g3, m3, s3, r3, sh, g4, m4, s4, r4,
 ):  # fmt: skip
     """All five tensors in one call: waking a thread five times costs more than the arithmetic."""
     begin, end = len(visible) * part // parts, len(visible) * (part + 1) // parts
-    _rows(means, g0, m0, s0, f0, r0, visible, root, begin, end)
-    _rows(quats, g1, m1, s1, f1, r1, visible, root, begin, end)
-    _rows(log_scales, g2, m2, s2, f2, r2, visible, root, begin, end)
-    _rows(opacities, g3, m3, s3, f3, r3, visible, root, begin, end)
-    _rows(sh, g4, m4, s4, f4, r4, visible, root, begin, end)
+    for i in range(begin, end):
+        steps[i] += visible[i]
+    one = np.float32(1.0)
+    _rows(means, g0, m0, s0, r0, free_unit, visible, steps, roots, factors, binding, begin, end)
+    _rows(quats, g1, m1, s1, r1, one, visible, steps, roots, factors, binding, begin, end)
+    _rows(log_scales, g2, m2, s2, r2, one, visible, steps, roots, factors, binding, begin, end)
+    _rows(opacities, g3, m3, s3, r3, one, visible, steps, roots, factors, binding, begin, end)
+    _rows(sh, g4, m4, s4, r4, one, visible, steps, roots, factors, binding, begin, end)

@@ -19,6 +19,7 @@ from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.head_tuning import HeadState
 from avatarkit.recon.schedule import Schedule
 from avatarkit.recon.views import TrainingView
+from avatarkit.render.compiled import kernel
 
 
 @dataclass
@@ -65,10 +66,8 @@ def train_step(
 
     ``measure``: also the PSNR of the batch, which costs a pass over the picture.
     """
-    totals = {"loss": 0.0, "l1": 0.0, "dssim": 0.0, "position": 0.0, "scale": 0.0}
+    totals = {"loss": 0.0, "l1": 0.0, "dssim": 0.0}
     counts_sight = config.line_of_sight > 0 and (state.step + 1) % config.line_of_sight_every == 0
-    if counts_sight:
-        totals["line_of_sight"] = 0.0
     for leaf in parameters(state.gaussians).values():
         leaf.grad = None
     visible = torch.zeros(len(state.gaussians), dtype=torch.bool)
@@ -88,26 +87,26 @@ def train_step(
         )  # fmt: skip
         photometric = photometric_loss(render.features, view.target, l1=config.l1, dssim=config.dssim)
         shows = render.radii[0] > 0
-        position = position_loss(state.gaussians, shows, config.position_threshold)
-        scale = scale_loss(state.gaussians, shows, config.scale_threshold)
-        loss = (photometric.total + config.position * position + config.scale * scale) / len(batch)
+        loss = photometric.total / len(batch)
+        parts = {"l1": photometric.l1, "dssim": 1.0 - photometric.ssim}
+        if config.position > 0:
+            parts["position"] = position_loss(state.gaussians, shows, config.position_threshold)
+            loss = loss + config.position * parts["position"] / len(batch)
+        if config.scale > 0:
+            parts["scale"] = scale_loss(state.gaussians, shows, config.scale_threshold)
+            loss = loss + config.scale * parts["scale"] / len(batch)
         if counts_sight:
             sight = line_of_sight_loss(state.gaussians, posed, vertices, joints, head.faces, view.cameras, shows)
             loss = loss + config.line_of_sight * config.line_of_sight_every * sight / len(batch)
-            totals["line_of_sight"] += float(sight.detach()) / len(batch)
+            parts["line_of_sight"] = sight
         if not torch.isfinite(loss):
             return None
         loss.backward()
         visible |= shows
         gathered.append((view, vertices, joints, render))
-        for name, value in (
-            ("loss", loss),
-            ("l1", photometric.l1),
-            ("dssim", photometric.ssim),
-            ("position", position),
-            ("scale", scale),
-        ):
-            totals[name] += float(value.detach()) / (1 if name == "loss" else len(batch))
+        totals["loss"] += float(loss.detach())
+        for name, value in parts.items():
+            totals[name] = totals.get(name, 0.0) + float(value.detach()) / len(batch)
         if measure:
             error += float(((render.features.detach() - view.target) ** 2).mean()) / len(batch)
     for view, vertices, joints, render in gathered:
@@ -115,13 +114,21 @@ def train_step(
             state.head.gather(view.timestep, vertices.grad, joints.grad)
         _gather_screen_gradient(state, render, view)
     state.adam.step(state.gaussians, schedule.gaussian_rates(state.step), visible)
-    totals["dssim"] = 1.0 - totals["dssim"]
     return totals | ({"psnr": -10.0 * float(np.log10(max(error, 1e-12)))} if measure else {})
 
 
 def _gather_screen_gradient(state: TrainState, render: Render, view: TrainingView) -> None:
     assert render.mean2d_gradients is not None
-    half = torch.tensor([view.cameras.width / 2, view.cameras.height / 2])
-    norm = (render.mean2d_gradients()[0] * half).norm(dim=1)
-    state.screen_gradient += norm
-    state.seen += render.radii[0] > 0
+    _gather(
+        render.mean2d_gradients()[0].numpy(), render.radii[0].numpy(), np.float32(view.cameras.width / 2),
+        np.float32(view.cameras.height / 2), state.screen_gradient.numpy(), state.seen.numpy(),
+    )  # fmt: skip
+
+
+@kernel
+def _gather(gradient, radii, half_width, half_height, norms, seen):  # type: ignore[no-untyped-def]
+    for i in range(len(radii)):
+        x, y = half_width * gradient[i, 0], half_height * gradient[i, 1]
+        norms[i] += np.sqrt(x * x + y * y)
+        if radii[i] > 0:
+            seen[i] += np.float32(1.0)

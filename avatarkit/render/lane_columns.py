@@ -22,7 +22,7 @@ COLUMNS = 8
 """Numbers in a row of ``gather_columns``."""
 
 
-def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
+def transposed(builder: Any, rows: list[Any]) -> list[Any]:
     """n LLVM vectors of n numbers, the other way round: halves are exchanged, then quarters, …"""
     size = 1
     while size < len(rows):
@@ -31,13 +31,13 @@ def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
                 continue
             one, two = rows[i], rows[i + size]
             places = range(len(rows))
-            rows[i] = _shuffle(builder, one, two, [e + len(rows) - size if e & size else e for e in places])
-            rows[i + size] = _shuffle(builder, one, two, [e + len(rows) if e & size else e + size for e in places])
+            rows[i] = shuffled(builder, one, two, [e + len(rows) - size if e & size else e for e in places])
+            rows[i + size] = shuffled(builder, one, two, [e + len(rows) if e & size else e + size for e in places])
         size *= 2
     return rows
 
 
-def _shuffle(builder: Any, a: Any, b: Any, order: list[int]) -> Any:
+def shuffled(builder: Any, a: Any, b: Any, order: list[int]) -> Any:
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT, len(order)), order))
 
 
@@ -67,9 +67,9 @@ def gather_columns(typingctx: Any, array: Any, rows: Any, first: Any) -> Any:
                 for start in starts:
                     place = builder.gep(data, [builder.add(start, ir.Constant(start.type, column))])
                     loaded.append(builder.load(builder.bitcast(place, part.as_pointer()), align=8))
-                for k, piece in enumerate(_transposed(builder, loaded)):
+                for k, piece in enumerate(transposed(builder, loaded)):
                     pieces[column + k].append(piece)
-        whole = [p[0] if len(p) == 1 else _shuffle(builder, p[0], p[1], list(range(WIDTH))) for p in pieces]
+        whole = [p[0] if len(p) == 1 else shuffled(builder, p[0], p[1], list(range(WIDTH))) for p in pieces]
         return context.make_tuple(builder, sig.return_type, whole)
 
     return types.UniTuple(doubles, COLUMNS)(array, rows, first), codegen
@@ -119,7 +119,7 @@ def pairs(typingctx: Any, value: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         mixed = builder.bitcast(args[0], ir.VectorType(FLOAT, 2 * WIDTH))
-        both = [_shuffle(builder, mixed, mixed, list(range(k, 2 * WIDTH, 2))) for k in range(2)]
+        both = [shuffled(builder, mixed, mixed, list(range(k, 2 * WIDTH, 2))) for k in range(2)]
         return context.make_tuple(builder, sig.return_type, both)
 
     return types.UniTuple(lanes, 2)(value), codegen

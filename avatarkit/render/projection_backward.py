@@ -6,8 +6,39 @@ import numpy as np
 
 from avatarkit.render.blending_backward import MOMENTS
 from avatarkit.render.compiled import exact_kernel
+from avatarkit.render.lane_doubles import (
+    choose,
+    double,
+    equal,
+    larger,
+    load_strided,
+    positive,
+    quotient,
+    smaller,
+    store_strided,
+)
+from avatarkit.render.lane_doubles import (
+    total as lane_total,
+)
+from avatarkit.render.lane_types import WIDTH
 from avatarkit.render.memory import prefetch
-from avatarkit.render.projection import CHUNK, LOG2E, LOW_PASS, MX, MY, TILE, A, B, C, factor, limits
+from avatarkit.render.projection import (
+    CHUNK,
+    LOG2E,
+    LOW_PASS,
+    MX,
+    MY,
+    RECORD,
+    TILE,
+    A,
+    B,
+    C,
+    filled,
+    filled_flat,
+    limits,
+    rotations,
+    turned,
+)
 
 LN2 = 1.0 / LOG2E
 AHEAD = 8
@@ -49,6 +80,154 @@ def reduce(part, parts, columns, records, counts, offsets, slot_tiles, slot_posi
 
 
 @exact_kernel
+def _column(camera, j00, j02, j11, j12, gxx, gxy, gyy, column, scale):  # type: ignore[no-untyped-def]
+    """One column of d(W·R·S) and what follows: by the Jacobian (4), the scale, the column of R (3), the camera (9)."""
+    t0, t1, t2 = turned(camera, column, scale)
+    across, down = j00 * t0 + j02 * t2, j11 * t1 + j12 * t2
+    d0, d1 = 2.0 * (gxx * across + gxy * down), 2.0 * (gxy * across + gyy * down)
+    e0, e1, e2 = j00 * d0, j11 * d1, j02 * d0 + j12 * d1
+    # d(R·S) = Wᵀ·d(W·R·S), then the scale and the rotation of this column.
+    g0 = camera[0] * e0 + camera[3] * e1 + camera[6] * e2
+    g1 = camera[1] * e0 + camera[4] * e1 + camera[7] * e2
+    g2 = camera[2] * e0 + camera[5] * e1 + camera[8] * e2
+    x, y, z = column
+    return (
+        (d0 * t0, d0 * t2, d1 * t1, d1 * t2),
+        g0 * x + g1 * y + g2 * z,
+        (g0 * scale, g1 * scale, g2 * scale),
+        (scale * x, scale * y, scale * z, e0, e1, e2),
+    )
+
+
+@exact_kernel
+def _add(table, index, stride, shows, value):  # type: ignore[no-untyped-def]
+    store_strided(table, index, stride, load_strided(table, index, stride) + choose(shows, value, 0.0))
+
+
+@exact_kernel
+def _add_row(d_camera, at, shows, d, x, y, z, m0, m1, m2, e0, e1, e2):  # type: ignore[no-untyped-def]
+    """Add a row of ∂L/∂W: ``d`` times the means, and e0, e1, e2 times the columns m0, m1, m2 of R·S."""
+    d_camera[at] += lane_total(choose(shows, d * x + e0 * m0[0] + e1 * m1[0] + e2 * m2[0], 0.0))
+    d_camera[at + 1] += lane_total(choose(shows, d * y + e0 * m0[1] + e1 * m1[1] + e2 * m2[1], 0.0))
+    d_camera[at + 2] += lane_total(choose(shows, d * z + e0 * m0[2] + e1 * m1[2] + e2 * m2[2], 0.0))
+
+
+@exact_kernel
+def _project_rows_backward(  # type: ignore[no-untyped-def]
+    means, quats, scales, opacities, first, shows, camera, width, height, antialiased, extra, absolute, moving,
+    records, covariances, sums, d_means, d_quats, d_scales, d_opacities, d_means2d, d_camera,
+):  # fmt: skip
+    """Add the gradients of WIDTH Gaussians from row ``first``; those that ``shows`` leaves out get none."""
+    each = sums.shape[1]
+    at = first * each
+    a2, b2, c2 = (
+        load_strided(records, RECORD * first + A, RECORD),
+        load_strided(records, RECORD * first + B, RECORD),
+        load_strided(records, RECORD * first + C, RECORD),
+    )
+    s0, su, sv = (
+        LN2 * load_strided(sums, at, each),
+        LN2 * load_strided(sums, at + 1, each),
+        LN2 * load_strided(sums, at + 2, each),
+    )
+    suu, suv, svv = (
+        LN2 * load_strided(sums, at + 3, each),
+        LN2 * load_strided(sums, at + 4, each),
+        LN2 * load_strided(sums, at + 5, each),
+    )
+    d_z = load_strided(sums, at + MOMENTS, each) if extra else double(0.0)
+    d_u, d_v = -1.0 * (2.0 * (a2 * su) + b2 * sv), -1.0 * (2.0 * (c2 * sv) + b2 * su)
+    if absolute:
+        after = at + MOMENTS + (1 if extra else 0)
+        store_strided(d_means2d, 2 * first, 2, choose(shows, LN2 * load_strided(sums, after, each), 0.0))
+        store_strided(d_means2d, 2 * first + 1, 2, choose(shows, LN2 * load_strided(sums, after + 1, each), 0.0))
+    else:
+        store_strided(d_means2d, 2 * first, 2, choose(shows, d_u, 0.0))
+        store_strided(d_means2d, 2 * first + 1, 2, choose(shows, d_v, 0.0))
+    d_log_opacity = LOG2E * s0
+    _add(d_opacities, first, 1, shows, quotient(d_log_opacity, load_strided(opacities, first, 1)))
+
+    # conic → covariance: ∂Σ = −Λ·∂Λ·Λ.
+    la, lb, lc = (-2 * LN2) * a2, (-LN2) * b2, (-2 * LN2) * c2
+    ga, gb, gc = (-0.5 * LOG2E) * suu, (-0.5 * LOG2E) * suv, (-0.5 * LOG2E) * svv
+    t00, t01 = la * ga + lb * gb, la * gb + lb * gc
+    t10, t11 = lb * ga + lc * gb, lb * gb + lc * gc
+    gxx = -1.0 * (t00 * la + t01 * lb)
+    gxy = -1.0 * (t00 * lb + t01 * lc)
+    gyy = -1.0 * (t10 * lb + t11 * lc)
+    if antialiased:
+        xx, xy, yy = (
+            load_strided(covariances, 3 * first, 3),
+            load_strided(covariances, 3 * first + 1, 3),
+            load_strided(covariances, 3 * first + 2, 3),
+        )
+        full = quotient(0.5 * d_log_opacity, xx * yy - xy * xy)
+        thin = quotient(0.5 * d_log_opacity, (xx - LOW_PASS) * (yy - LOW_PASS) - xy * xy)
+        gxx = gxx + (thin * (yy - LOW_PASS) - full * yy)
+        gyy = gyy + (thin * (xx - LOW_PASS) - full * xx)
+        gxy = gxy + (full * xy - thin * xy)
+
+    mean_x, mean_y, mean_z = (
+        load_strided(means, 3 * first, 3),
+        load_strided(means, 3 * first + 1, 3),
+        load_strided(means, 3 * first + 2, 3),
+    )
+    x = camera[0] * mean_x + camera[1] * mean_y + camera[2] * mean_z + camera[9]
+    y = camera[3] * mean_x + camera[4] * mean_y + camera[5] * mean_z + camera[10]
+    z = camera[6] * mean_x + camera[7] * mean_y + camera[8] * mean_z + camera[11]
+    fx, fy = camera[12], camera[13]
+    left, right, upper, lower = limits(camera, width, height)
+    iz = quotient(1.0, z)
+    across, down = x * iz, y * iz
+    u, v = smaller(larger(across, left), right), smaller(larger(down, upper), lower)
+    j00, j11 = fx * iz, fy * iz
+    j02, j12 = -1.0 * (j00 * u), -1.0 * (j11 * v)
+    r0, r1, r2, (w, qx, qy, qz, inverse) = rotations(quats, first)
+    p, ds0, g0, m0 = _column(camera, j00, j02, j11, j12, gxx, gxy, gyy, r0, load_strided(scales, 3 * first, 3))
+    q, ds1, g1, m1 = _column(camera, j00, j02, j11, j12, gxx, gxy, gyy, r1, load_strided(scales, 3 * first + 1, 3))
+    r, ds2, g2, m2 = _column(camera, j00, j02, j11, j12, gxx, gxy, gyy, r2, load_strided(scales, 3 * first + 2, 3))
+    dj00, dj02, dj11, dj12 = p[0] + q[0] + r[0], p[1] + q[1] + r[1], p[2] + q[2] + r[2], p[3] + q[3] + r[3]
+    _add(d_scales, 3 * first, 3, shows, ds0)
+    _add(d_scales, 3 * first + 1, 3, shows, ds1)
+    _add(d_scales, 3 * first + 2, 3, shows, ds2)
+
+    # u = x/z clamped: J02 = −fx·u/z.
+    dx, dy = d_u * j00, d_v * j11
+    dz = d_z - (dx * x + dy * y) * iz
+    dz = dz - (dj00 * j00 + dj02 * j02 + dj11 * j11 + dj12 * j12) * iz
+    du = choose(equal(u, across), -1.0 * (dj02 * j00), 0.0)
+    dv = choose(equal(v, down), -1.0 * (dj12 * j11), 0.0)
+    dx, dy = dx + du * iz, dy + dv * iz
+    dz = dz - (du * across + dv * down) * iz
+    _add(d_means, 3 * first, 3, shows, camera[0] * dx + camera[3] * dy + camera[6] * dz)
+    _add(d_means, 3 * first + 1, 3, shows, camera[1] * dx + camera[4] * dy + camera[7] * dz)
+    _add(d_means, 3 * first + 2, 3, shows, camera[2] * dx + camera[5] * dy + camera[8] * dz)
+    if moving:
+        # Row c of W: row c of d(W·R·S) times the rows of R·S, and the mean.
+        _add_row(d_camera, 0, shows, dx, mean_x, mean_y, mean_z, m0, m1, m2, m0[3], m1[3], m2[3])
+        _add_row(d_camera, 3, shows, dy, mean_x, mean_y, mean_z, m0, m1, m2, m0[4], m1[4], m2[4])
+        _add_row(d_camera, 6, shows, dz, mean_x, mean_y, mean_z, m0, m1, m2, m0[5], m1[5], m2[5])
+        d_camera[9] += lane_total(choose(shows, dx, 0.0))
+        d_camera[10] += lane_total(choose(shows, dy, 0.0))
+        d_camera[11] += lane_total(choose(shows, dz, 0.0))
+        d_camera[12] += lane_total(choose(shows, d_u * across + (dj00 - dj02 * u) * iz, 0.0))
+        d_camera[13] += lane_total(choose(shows, d_v * down + (dj11 - dj12 * v) * iz, 0.0))
+        d_camera[14] += lane_total(choose(shows, d_u, 0.0))
+        d_camera[15] += lane_total(choose(shows, d_v, 0.0))
+
+    # R(q) of the unit quaternion, then the normalisation.  g0, g1, g2 are the columns of ∂L/∂R.
+    dw = 2.0 * (qx * (g1[2] - g2[1]) + qy * (g2[0] - g0[2]) + qz * (g0[1] - g1[0]))
+    dqx = 2.0 * (-2.0 * (qx * (g1[1] + g2[2])) + qy * (g1[0] + g0[1]) + qz * (g2[0] + g0[2]) + w * (g1[2] - g2[1]))
+    dqy = 2.0 * (qx * (g1[0] + g0[1]) - 2.0 * (qy * (g0[0] + g2[2])) + qz * (g2[1] + g1[2]) + w * (g2[0] - g0[2]))
+    dqz = 2.0 * (qx * (g2[0] + g0[2]) + qy * (g2[1] + g1[2]) - 2.0 * (qz * (g0[0] + g1[1])) + w * (g0[1] - g1[0]))
+    along = dw * w + dqx * qx + dqy * qy + dqz * qz
+    _add(d_quats, 4 * first, 4, shows, (dw - along * w) * inverse)
+    _add(d_quats, 4 * first + 1, 4, shows, (dqx - along * qx) * inverse)
+    _add(d_quats, 4 * first + 2, 4, shows, (dqy - along * qy) * inverse)
+    _add(d_quats, 4 * first + 3, 4, shows, (dqz - along * qz) * inverse)
+
+
+@exact_kernel
 def project_backward(  # type: ignore[no-untyped-def]
     part, parts, means, quats, scales, opacities, camera, width, height, antialiased, extra, absolute,
     moving, records, covariances, counts, sums, d_means, d_quats, d_scales, d_opacities, d_features, d_means2d, chunk_cameras,
@@ -59,146 +238,31 @@ def project_backward(  # type: ignore[no-untyped-def]
     """
     count, channels = means.shape[0], d_features.shape[1]
     at_features = MOMENTS + (1 if extra else 0) + (2 if absolute else 0)
-    left, right, upper, lower = limits(camera, width, height)
-    fx, fy = camera[12], camera[13]
-    rotated = np.empty((3, 3), np.float64)  # W·R·S, columns scaled
-    d_rotated = np.empty((3, 3), np.float64)
-    world = np.empty((3, 3), np.float64)  # R
-    d_world = np.empty((3, 3), np.float64)
     for chunk in range(part, chunk_cameras.shape[0], parts):
         d_camera = chunk_cameras[chunk]
         d_camera[:] = 0.0
-        for i in range(chunk * CHUNK, min(count, (chunk + 1) * CHUNK)):
-            d_means2d[i, 0] = 0.0
-            d_means2d[i, 1] = 0.0
-            if counts[i] == 0:
+        for first in range(chunk * CHUNK, min(count, (chunk + 1) * CHUNK), WIDTH):
+            here = min(WIDTH, count - first)
+            for i in range(first, first + here):
+                if counts[i] > 0:
+                    for d in range(channels):
+                        d_features[i, d] += sums[i, at_features + d]
+            if here == WIDTH:
+                _project_rows_backward(
+                    means, quats, scales, opacities, first, positive(counts, first), camera, width, height, antialiased,
+                    extra, absolute, moving, records, covariances, sums, d_means, d_quats, d_scales, d_opacities,
+                    d_means2d, d_camera,
+                )  # fmt: skip
                 continue
-            record = records[i]
-            a2, b2, c2 = record[A], record[B], record[C]
-            total = sums[i]
-            s0, su, sv, suu, suv, svv = total[0], total[1], total[2], total[3], total[4], total[5]
-            d_z = total[MOMENTS] if extra else 0.0
-            s0, su, sv, suu, suv, svv = LN2 * s0, LN2 * su, LN2 * sv, LN2 * suu, LN2 * suv, LN2 * svv
-            for d in range(channels):
-                d_features[i, d] += total[at_features + d]
-            d_u = -(2 * a2 * su + b2 * sv)
-            d_v = -(2 * c2 * sv + b2 * su)
-            d_means2d[i, 0] = LN2 * total[at_features - 2] if absolute else d_u
-            d_means2d[i, 1] = LN2 * total[at_features - 1] if absolute else d_v
-            d_log_opacity = s0 * LOG2E
-            d_opacities[i] += d_log_opacity / opacities[i]
-
-            # conic → covariance: ∂Σ = −Λ·∂Λ·Λ.
-            la, lb, lc = -2 * LN2 * a2, -LN2 * b2, -2 * LN2 * c2
-            ga, gb, gc = -0.5 * LOG2E * suu, -0.5 * LOG2E * suv, -0.5 * LOG2E * svv
-            t00, t01 = la * ga + lb * gb, la * gb + lb * gc
-            t10, t11 = lb * ga + lc * gb, lb * gb + lc * gc
-            gxx = -(t00 * la + t01 * lb)
-            gxy = -(t00 * lb + t01 * lc)
-            gyy = -(t10 * lb + t11 * lc)
-            if antialiased:
-                xx, xy, yy = covariances[i, 0], covariances[i, 1], covariances[i, 2]
-                full = xx * yy - xy * xy
-                thin = (xx - LOW_PASS) * (yy - LOW_PASS) - xy * xy
-                gxx += 0.5 * d_log_opacity * ((yy - LOW_PASS) / thin - yy / full)
-                gyy += 0.5 * d_log_opacity * ((xx - LOW_PASS) / thin - xx / full)
-                gxy += 0.5 * d_log_opacity * (xy / full - xy / thin)
-
-            mean_x, mean_y, mean_z = np.float64(means[i, 0]), np.float64(means[i, 1]), np.float64(means[i, 2])
-            x = camera[0] * mean_x + camera[1] * mean_y + camera[2] * mean_z + camera[9]
-            y = camera[3] * mean_x + camera[4] * mean_y + camera[5] * mean_z + camera[10]
-            z = camera[6] * mean_x + camera[7] * mean_y + camera[8] * mean_z + camera[11]
-            iz = 1.0 / z
-            ratio_x, ratio_y = min(max(x * iz, left), right), min(max(y * iz, upper), lower)
-            j00, j02, j11, j12 = fx * iz, -fx * ratio_x * iz, fy * iz, -fy * ratio_y * iz
-            r0, r1, r2, q = factor(quats[i], scales[i])
-            dj00, dj02, dj11, dj12 = 0.0, 0.0, 0.0, 0.0
-            for k in range(3):
-                world[0, k], world[1, k], world[2, k] = r0[k], r1[k], r2[k]
-                scale = np.float64(scales[i, k])
-                for r in range(3):
-                    rotated[r, k] = scale * (
-                        camera[3 * r] * r0[k] + camera[3 * r + 1] * r1[k] + camera[3 * r + 2] * r2[k]
-                    )
-                root0 = j00 * rotated[0, k] + j02 * rotated[2, k]
-                root1 = j11 * rotated[1, k] + j12 * rotated[2, k]
-                d0, d1 = 2 * (gxx * root0 + gxy * root1), 2 * (gxy * root0 + gyy * root1)
-                dj00 += d0 * rotated[0, k]
-                dj02 += d0 * rotated[2, k]
-                dj11 += d1 * rotated[1, k]
-                dj12 += d1 * rotated[2, k]
-                d_rotated[0, k] = j00 * d0
-                d_rotated[1, k] = j11 * d1
-                d_rotated[2, k] = j02 * d0 + j12 * d1
-                # d(R·S) = Wᵀ·d(W·R·S), then the scale and the rotation of this column.
-                d_scale = 0.0
-                for r in range(3):
-                    column = (
-                        camera[r] * d_rotated[0, k] + camera[3 + r] * d_rotated[1, k] + camera[6 + r] * d_rotated[2, k]
-                    )
-                    d_scale += column * world[r, k]
-                    d_world[r, k] = column * scale
-                    if moving:
-                        for c in range(3):
-                            d_camera[3 * c + r] += d_rotated[c, k] * scale * world[r, k]
-                d_scales[i, k] += d_scale
-
-            # u = x/z clamped: J02 = −fx·u/z.
-            dx, dy = d_u * fx * iz, d_v * fy * iz
-            dz = d_z - (dx * x + dy * y) * iz
-            dz -= (dj00 * j00 + dj02 * j02 + dj11 * j11 + dj12 * j12) * iz
-            if ratio_x == x * iz:
-                du = -dj02 * fx * iz
-                dx += du * iz
-                dz -= du * x * iz * iz
-            if ratio_y == y * iz:
-                dv = -dj12 * fy * iz
-                dy += dv * iz
-                dz -= dv * y * iz * iz
-            if moving:
-                d_camera[9] += dx
-                d_camera[10] += dy
-                d_camera[11] += dz
-                d_camera[12] += d_u * x * iz + (dj00 - dj02 * ratio_x) * iz
-                d_camera[13] += d_v * y * iz + (dj11 - dj12 * ratio_y) * iz
-                d_camera[14] += d_u
-                d_camera[15] += d_v
-                d_camera[0] += dx * mean_x
-                d_camera[1] += dx * mean_y
-                d_camera[2] += dx * mean_z
-                d_camera[3] += dy * mean_x
-                d_camera[4] += dy * mean_y
-                d_camera[5] += dy * mean_z
-                d_camera[6] += dz * mean_x
-                d_camera[7] += dz * mean_y
-                d_camera[8] += dz * mean_z
-            for r in range(3):
-                d_means[i, r] += camera[r] * dx + camera[3 + r] * dy + camera[6 + r] * dz
-
-            # R(q) of the unit quaternion, then the normalisation.
-            w, qx, qy, qz, inverse = q
-            g = d_world
-            dw = 2 * (qx * (g[2, 1] - g[1, 2]) + qy * (g[0, 2] - g[2, 0]) + qz * (g[1, 0] - g[0, 1]))
-            dqx = 2 * (
-                -2 * qx * (g[1, 1] + g[2, 2])
-                + qy * (g[0, 1] + g[1, 0])
-                + qz * (g[0, 2] + g[2, 0])
-                + w * (g[2, 1] - g[1, 2])
-            )
-            dqy = 2 * (
-                qx * (g[0, 1] + g[1, 0])
-                - 2 * qy * (g[0, 0] + g[2, 2])
-                + qz * (g[1, 2] + g[2, 1])
-                + w * (g[0, 2] - g[2, 0])
-            )
-            dqz = 2 * (
-                qx * (g[0, 2] + g[2, 0])
-                + qy * (g[1, 2] + g[2, 1])
-                - 2 * qz * (g[0, 0] + g[1, 1])
-                + w * (g[1, 0] - g[0, 1])
-            )
-            along = dw * w + dqx * qx + dqy * qy + dqz * qz
-            d_quats[i, 0] += (dw - along * w) * inverse
-            d_quats[i, 1] += (dqx - along * qx) * inverse
-            d_quats[i, 2] += (dqy - along * qy) * inverse
-            d_quats[i, 3] += (dqz - along * qz) * inverse
+            marks = np.zeros(WIDTH, np.int32)
+            marks[:here] = counts[first:]
+            g_means, g_quats, g_scales = filled(d_means, first), filled(d_quats, first), filled(d_scales, first)
+            g_opacities, g_means2d = filled_flat(d_opacities, first), filled(d_means2d, first)
+            _project_rows_backward(
+                filled(means, first), filled(quats, first), filled(scales, first), filled_flat(opacities, first), 0,
+                positive(marks, 0), camera, width, height, antialiased, extra, absolute, moving,
+                filled(records, first), filled(covariances, first), filled(sums, first),
+                g_means, g_quats, g_scales, g_opacities, g_means2d, d_camera,
+            )  # fmt: skip
+            d_means[first:], d_quats[first:], d_scales[first:] = g_means[:here], g_quats[:here], g_scales[:here]
+            d_opacities[first:], d_means2d[first:] = g_opacities[:here], g_means2d[:here]

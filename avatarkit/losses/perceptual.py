@@ -60,10 +60,10 @@ def _backbone(net: str) -> tuple[Path | None, str]:
     cached = Path(torch.hub.get_dir()) / "checkpoints" / wanted.file
     found = assets.find(name) or (cached if cached.is_file() else None)
     if found is None:
-        return None, f"LPIPS was not measured: its backbone is not on this machine ({assets.how_to_get(wanted)})"
+        return None, f"its backbone is not on this machine ({assets.how_to_get(wanted)})"
     status = found.stat()
     if _digest(found, status.st_mtime_ns, status.st_size) != wanted.sha256:
-        return None, f"LPIPS was not measured: {found} is not the published file ({assets.how_to_get(wanted)})"
+        return None, f"{found} is not the published file ({assets.how_to_get(wanted)})"
     return found, ""
 
 

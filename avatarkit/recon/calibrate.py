@@ -13,14 +13,14 @@ from avatarkit.recon import density
 from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.head_tuning import HeadState
 from avatarkit.recon.schedule import Schedule, view_order
-from avatarkit.recon.step import TrainState, fresh_state, train_step
+from avatarkit.recon.step import Aids, TrainState, fresh_state, train_step
 from avatarkit.recon.views import Views
 
 WARM_UP, MEASURED = 4, 20
 
 
 def measured_total(
-    state: TrainState, views: Views, head: HeadModel, config: ReconConfig, run: Run, rasterizer: Rasterizer
+    state: TrainState, views: Views, head: HeadModel, config: ReconConfig, run: Run, rasterizer: Rasterizer, aids: Aids
 ) -> int:
     """Steps for ``config.minutes``: the rate is measured after compilation on copies, at the first size and at the budget."""
     assert config.minutes is not None
@@ -28,11 +28,11 @@ def measured_total(
     few = len(state.gaussians)
     many = config.max_splats if config.density == "budget" else few
     coarse_few = (
-        _seconds(state, few, views, head, config, schedule, rasterizer, half=True) if config.coarse_until else 0.0
+        _seconds(state, few, views, head, config, schedule, rasterizer, aids, half=True) if config.coarse_until else 0.0
     )
-    fine_few = _seconds(state, few, views, head, config, schedule, rasterizer, half=False)
+    fine_few = _seconds(state, few, views, head, config, schedule, rasterizer, aids, half=False)
     fine_many = (
-        fine_few if many <= few else _seconds(state, many, views, head, config, schedule, rasterizer, half=False)
+        fine_few if many <= few else _seconds(state, many, views, head, config, schedule, rasterizer, aids, half=False)
     )
     coarse, until = config.coarse_until / config.iterations, config.densify_until / config.iterations
     growing = max(0.0, until - coarse)  # the count grows about linearly meanwhile
@@ -44,7 +44,7 @@ def measured_total(
 
 def _seconds(
     state: TrainState, splats: int, views: Views, head: HeadModel, config: ReconConfig, schedule: Schedule,
-    rasterizer: Rasterizer, *, half: bool,
+    rasterizer: Rasterizer, aids: Aids, *, half: bool,
 ) -> float:  # fmt: skip
     """Median time of a step with ``splats`` Gaussians, on a copy."""
     gaussians = state.gaussians.detach().select(torch.arange(len(state.gaussians)))
@@ -57,8 +57,12 @@ def _seconds(
     background = torch.tensor(config.background)
     times = []
     for i in range(WARM_UP + MEASURED):
+        order = view_order(len(views), config.seed, i, config.batch)
+        for view in (views.view(j, half) for j in order):  # what is made once and kept does not count
+            if aids.label_images is not None:
+                aids.label_images(view.frame, view.cameras.height, view.cameras.width)
         began = time.perf_counter()
-        batch = [views.view(j, half) for j in view_order(len(views), config.seed, i, config.batch)]
-        train_step(trial, batch, head, config, schedule, rasterizer, background)
+        batch = [views.view(j, half) for j in order]
+        train_step(trial, batch, head, config, schedule, rasterizer, background, aids=aids)
         times.append(time.perf_counter() - began)
     return float(np.median(times[WARM_UP:]))

@@ -45,6 +45,15 @@ class ReconConfig:
     # Losses
     l1: float = 0.5
     dssim: float = 0.5
+    l2: float = 0.0
+    """Weight of the mean squared error."""
+    perceptual: float = 0.0
+    """Weight of LPIPS; where the weights of its backbone are missing, D-SSIM stands in, and the run says so."""
+    perceptual_net: Literal["alex", "vgg"] = "vgg"
+    label_l2: float = 0.0
+    """Weight of the mean squared error between rendered and segmented label images (paper, eq. 12)."""
+    label_perceptual: float = 0.0
+    """Weight of LPIPS (or D-SSIM) between them."""
     position: float = 0.0
     """Weight of relu(|μ| − threshold) in triangle units (GaussianAvatars, eq. 4).  Off, like ``scale``: held-out frames of a real
     clip gain 0.5 dB in the head and 2.4 dB in the mouth without the two, those of a semi-synthetic capture 0.4 dB."""

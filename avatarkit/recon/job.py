@@ -82,7 +82,7 @@ def run_job(job: Job, run: Run) -> dict[str, Any]:
             checkpoint.forget(run)
             log.begin()
         with interruptible(run):
-            state = reconstruct(sequence, head, config, run, rasterizer, resume=job.resume)
+            state = reconstruct(sequence, head, config, run, rasterizer, resume=job.resume, segmenter=segmenter)
         if segmenter is not None and not run.stopping:
             gaussians = state.gaussians.detach()
             gaussians.label_logits = label_gaussians(

@@ -44,7 +44,7 @@ def label_gaussians(
     count = min(config.label_views, len(frames))
     chosen = [frames[i] for i in np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int)).tolist()]
     run.emit(Started("labels", len(chosen) + config.label_steps, "view"))
-    views = [_view(sequence, head, pose, index) for index in chosen]
+    views = [view_of(sequence, head, pose, index) for index in chosen]
     maps: list[Tensor] = []
     votes = torch.zeros(NUM_LABELS, len(gaussians))
     with torch.no_grad():
@@ -136,7 +136,8 @@ def _votes(
     return drawn.sums[0]
 
 
-def _view(sequence: Sequence, head: HeadModel, pose: HeadPose, index: int) -> View:
+def view_of(sequence: Sequence, head: HeadModel, pose: HeadPose, index: int) -> View:
+    """What a segmenter is told of frame ``index``; ``pose`` holds every timestep."""
     frame, mask = sequence.capture.frames[index], sequence.capture.mask(index)
     alpha = None if mask is None else torch.from_numpy(np.array(mask)).float()[None] / 255.0
     return View(sequence.cameras([index]), frame.timestep, pose[frame.timestep], alpha, head)

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatarkit.contracts import HeadModel, Rasterizer
-from avatarkit.errors import DivergedError
+from avatarkit.contracts import HeadModel, Rasterizer, Segmenter
+from avatarkit.errors import DivergedError, InputError
 from avatarkit.events import Finished, Progress, Run, Scalars, Started
 from avatarkit.gaussians.draw import draw
 from avatarkit.losses.metrics import psnr
+from avatarkit.losses.perceptual import lpips_or_none, why_no_lpips
 from avatarkit.recon import checkpoint, head_tuning
 from avatarkit.recon.adam import parameters
 from avatarkit.recon.adapt import densify, reset_opacity
@@ -25,8 +26,10 @@ from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.following import followed
 from avatarkit.recon.head_tuning import HeadState
 from avatarkit.recon.initial import initial_gaussians, mean_triangle_size
+from avatarkit.recon.label_images import LabelImages
+from avatarkit.recon.labelling import label_gaussians
 from avatarkit.recon.schedule import Schedule, view_order
-from avatarkit.recon.step import TrainState, fresh_state, train_step
+from avatarkit.recon.step import Aids, TrainState, fresh_state, train_step
 from avatarkit.recon.views import Views
 from avatarkit.render.compiled import kernels_first
 from avatarkit.track.sequence import Sequence
@@ -36,11 +39,19 @@ MAX_SKIPPED = 10  # non-finite steps in a row before the run rolls back, once
 
 @kernels_first()
 def reconstruct(
-    sequence: Sequence, head: HeadModel, config: ReconConfig, run: Run, rasterizer: Rasterizer, *, resume: bool = False
+    sequence: Sequence,
+    head: HeadModel,
+    config: ReconConfig,
+    run: Run,
+    rasterizer: Rasterizer,
+    *,
+    resume: bool = False,
+    segmenter: Segmenter | None = None,
 ) -> TrainState:
     """Train on the ``train`` split of ``sequence``; returns the last state, also when ``run`` was asked to stop.
 
     With ``run.folder`` checkpoints are written there; ``resume`` continues the newest readable one, bit-exact on the CPU.
+    ``segmenter`` is needed by the label losses only.
     Raises DivergedError when losses stay non-finite after one roll-back.
     """
     views = Views(sequence, sequence.capture.indices("train"), config.background)
@@ -50,9 +61,15 @@ def reconstruct(
     state = checkpoint.load_newest(run) if resume and run.folder else None
     if state is None:
         state = start(sequence, head, config)
+        if _wants_labels(config) and segmenter is not None:
+            votes = replace(config, label_steps=0)
+            state.gaussians.label_logits = label_gaussians(
+                state.gaussians, sequence, head, state.head.pose, segmenter, rasterizer, votes, run
+            )
+    aids = _aids(sequence, head, state, config, segmenter, run)
     if state.total == 0:
         state.total = (
-            measured_total(state, views, head, config, run, rasterizer)
+            measured_total(state, views, head, config, run, rasterizer, aids)
             if config.minutes
             else config.run_iterations or config.iterations
         )
@@ -67,7 +84,7 @@ def reconstruct(
         step = state.step
         batch = [views.view(i, schedule.coarse(step)) for i in view_order(len(views), config.seed, step, config.batch)]
         logs = (step + 1) % config.log_every == 0 or step + 1 == state.total
-        values = train_step(state, batch, head, config, schedule, rasterizer, background, measure=logs)
+        values = train_step(state, batch, head, config, schedule, rasterizer, background, logs, aids)
         if values is None:
             _skip(state, run)
             if state.skipped == MAX_SKIPPED:
@@ -112,6 +129,26 @@ def several_sides(sequence: Sequence) -> bool:
     """Is any timestep seen by two cameras?"""
     frames = sequence.capture.frames
     return len({frame.timestep for frame in frames}) < len(frames)
+
+
+def _wants_labels(config: ReconConfig) -> bool:
+    return config.label_l2 > 0 or config.label_perceptual > 0
+
+
+def _aids(
+    sequence: Sequence, head: HeadModel, state: TrainState, config: ReconConfig, segmenter: Segmenter | None, run: Run
+) -> Aids:
+    """LPIPS and label images where the config asks for them; what is missing is said."""
+    perceptual = None
+    if config.perceptual > 0 or config.label_perceptual > 0:
+        perceptual = lpips_or_none(config.perceptual_net)
+        if perceptual is None:
+            run.notice(f"D-SSIM stands in for LPIPS in the loss: {why_no_lpips(config.perceptual_net)}", "warning")
+    if not _wants_labels(config):
+        return Aids(perceptual)
+    if segmenter is None:
+        raise InputError("the label losses need a segmenter, and labels are off (label_views is 0)")
+    return Aids(perceptual, LabelImages(sequence, head, state.head.pose, segmenter))
 
 
 def start(sequence: Sequence, head: HeadModel, config: ReconConfig) -> TrainState:

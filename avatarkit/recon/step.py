@@ -12,11 +12,13 @@ from avatarkit.contracts import HeadModel, Rasterizer, Render
 from avatarkit.gaussians.binding import pose_gaussians
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.losses.line_of_sight import line_of_sight_loss
+from avatarkit.losses.perceptual import Perceptual
 from avatarkit.losses.photometric import photometric_loss
 from avatarkit.losses.regularisers import position_loss, scale_loss
 from avatarkit.recon.adam import Adam, parameters, require_gradients
 from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.head_tuning import HeadState
+from avatarkit.recon.label_images import LabelImages, label_colours, palette
 from avatarkit.recon.schedule import Schedule
 from avatarkit.recon.views import TrainingView
 from avatarkit.render.compiled import kernel
@@ -44,6 +46,17 @@ class TrainState:
     curve: list[dict[str, float]] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Aids:
+    """What some losses need beside the pictures.
+
+    perceptual: LPIPS, or None where D-SSIM stands in.  label_images: for the label losses, else None.
+    """
+
+    perceptual: Perceptual | None = None
+    label_images: LabelImages | None = None
+
+
 def fresh_state(gaussians: Gaussians, head_state: HeadState, unit: float) -> TrainState:
     """Empty moments and counters around ``gaussians``.  ``unit``: metres that one triangle unit is worth to free Gaussians."""
     require_gradients(gaussians)
@@ -60,7 +73,7 @@ def fresh_state(gaussians: Gaussians, head_state: HeadState, unit: float) -> Tra
 
 def train_step(
     state: TrainState, batch: list[TrainingView], head: HeadModel, config: ReconConfig, schedule: Schedule,
-    rasterizer: Rasterizer, background: Tensor, measure: bool = False,
+    rasterizer: Rasterizer, background: Tensor, measure: bool = False, aids: Aids = Aids(),
 ) -> dict[str, float] | None:  # fmt: skip
     """One step on ``batch``; the losses by name, or None where one was not finite (no parameter has changed then).
 
@@ -81,14 +94,21 @@ def train_step(
             state.gaussians, vertices, joints, head.faces,
             camera_centre=view.cameras.centres()[0], sh_degree=schedule.sh_degree(state.step),
         )  # fmt: skip
+        labels = None if aids.label_images is None else label_colours(state.gaussians)
         render = rasterizer.render(
-            posed.means, posed.quats, posed.scales, posed.opacities, posed.colours, view.cameras,
-            background=background, antialiased=config.antialiased,
+            posed.means, posed.quats, posed.scales, posed.opacities,
+            posed.colours if labels is None else torch.cat([posed.colours, labels], 1), view.cameras,
+            background=background if labels is None else torch.cat([background, palette()[0]]),
+            antialiased=config.antialiased,
         )  # fmt: skip
-        photometric = photometric_loss(render.features, view.target, l1=config.l1, dssim=config.dssim)
+        drawn = render.features if labels is None else render.features[:, :3]
+        parts, loss = _picture_losses(drawn, view.target, config, aids)
+        if aids.label_images is not None:
+            truth = aids.label_images(view.frame, view.cameras.height, view.cameras.width)
+            label_parts, label_loss = _label_losses(render.features[:, 3:], truth, config, aids)
+            parts, loss = parts | label_parts, loss + label_loss
+        loss = loss / len(batch)
         shows = render.radii[0] > 0
-        loss = photometric.total / len(batch)
-        parts = {"l1": photometric.l1, "dssim": 1.0 - photometric.ssim}
         if config.position > 0:
             parts["position"] = position_loss(state.gaussians, shows, config.position_threshold)
             loss = loss + config.position * parts["position"] / len(batch)
@@ -108,13 +128,41 @@ def train_step(
         for name, value in parts.items():
             totals[name] = totals.get(name, 0.0) + float(value.detach()) / len(batch)
         if measure:
-            error += float(((render.features.detach() - view.target) ** 2).mean()) / len(batch)
+            error += float(((drawn.detach() - view.target) ** 2).mean()) / len(batch)
     for view, vertices, joints, render in gathered:
         if config.tune_head:
             state.head.gather(view.timestep, vertices.grad, joints.grad)
         _gather_screen_gradient(state, render, view)
     state.adam.step(state.gaussians, schedule.gaussian_rates(state.step), visible)
     return totals | ({"psnr": -10.0 * float(np.log10(max(error, 1e-12)))} if measure else {})
+
+
+def _picture_losses(drawn: Tensor, target: Tensor, config: ReconConfig, aids: Aids) -> tuple[dict[str, Tensor], Tensor]:
+    """The parts by name and their weighted sum, between (1, 3, H, W) pictures."""
+    stands_in = config.perceptual if aids.perceptual is None else 0.0
+    photometric = photometric_loss(drawn, target, l1=config.l1, dssim=config.dssim + stands_in)
+    parts, loss = {"l1": photometric.l1, "dssim": 1.0 - photometric.ssim}, photometric.total
+    if config.l2 > 0:
+        parts["l2"] = torch.nn.functional.mse_loss(drawn, target)
+        loss = loss + config.l2 * parts["l2"]
+    if config.perceptual > 0 and aids.perceptual is not None:
+        parts["lpips"] = aids.perceptual(drawn, target).mean()
+        loss = loss + config.perceptual * parts["lpips"]
+    return parts, loss
+
+
+def _label_losses(drawn: Tensor, truth: Tensor, config: ReconConfig, aids: Aids) -> tuple[dict[str, Tensor], Tensor]:
+    """Equation 12 to the letter: squared error and perceptual distance of label images."""
+    parts = {"label_l2": torch.nn.functional.mse_loss(drawn, truth)}
+    loss = config.label_l2 * parts["label_l2"]
+    if config.label_perceptual > 0 and aids.perceptual is not None:
+        parts["label_lpips"] = aids.perceptual(drawn, truth).mean()
+        loss = loss + config.label_perceptual * parts["label_lpips"]
+    elif config.label_perceptual > 0:
+        photometric = photometric_loss(drawn, truth, l1=0.0, dssim=config.label_perceptual)
+        parts["label_dssim"] = 1.0 - photometric.ssim
+        loss = loss + photometric.total
+    return parts, loss
 
 
 def _gather_screen_gradient(state: TrainState, render: Render, view: TrainingView) -> None:

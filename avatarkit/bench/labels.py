@@ -22,6 +22,7 @@ from avatarkit.config import load_config
 from avatarkit.contracts import HeadModel, Rasterizer, Segmenter, View
 from avatarkit.evaluate.label_scores import mean_iou
 from avatarkit.events import Run
+from avatarkit.head.frames import with_frames
 from avatarkit.labels import LABEL_INDEX, NUM_LABELS
 from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.labelling import label_field, label_gaussians
@@ -84,6 +85,7 @@ def run(
     job = Run(seed=seed)
     sequence, head = read_known(capture, None, job)
     config = replace(load_config(ReconConfig, "recon", {}), run_iterations=iterations, seed=seed)
+    head = with_frames(head, config.frames)
     rasterizer = registry().create("rasterizer", registry().default("rasterizer"))
     report("reconstructing")
     state = reconstruct(sequence, head, config, job, rasterizer)
@@ -118,8 +120,8 @@ def _score(
         step = sequence.capture.frames[index].timestep
         with torch.no_grad():
             field = label_field(
-                state.gaussians.detach(), logits, state.head.pose.vertices[step], state.head.pose.joints[step],
-                head.faces, sequence.cameras([index]), rasterizer, config.antialiased,
+                state.gaussians.detach(), logits, state.head.pose[step], head.faces, sequence.cameras([index]),
+                rasterizer, config.antialiased,
             )  # fmt: skip
         pairs.append((field[0].argmax(0).numpy(), truth[index]))
     return mean_iou(pairs)

@@ -1,7 +1,7 @@
 """Bound Gaussians → world.
 
 A Gaussian with ``binding`` ≥ 0 has coordinates in that triangle's frame R, t, k (GaussianAvatars, Qian et al., CVPR 2024,
-eq. 1-3): μ' = kRμ + t, r' = R∘r, s' = k·s.  One with ``binding`` −1 − j has coordinates in the frame of joint j, with k = 1.
+eq. 1-3), or in its skin frame (``skin_frames``): μ' = kRμ + t, r' = R∘r, s' = k·s.  One with ``binding`` −1 − j has coordinates in the frame of joint j, with k = 1.
 
 View directions.  GaussianAvatars, like 3DGS, evaluates spherical harmonics along the world direction.  Here the direction is
 first turned into the frame that carries the Gaussian.  Reasons: the picture of a head and a camera that move together does not
@@ -23,6 +23,8 @@ from torch import Tensor
 from avatarkit.errors import InputError
 from avatarkit.gaussians.frames import Frames, quat_from_matrix, quat_multiply, triangle_frames
 from avatarkit.gaussians.gaussians import Gaussians
+from avatarkit.gaussians.skin_frames import posed_frames, skin_frames
+from avatarkit.head.parameters import Skinning
 from avatarkit.render.sh import sh_colours
 
 __all__ = ["Frames", "Posed", "pose_gaussians", "pose_gaussians_torch", "triangle_frames"]
@@ -50,11 +52,13 @@ def pose_gaussians(
     *,
     camera_centre: Tensor | None = None,
     sh_degree: int | None = None,
+    skin: Skinning | None = None,
 ) -> Posed:
     """Carry ``gaussians`` to one pose of the head and evaluate their colours for one camera.
 
     vertices (V, 3) world, metres; joints (J, 4, 4) rigid, joint frame → world; faces (F, 3) integers; camera_centre (3,) world, or
-    None to use the view-independent part of the colour; sh_degree: at most the stored degree, which is the default.
+    None to use the view-independent part of the colour; sh_degree: at most the stored degree, which is the default; skin: of the
+    same pose, for ``skin_frames`` in place of the triangles' own.
 
     Differentiable in means, quats, log_scales, opacity_logits, sh, vertices and joints (not in the camera centre).  The gradient
     for a joint's rotation is the one along rotations: its part off the rotation group, which has no meaning, is zero on the
@@ -66,8 +70,10 @@ def pose_gaussians(
     if vertices.device.type == "cpu" and vertices.dtype == torch.float32 and gaussians.means.dtype == torch.float32:
         from avatarkit.gaussians.binding_cpu import pose_gaussians_cpu
 
-        return Posed(*pose_gaussians_cpu(gaussians, vertices, joints, faces, camera_centre, degree))
-    return pose_gaussians_torch(gaussians, vertices, joints, faces, camera_centre=camera_centre, sh_degree=degree)
+        return Posed(*pose_gaussians_cpu(gaussians, vertices, joints, faces, camera_centre, degree, skin))
+    return pose_gaussians_torch(
+        gaussians, vertices, joints, faces, camera_centre=camera_centre, sh_degree=degree, skin=skin
+    )
 
 
 def pose_gaussians_torch(
@@ -78,11 +84,15 @@ def pose_gaussians_torch(
     *,
     camera_centre: Tensor | None = None,
     sh_degree: int | None = None,
+    skin: Skinning | None = None,
 ) -> Posed:
     """``pose_gaussians`` in plain torch: the reference, and the body for CUDA and float64."""
     degree = _degree(gaussians, camera_centre, sh_degree)
     binding = gaussians.binding.long()
-    frames = triangle_frames(vertices, faces)
+    if skin is None:
+        frames = triangle_frames(vertices, faces)
+    else:
+        frames = posed_frames(skin_frames(skin, faces), vertices, joints, faces)
     # Triangles first, then joints in the order that −1 − j needs: Python's negative indices pick joint j from the end.
     rotation = torch.cat([frames.rotation, joints[:, :3, :3].flip(0)])[binding]
     origin = torch.cat([frames.origin, joints[:, :3, 3].flip(0)])[binding]

@@ -14,9 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatarkit.gaussians.frames import DEGENERATE
+from avatarkit.gaussians.frames_cpu import blended, frame, joint_quats, quaternion
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.gaussians.runs import BLOCKS, Corners, Runs, corners, runs
+from avatarkit.gaussians.skin_frames import skin_frames
+from avatarkit.head.parameters import Skinning
 from avatarkit.render.compiled import kernel, run_parts, thread_count
 from avatarkit.render.lanes import WIDTH, exp2, load, maximum, minimum, splat, store
 from avatarkit.render.sh import Y00
@@ -24,19 +26,28 @@ from avatarkit.render.sh_cpu import direction_gradient, fill_basis
 
 _f = np.float32
 _Y00, _HALF, _ZERO, _ONE, _THIRD = _f(Y00), _f(0.5), _f(0.0), _f(1.0), _f(1.0 / 3.0)
-_FLAT, _TINY, _LOG2E, _LIMIT = _f(DEGENERATE), _f(1e-20), _f(1.4426950408889634), _f(126.0)
+_NO_SKIN = (np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 0), np.float32))
+_TINY, _LOG2E, _LIMIT = _f(1e-20), _f(1.4426950408889634), _f(126.0)
 
 
 def pose_gaussians_cpu(
-    gaussians: Gaussians, vertices: Tensor, joints: Tensor, faces: Tensor, camera_centre: Tensor | None, degree: int
+    gaussians: Gaussians,
+    vertices: Tensor,
+    joints: Tensor,
+    faces: Tensor,
+    camera_centre: Tensor | None,
+    degree: int,
+    skin: Skinning | None = None,
 ) -> tuple[Tensor, ...]:
     """Means, quats, scales, opacities, colours; see ``binding.pose_gaussians``.  All float32 on the CPU."""
     g = gaussians
     work = runs(g.binding, len(faces), len(joints))
     mesh = corners(faces, len(vertices))
     centre = np.zeros(3, np.float32) if camera_centre is None else camera_centre.detach().to(torch.float32).numpy()
+    rest = _NO_SKIN if skin is None else tuple(value.numpy() for value in skin_frames(skin, faces))
     return _Pose.apply(  # type: ignore[no-any-return]
-        g.means, g.quats, g.log_scales, g.opacity_logits, g.sh, vertices, joints, work, mesh, np.ascontiguousarray(centre), degree
+        g.means, g.quats, g.log_scales, g.opacity_logits, g.sh, vertices, joints, work, mesh, np.ascontiguousarray(centre), degree,
+        rest,
     )  # fmt: skip
 
 
@@ -44,7 +55,7 @@ class _Pose(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, means: Tensor, quats: Tensor, log_scales: Tensor, logits: Tensor, sh: Tensor,
-        vertices: Tensor, joints: Tensor, work: Runs, mesh: Corners, centre: Any, degree: int,
+        vertices: Tensor, joints: Tensor, work: Runs, mesh: Corners, centre: Any, degree: int, rest: Any,
     ) -> tuple[Tensor, ...]:  # fmt: skip
         inputs = [value.contiguous() for value in (means, quats, log_scales, logits, sh, vertices, joints)]
         outputs = [torch.empty_like(value) for value in inputs[:4]]
@@ -52,18 +63,18 @@ class _Pose(torch.autograd.Function):
         arrays = [value.detach().numpy() for value in (*inputs, *outputs)]
         _activate(arrays[2].reshape(-1), arrays[9].reshape(-1), arrays[3], arrays[10])
         run_parts(
-            thread_count(), _forward, *arrays, mesh.faces, work.order, work.binding, work.start, work.block,
+            thread_count(), _forward, *arrays, mesh.faces, *rest, work.order, work.binding, work.start, work.block,
             centre, degree,
         )  # fmt: skip
         ctx.save_for_backward(*inputs, *outputs)
-        ctx.rest = (work, mesh, centre, degree)
+        ctx.constants = (work, mesh, centre, degree, rest)
         out_means, out_quats, out_scales, out_opacities, out_colours = outputs
         return out_means, out_quats, out_scales, out_opacities, out_colours
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         saved = ctx.saved_tensors
-        work, mesh, centre, degree = ctx.rest
+        work, mesh, centre, degree, rest = ctx.constants
         incoming = [value.contiguous() for value in gradients]
         results = [torch.empty_like(value) for value in saved[:5]]
         moves_mesh, moves_joints = ctx.needs_input_grad[5], ctx.needs_input_grad[6]
@@ -73,7 +84,7 @@ class _Pose(torch.autograd.Function):
         arrays = [value.detach().numpy() for value in (*saved, *incoming, *results)] + [corner_grad, joint_grad]
         parts = thread_count()
         run_parts(
-            parts, _backward, *arrays, mesh.faces, work.order, work.binding, work.start, work.block, centre, degree,
+            parts, _backward, *arrays, mesh.faces, *rest, work.order, work.binding, work.start, work.block, centre, degree,
             moves_mesh, moves_joints,
         )  # fmt: skip
         vertex_result = joint_result = None
@@ -82,8 +93,8 @@ class _Pose(torch.autograd.Function):
             run_parts(parts, _gather_vertices, corner_grad, mesh.start, mesh.corner, vertex_result.numpy())
         if moves_joints:
             joint_result = torch.zeros_like(saved[6])
-            _gather_joints(joint_grad, work.binding, saved[6].numpy(), joint_result.numpy())
-        return (*results, vertex_result, joint_result, None, None, None, None)
+            _gather_joints(joint_grad, work.binding, rest[2], saved[6].numpy(), joint_result.numpy())
+        return (*results, vertex_result, joint_result, None, None, None, None, None)
 
 
 @kernel
@@ -105,76 +116,23 @@ def _activate(log_scales, scales, logits, opacities):  # type: ignore[no-untyped
 
 
 @kernel
-def _triangle(vertices, faces, face):  # type: ignore[no-untyped-def]
-    """a0, a1, a2 and the centroid (twelve numbers), |v1 − v0|, height, a0·(v2 − v0), whether it is degenerate."""
-    i, j, k = faces[face, 0], faces[face, 1], faces[face, 2]
-    x0, y0, z0 = vertices[i, 0], vertices[i, 1], vertices[i, 2]
-    ex, ey, ez = vertices[j, 0] - x0, vertices[j, 1] - y0, vertices[j, 2] - z0
-    fx, fy, fz = vertices[k, 0] - x0, vertices[k, 1] - y0, vertices[k, 2] - z0
-    tx, ty, tz = x0 + (ex + fx) * _THIRD, y0 + (ey + fy) * _THIRD, z0 + (ez + fz) * _THIRD
-    length = np.sqrt(ex * ex + ey * ey + ez * ez)
-    if length < _FLAT:
-        return _ONE, _ZERO, _ZERO, _ZERO, _ONE, _ZERO, _ZERO, _ZERO, _ONE, tx, ty, tz, _FLAT, _FLAT, _ZERO, True
-    inverse = _ONE / length
-    ax, ay, az = ex * inverse, ey * inverse, ez * inverse
-    nx, ny, nz = ay * fz - az * fy, az * fx - ax * fz, ax * fy - ay * fx
-    height = np.sqrt(nx * nx + ny * ny + nz * nz)
-    if height < _FLAT:
-        return _ONE, _ZERO, _ZERO, _ZERO, _ONE, _ZERO, _ZERO, _ZERO, _ONE, tx, ty, tz, _FLAT, _FLAT, _ZERO, True
-    inverse = _ONE / height
-    bx, by, bz = nx * inverse, ny * inverse, nz * inverse
-    cx, cy, cz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
-    along = ax * fx + ay * fy + az * fz
-    return ax, ay, az, bx, by, bz, cx, cy, cz, tx, ty, tz, length, height, along, False
-
-
-@kernel
-def _frame(vertices, faces, joints, binding):  # type: ignore[no-untyped-def]
-    """As ``_triangle``, for a joint too: columns of R, origin, two lengths whose mean is k, along, degenerate."""
-    if binding >= 0:
-        return _triangle(vertices, faces, binding)
-    m = joints[-1 - binding]
-    return (
-        m[0, 0], m[1, 0], m[2, 0], m[0, 1], m[1, 1], m[2, 1], m[0, 2], m[1, 2], m[2, 2], m[0, 3], m[1, 3], m[2, 3],
-        _ONE, _ONE, _ZERO, False,
-    )  # fmt: skip
-
-
-@kernel
-def _quaternion(r00, r10, r20, r01, r11, r21, r02, r12, r22):  # type: ignore[no-untyped-def]
-    """Shepperd's method, as ``frames.quat_from_matrix``."""
-    w, x = _ONE + r00 + r11 + r22, _ONE + r00 - r11 - r22
-    y, z = _ONE - r00 + r11 - r22, _ONE - r00 - r11 + r22
-    if w >= x and w >= y and w >= z:
-        s = _HALF / np.sqrt(w)
-        return w * s, (r21 - r12) * s, (r02 - r20) * s, (r10 - r01) * s
-    if x >= y and x >= z:
-        s = _HALF / np.sqrt(x)
-        return (r21 - r12) * s, x * s, (r10 + r01) * s, (r02 + r20) * s
-    if y >= z:
-        s = _HALF / np.sqrt(y)
-        return (r02 - r20) * s, (r10 + r01) * s, y * s, (r21 + r12) * s
-    s = _HALF / np.sqrt(z)
-    return (r10 - r01) * s, (r02 + r20) * s, (r21 + r12) * s, z * s
-
-
-@kernel
 def _forward(  # type: ignore[no-untyped-def]
     part, parts, means, quats, log_scales, logits, sh, vertices, joints,
     out_means, out_quats, out_scales, out_opacities, out_colours,
-    faces, order, run_binding, run_start, block, centre, degree,
+    faces, rest_quats, rest_sizes, weights, order, run_binding, run_start, block, centre, degree,
 ):  # fmt: skip
+    turns = joint_quats(joints)
     terms = (degree + 1) * (degree + 1)
     basis = np.empty(25, np.float32)
     basis[0] = _Y00
     camera_x, camera_y, camera_z = centre[0], centre[1], centre[2]
     for b in range(part, BLOCKS, parts):
         for run in range(block[b], block[b + 1]):
-            ax, ay, az, bx, by, bz, cx, cy, cz, tx, ty, tz, length, height, _, _ = _frame(
-                vertices, faces, joints, run_binding[run]
+            ax, ay, az, bx, by, bz, cx, cy, cz, tx, ty, tz, length, height, _, _ = frame(
+                vertices, faces, joints, rest_quats, rest_sizes, weights, turns, run_binding[run]
             )
             k = _HALF * (length + height)
-            qw, qx, qy, qz = _quaternion(ax, ay, az, bx, by, bz, cx, cy, cz)
+            qw, qx, qy, qz = quaternion(ax, ay, az, bx, by, bz, cx, cy, cz)
             for position in range(run_start[run], run_start[run + 1]):
                 n = order[position]
                 u, v, w = k * means[n, 0], k * means[n, 1], k * means[n, 2]
@@ -214,8 +172,9 @@ def _backward(  # type: ignore[no-untyped-def]
     out_means, out_quats, out_scales, out_opacities, out_colours,
     g_means, g_quats, g_scales, g_opacities, g_colours,
     d_means, d_quats, d_log_scales, d_logits, d_sh, corner_grad, joint_grad,
-    faces, order, run_binding, run_start, block, centre, degree, moves_mesh, moves_joints,
+    faces, rest_quats, rest_sizes, weights, order, run_binding, run_start, block, centre, degree, moves_mesh, moves_joints,
 ):  # fmt: skip
+    turns = joint_quats(joints)
     terms = (degree + 1) * (degree + 1)
     stored = sh.shape[1]
     basis = np.empty(25, np.float32)
@@ -225,11 +184,11 @@ def _backward(  # type: ignore[no-untyped-def]
     for b in range(part, BLOCKS, parts):
         for run in range(block[b], block[b + 1]):
             binding = run_binding[run]
-            ax, ay, az, bx, by, bz, cx, cy, cz, tx, ty, tz, length, height, along, flat = _frame(
-                vertices, faces, joints, binding
+            ax, ay, az, bx, by, bz, cx, cy, cz, tx, ty, tz, length, height, along, flat = frame(
+                vertices, faces, joints, rest_quats, rest_sizes, weights, turns, binding
             )
             k = _HALF * (length + height)
-            qw, qx, qy, qz = _quaternion(ax, ay, az, bx, by, bz, cx, cy, cz)
+            qw, qx, qy, qz = quaternion(ax, ay, az, bx, by, bz, cx, cy, cz)
             force_x, force_y, force_z = _ZERO, _ZERO, _ZERO
             torque_x, torque_y, torque_z = _ZERO, _ZERO, _ZERO
             stretch = _ZERO
@@ -322,6 +281,8 @@ def _backward(  # type: ignore[no-untyped-def]
                     corner_grad[binding, 6] = force_x + side_x
                     corner_grad[binding, 7] = force_y + side_y
                     corner_grad[binding, 8] = force_z + side_z
+                if moves_joints and len(rest_sizes) > 0:
+                    joint_grad[run, 3], joint_grad[run, 4], joint_grad[run, 5] = torque_x, torque_y, torque_z
             elif moves_joints:
                 joint_grad[run, 0], joint_grad[run, 1], joint_grad[run, 2] = force_x, force_y, force_z
                 joint_grad[run, 3], joint_grad[run, 4], joint_grad[run, 5] = torque_x, torque_y, torque_z
@@ -343,15 +304,34 @@ def _gather_vertices(part, parts, corner_grad, start, corner, out):  # type: ign
 
 
 @kernel
-def _gather_joints(joint_grad, run_binding, joints, out):  # type: ignore[no-untyped-def]
-    """Sum the runs of every joint.  ∂L/∂R = ½ [torque]× R is the gradient along rotations of R."""
+def _gather_joints(joint_grad, run_binding, weights, joints, out):  # type: ignore[no-untyped-def]
+    """Sum the runs of every joint.  ∂L/∂R = ½ [torque]× R is the gradient along rotations of R.
+
+    A skin frame turns with Σ w_j q_j / |…| =: q: a rotation ω of joint j turns it by (w_j/|…|)(a ω + ω × b), (a, b) := q_j ∘ q*.
+    """
     torque = np.zeros((joints.shape[0], 3), np.float32)
+    turns = joint_quats(joints)
     for run in range(run_binding.size):
         if run_binding[run] < 0:
             j = -1 - run_binding[run]
             for i in range(3):
                 out[j, i, 3] += joint_grad[run, i]
                 torque[j, i] += joint_grad[run, 3 + i]
+        elif len(weights) > 0:
+            x, y, z = joint_grad[run, 3], joint_grad[run, 4], joint_grad[run, 5]
+            qw, qx, qy, qz, inverse = blended(weights, turns, run_binding[run])
+            for j in range(joints.shape[0]):
+                share = weights[run_binding[run], j] * inverse * inverse
+                pw, px, py, pz = turns[j, 0], turns[j, 1], turns[j, 2], turns[j, 3]
+                a = pw * qw + px * qx + py * qy + pz * qz
+                bx, by, bz = (
+                    -pw * qx + px * qw - py * qz + pz * qy,
+                    -pw * qy + px * qz + py * qw - pz * qx,
+                    -pw * qz - px * qy + py * qx + pz * qw,
+                )
+                torque[j, 0] += share * (a * x + by * z - bz * y)
+                torque[j, 1] += share * (a * y + bz * x - bx * z)
+                torque[j, 2] += share * (a * z + bx * y - by * x)
     for j in range(joints.shape[0]):
         x, y, z = _HALF * torque[j, 0], _HALF * torque[j, 1], _HALF * torque[j, 2]
         for c in range(3):

@@ -36,6 +36,7 @@ def draw(
         faces,
         camera_centre=cameras.centres()[0].detach(),
         sh_degree=sh_degree,
+        skin=pose.skin,
     )
     return rasterizer.render(
         posed.means, posed.quats, posed.scales, posed.opacities, posed.colours, cameras,
@@ -64,7 +65,7 @@ def label_picture(avatar: Avatar, pose: HeadPose, faces: Tensor, camera: Cameras
     palette = torch.tensor(LABEL_COLOURS, dtype=torch.float32) / 255.0
     colours = palette[gaussians.label_logits.argmax(1)]
     with torch.no_grad():
-        posed = pose_gaussians(gaussians, pose.vertices[0], pose.joints[0], faces, camera_centre=None, sh_degree=0)
+        posed = pose_gaussians(gaussians, pose.vertices[0], pose.joints[0], faces, sh_degree=0, skin=pose.skin)
         drawn = rasterizer.render(
             posed.means, posed.quats, posed.scales, posed.opacities, colours, camera, antialiased=avatar.antialiased
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 from avatarkit.contracts import HeadModel
 from avatarkit.errors import AvatarkitError, MissingAsset
+from avatarkit.head.frames import with_frames
 from avatarkit.head.loading import load_head
 
 
@@ -18,7 +19,7 @@ def head_of(reference: dict[str, Any], chosen: str | None = None) -> HeadModel:
     is found.
     """
     if chosen is not None:
-        return load_head(chosen, expected=reference)
+        return with_frames(load_head(chosen, expected=reference), reference.get("frames", "triangle"))
     names = [reference["name"]] if reference["name"] in ("bust", "flame") else ["flame"]
     if reference.get("path") and Path(reference["path"]).is_file():
         names.append(reference["path"])
@@ -28,7 +29,7 @@ def head_of(reference: dict[str, Any], chosen: str | None = None) -> HeadModel:
         except AvatarkitError:
             continue
         if model.reference["sha256"] == reference["sha256"]:
-            return model
+            return with_frames(model, reference.get("frames", "triangle"))
     raise MissingAsset(
         f"this avatar needs the head model '{reference['name']}' ({reference['vertices']} vertices, {reference['expr']} expressions, "
         f"sha256 {str(reference['sha256'])[:12]}…), which was not found; give its file with --head FILE"

@@ -7,6 +7,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ class FlameModel:
     arrays: checked arrays of the file (``read_flame`` lists them), V = 5023, or 5143 with teeth.  digest: sha256 of the file.
     masks: FLAME_masks.pkl's vertex lists, where the user has registered them.
     """
+
+    frames: str = "triangle"
+    """What carries bound Gaussians: see ``avatarkit.head.frames``."""
 
     def __init__(
         self,
@@ -87,7 +91,8 @@ class FlameModel:
 
     def pose(self, params: HeadParams) -> HeadPose:
         """(T, V, 3) vertices and (T, J, 4, 4) joints; see ``avatarkit.head.skinning.pose_rig``."""
-        return pose_rig(self.rig, params)
+        pose = pose_rig(self.rig, params)
+        return pose if self.frames == "skin" else replace(pose, skin=None)
 
     def to(self, device: str | torch.device) -> FlameModel:
         """The same model with its tensors on another device."""

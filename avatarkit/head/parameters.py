@@ -71,19 +71,29 @@ class HeadParams:
 
 
 @dataclass(frozen=True)
+class Skinning:
+    """How triangles turn with the joints: neutral (3, V), the head at rest without expression, metres; weights (J, V)."""
+
+    neutral: Tensor
+    weights: Tensor
+
+
+@dataclass(frozen=True)
 class HeadPose:
     """A posed head.  vertices (T, V, 3) world, metres; joints (T, J, 4, 4): rigid, joint frame → world.
 
     A joint's frame has its origin at the joint and the axes of the rest pose, so that at rest with zero global pose it is a
-    pure translation.  Free Gaussians have coordinates in such a frame.
+    pure translation.  Free Gaussians have coordinates in such a frame.  skin: None where bound Gaussians follow the triangles'
+    own frames, else what skin frames are made of (``avatarkit.gaussians.skin_frames``).
     """
 
     vertices: Tensor
     joints: Tensor
+    skin: Skinning | None = None
 
     def __len__(self) -> int:
         return int(self.vertices.shape[0])
 
     def __getitem__(self, index: int | slice) -> HeadPose:
         keep = slice(index, index + 1 or None) if isinstance(index, int) else index
-        return HeadPose(self.vertices[keep], self.joints[keep])
+        return HeadPose(self.vertices[keep], self.joints[keep], self.skin)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from avatarkit.errors import InputError
-from avatarkit.head.parameters import HeadParams, HeadPose
+from avatarkit.head.parameters import HeadParams, HeadPose, Skinning
 
 # Tensors that were seen, and the version that each had: torch counts the writes in place.
 Seen = list[tuple["weakref.ref[Tensor]", int]]
@@ -138,7 +138,7 @@ def pose_rig(rig: Rig, params: HeadParams) -> HeadPose:
     planar = torch.addmm(neutral.view(1, -1), motion, rig.motion_basis).view(steps, 3, -1)
     if params.dynamic_offset is not None:
         planar = planar + params.dynamic_offset.transpose(1, 2)
-    return HeadPose(blend_vertices(planar, affine, rig.weights), transforms)
+    return HeadPose(blend_vertices(planar, affine, rig.weights), transforms, Skinning(neutral.detach(), rig.weights))
 
 
 def neutral_head(rig: Rig, params: HeadParams) -> tuple[Tensor, Tensor]:

@@ -29,6 +29,8 @@ class ReconConfig:
     sh_degree: int = 0
     sh_every: int = 1000
     """Steps between raising the degree in use by one."""
+    frames: Literal["triangle", "skin"] = "skin"
+    """What carries bound Gaussians: the triangles' own frames, or those of the skinning (``avatarkit.head.frames``)."""
     gaussians_per_triangle: int = 1
     free_gaussians: int = 4000
     """At most so many free Gaussians are placed where the matte has more than the head model: hair, shoulders."""

@@ -7,7 +7,7 @@ timesteps that were touched.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -67,7 +67,7 @@ class HeadState:
 def posed(head: HeadModel, params: HeadParams, chunk: int = 64) -> HeadPose:
     """Every timestep posed, in chunks that bound the memory."""
     parts = [head.pose(params[slice(i, i + chunk)]) for i in range(0, len(params), chunk)]
-    return HeadPose(torch.cat([p.vertices for p in parts]), torch.cat([p.joints for p in parts]))
+    return HeadPose(torch.cat([p.vertices for p in parts]), torch.cat([p.joints for p in parts]), parts[-1].skin)
 
 
 def rates(config: ReconConfig, factor: float) -> dict[str, float]:
@@ -121,6 +121,7 @@ def update(state: HeadState, head: HeadModel, config: ReconConfig, factor: float
             fresh = posed(head, state.params)
             state.pose.vertices.copy_(fresh.vertices)
             state.pose.joints.copy_(fresh.joints)
+            state.pose = replace(state.pose, skin=fresh.skin)
         else:
             fresh = head.pose(state.params[rows])
             state.pose.vertices[rows] = fresh.vertices

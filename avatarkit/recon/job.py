@@ -24,6 +24,7 @@ from avatarkit.evaluate.evaluation import avatar_predictor, evaluate_split
 from avatarkit.events import Finished, Progress, Run, Started
 from avatarkit.gaussians.avatar import Avatar, AvatarCamera
 from avatarkit.gaussians.avatar_file import save_avatar
+from avatarkit.head.frames import with_frames
 from avatarkit.paths import atomic_write_text, explained
 from avatarkit.recon import checkpoint
 from avatarkit.recon.config import ReconConfig
@@ -77,6 +78,7 @@ def run_job(job: Job, run: Run) -> dict[str, Any]:
             sequence, head = read_known(tracked, job.head, run)
         else:
             sequence, head = prepare_sequence(job.inputs, run, head=job.head, tracker=job.tracker, size=job.size)
+        head = with_frames(head, config.frames)
         dump_config(config, job.folder / "config.yaml")
         if not job.resume:  # from here on a new run stands in the place of an earlier one
             checkpoint.forget(run)

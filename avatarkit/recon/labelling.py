@@ -92,12 +92,12 @@ def label_loss(rendered: Tensor, truth: Tensor) -> Tensor:
 
 
 def label_field(
-    gaussians: Gaussians, logits: Tensor, vertices: Tensor, joints: Tensor, faces: Tensor, cameras: Cameras,
-    rasterizer: Rasterizer, antialiased: bool,
+    gaussians: Gaussians, logits: Tensor, pose: HeadPose, faces: Tensor, cameras: Cameras, rasterizer: Rasterizer,
+    antialiased: bool,
 ) -> Tensor:  # fmt: skip
-    """(B, 19, H, W) label probabilities of a posed head: each Gaussian's softmax blended like colour, the rest background."""
+    """(B, 19, H, W) label probabilities of one timestep's ``pose``: each Gaussian's softmax blended like colour, the rest background."""
     with torch.no_grad():
-        posed = pose_gaussians(gaussians, vertices, joints, faces, camera_centre=None, sh_degree=0)
+        posed = pose_gaussians(gaussians, pose.vertices[0], pose.joints[0], faces, sh_degree=0, skin=pose.skin)
     return _blended(posed, logits, cameras, rasterizer, antialiased)
 
 
@@ -106,8 +106,7 @@ def _rendered(
     config: ReconConfig,
 ) -> Tensor:  # fmt: skip
     assert view.pose is not None
-    vertices, joints = view.pose.vertices[0], view.pose.joints[0]
-    return label_field(gaussians, logits, vertices, joints, head.faces, cameras, rasterizer, config.antialiased)
+    return label_field(gaussians, logits, view.pose, head.faces, cameras, rasterizer, config.antialiased)
 
 
 def _blended(posed: Posed, logits: Tensor, cameras: Cameras, rasterizer: Rasterizer, antialiased: bool) -> Tensor:
@@ -126,7 +125,7 @@ def _votes(
     """(19, N) Σ α·T·P over one view's pixels."""
     assert view.pose is not None
     posed = pose_gaussians(
-        gaussians, view.pose.vertices[0], view.pose.joints[0], head.faces, camera_centre=None, sh_degree=0
+        gaussians, view.pose.vertices[0], view.pose.joints[0], head.faces, sh_degree=0, skin=view.pose.skin
     )
     drawn = rasterizer.render(
         posed.means, posed.quats, posed.scales, posed.opacities, posed.colours, view.cameras, masks=found.contiguous(),

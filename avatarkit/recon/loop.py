@@ -66,6 +66,7 @@ def reconstruct(
             state.gaussians.label_logits = label_gaussians(
                 state.gaussians, sequence, head, state.head.pose, segmenter, rasterizer, votes, run
             )
+    state.head.pose = replace(state.head.pose, skin=head.pose(state.head.params[0]).skin)  # checkpoints leave it out
     aids = _aids(sequence, head, state, config, segmenter, run)
     if state.total == 0:
         state.total = (

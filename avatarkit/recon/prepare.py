@@ -102,8 +102,8 @@ def drawn_heads(sequence: Sequence, head: HeadModel) -> tuple[np.ndarray, FloatA
 
 
 def head_source(head: str | None, model: HeadModel) -> dict[str, Any]:
-    """The head reference for an avatar file: the model's own, and the file that it came from if it was one."""
-    reference: dict[str, Any] = dict(model.reference)
+    """The head reference for an avatar file: the model's own, its frames, and the file that it came from if it was one."""
+    reference: dict[str, Any] = model.reference | {"frames": getattr(model, "frames", "triangle")}
     if head is not None and Path(head).is_file():
         reference["path"] = str(Path(head).resolve())
     return reference

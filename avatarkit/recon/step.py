@@ -92,7 +92,7 @@ def train_step(
             vertices, joints = vertices.clone().requires_grad_(True), joints.clone().requires_grad_(True)
         posed = pose_gaussians(
             state.gaussians, vertices, joints, head.faces,
-            camera_centre=view.cameras.centres()[0], sh_degree=schedule.sh_degree(state.step),
+            camera_centre=view.cameras.centres()[0], sh_degree=schedule.sh_degree(state.step), skin=state.head.pose.skin,
         )  # fmt: skip
         labels = None if aids.label_images is None else label_colours(state.gaussians)
         render = rasterizer.render(

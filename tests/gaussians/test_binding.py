@@ -14,6 +14,9 @@ from avatarkit.errors import InputError
 from avatarkit.gaussians.binding import Posed, pose_gaussians, pose_gaussians_torch, triangle_frames
 from avatarkit.gaussians.frames import quat_from_matrix, quat_multiply
 from avatarkit.gaussians.gaussians import Gaussians
+from avatarkit.head.frames import with_frames
+from avatarkit.head.loading import load_head
+from avatarkit.head.parameters import HeadParams, Skinning
 
 TRAINED = ("means", "quats", "log_scales", "opacity_logits", "sh")
 
@@ -69,10 +72,17 @@ def scene(degree: int, dtype: torch.dtype, seed: int = 0):
     return gaussians, vertices, faces, rotvecs, origins, centre
 
 
-def run(degree: int, dtype: torch.dtype, active: int | None = None, seed: int = 0):
+def skinning(dtype: torch.dtype, vertices: int = 40, joints: int = 5) -> Skinning:
+    random = np.random.default_rng(7)
+    neutral, weights = random.normal(size=(3, vertices)) * 0.1, random.dirichlet(np.full(joints, 0.5), vertices).T
+    return Skinning(torch.from_numpy(neutral).float().to(dtype), torch.from_numpy(weights).float().to(dtype))
+
+
+def run(degree: int, dtype: torch.dtype, active: int | None = None, seed: int = 0, skinned: bool = False):
     gaussians, vertices, faces, rotvecs, origins, centre = scene(degree, dtype, seed)
+    skin = skinning(dtype) if skinned else None
     posed = pose_gaussians(
-        gaussians, vertices, joint_matrices(rotvecs, origins), faces, camera_centre=centre, sh_degree=active
+        gaussians, vertices, joint_matrices(rotvecs, origins), faces, camera_centre=centre, sh_degree=active, skin=skin
     )
     sum((value * weight).sum() for value, weight in zip(posed, weights_of(posed, 9), strict=True)).backward()
     leaves = {name: getattr(gaussians, name) for name in TRAINED}
@@ -80,10 +90,11 @@ def run(degree: int, dtype: torch.dtype, active: int | None = None, seed: int = 
     return posed, {name: leaf.grad for name, leaf in leaves.items()}
 
 
+@pytest.mark.parametrize("skinned", [False, True])
 @pytest.mark.parametrize("degree, active", [(0, None), (1, None), (2, None), (3, None), (3, 1), (3, 0), (4, None)])
-def test_cpu_body_equals_the_float64_reference(degree: int, active: int | None) -> None:
-    fast, fast_grads = run(degree, torch.float32, active)
-    exact, exact_grads = run(degree, torch.float64, active)
+def test_cpu_body_equals_the_float64_reference(degree: int, active: int | None, skinned: bool) -> None:
+    fast, fast_grads = run(degree, torch.float32, active, skinned=skinned)
+    exact, exact_grads = run(degree, torch.float64, active, skinned=skinned)
     for name, value in fast._asdict().items():
         truth = getattr(exact, name)
         assert value.dtype == torch.float32
@@ -96,14 +107,18 @@ def test_cpu_body_equals_the_float64_reference(degree: int, active: int | None) 
         assert error < 3e-5, f"{name}: {error:.1e}"
 
 
-def test_gradients_match_finite_differences() -> None:
+@pytest.mark.parametrize("skinned", [False, True])
+def test_gradients_match_finite_differences(skinned: bool) -> None:
+    skin = skinning(torch.float64) if skinned else None
     gaussians, vertices, faces, rotvecs, origins, centre = scene(2, torch.float64, seed=4)
     gaussians = gaussians.select(torch.arange(12))
     names = list(TRAINED)
 
     def energy(*leaves: Tensor) -> Tensor:
         g = replace(gaussians, **dict(zip(names, leaves[:5], strict=True)))
-        posed = pose_gaussians_torch(g, leaves[5], joint_matrices(leaves[6], leaves[7]), faces, camera_centre=centre)
+        posed = pose_gaussians_torch(
+            g, leaves[5], joint_matrices(leaves[6], leaves[7]), faces, camera_centre=centre, skin=skin
+        )
         # q and −q are one rotation, and the formula that is picked may change sign: compare what a rasterizer sees
         outer = posed.quats[:, :, None] * posed.quats[:, None, :]
         parts = [posed.means, outer, posed.scales, posed.opacities, posed.colours]
@@ -112,6 +127,28 @@ def test_gradients_match_finite_differences() -> None:
     leaves = [getattr(gaussians, name).detach().requires_grad_(True) for name in names]
     leaves += [value.detach().requires_grad_(True) for value in (vertices, rotvecs, origins)]
     assert torch.autograd.gradcheck(energy, leaves, eps=1e-7, atol=1e-4, rtol=1e-4)
+
+
+def test_skin_frames_turn_with_the_joints_and_ride_on_the_centroid() -> None:
+    """A rigid head motion moves bound Gaussians rigidly; an expression moves them by its triangle's centroid alone."""
+    head = with_frames(load_head("bust"), "skin")
+    params = HeadParams.zeros(3, head.num_shape, head.num_expr)
+    params.rotation[1] = torch.tensor([0.1, 0.5, -0.2])
+    params.translation[1] = torch.tensor([0.02, -0.01, 0.03])
+    params.expr[2] = torch.linspace(0.0, 0.5, head.num_expr)
+    pose = head.pose(params)
+    gaussians = some_gaussians(3, 300, len(head.faces), 1, 0)
+    gaussians.binding = gaussians.binding.clamp(min=0)
+    posed = [pose_gaussians(gaussians, pose.vertices[t], pose.joints[t], head.faces, skin=pose.skin) for t in range(3)]
+    turn = pose.joints[1, 0] @ torch.linalg.inv(pose.joints[0, 0])
+    moved = posed[0].means @ turn[:3, :3].T + turn[:3, 3]
+    torch.testing.assert_close(posed[1].means, moved, atol=2e-6, rtol=1e-5)
+    torch.testing.assert_close(posed[1].scales, posed[0].scales)
+    centroids = [pose.vertices[t][head.faces].mean(1)[gaussians.binding.long()] for t in (0, 2)]
+    torch.testing.assert_close(posed[2].means - posed[0].means, centroids[1] - centroids[0], atol=2e-6, rtol=1e-5)
+    torch.testing.assert_close(posed[2].quats, posed[0].quats)
+    at_rest = pose_gaussians(gaussians, pose.vertices[0], pose.joints[0], head.faces)
+    torch.testing.assert_close(posed[0].means, at_rest.means, atol=2e-6, rtol=1e-5)
 
 
 def test_triangle_frame_is_the_published_one() -> None:

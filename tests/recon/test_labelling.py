@@ -51,8 +51,7 @@ def labelled(parts: Parts, segmenter: Halves, **changes: object) -> tuple[torch.
     index = sequence.capture.indices("train")[0]
     step = sequence.capture.frames[index].timestep
     field = label_field(
-        gaussians, logits, pose.vertices[step], pose.joints[step], parts.head.faces, sequence.cameras([index]),
-        parts.rasterizer, True,
+        gaussians, logits, pose[step], parts.head.faces, sequence.cameras([index]), parts.rasterizer, True,
     )  # fmt: skip
     torch.testing.assert_close(field.sum(1), torch.ones_like(field[:, 0]), atol=1e-4, rtol=0)
     found = field[0].argmax(0).numpy()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -121,6 +121,9 @@ def array_digest(arrays: BustArrays) -> str:
 class BustModel:
     """The built-in head model ``bust`` (contracts.HeadModel): head, neck and shoulders made by code, free of licences."""
 
+    frames: str = "triangle"
+    """What carries bound Gaussians: see ``avatarkit.head.frames``."""
+
     def __init__(self) -> None:
         arrays = bust_arrays()
         self.name = "bust"
@@ -163,4 +166,5 @@ class BustModel:
 
     def pose(self, params: HeadParams) -> HeadPose:
         """(T, V, 3) vertices and (T, 5, 4, 4) joints; see ``avatarkit.head.skinning.pose_rig``."""
-        return pose_rig(self.rig, params)
+        pose = pose_rig(self.rig, params)
+        return pose if self.frames == "skin" else replace(pose, skin=None)

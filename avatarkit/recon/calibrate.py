@@ -20,8 +20,9 @@ WARM_UP, MEASURED = 4, 20
 
 
 def measured_total(
-    state: TrainState, views: Views, head: HeadModel, config: ReconConfig, run: Run, rasterizer: Rasterizer, aids: Aids
-) -> int:
+    state: TrainState, views: Views, head: HeadModel, config: ReconConfig, run: Run, rasterizer: Rasterizer,
+    aids: Aids = Aids(),
+) -> int:  # fmt: skip
     """Steps for ``config.minutes``: the rate is measured after compilation on copies, at the first size and at the budget."""
     assert config.minutes is not None
     schedule = Schedule(config, config.iterations)

@@ -102,10 +102,10 @@ def train_step(
             antialiased=config.antialiased,
         )  # fmt: skip
         drawn = render.features if labels is None else render.features[:, :3]
-        parts, loss = _picture_losses(drawn, view.target, config, aids)
+        parts, loss = picture_losses(drawn, view.target, config, aids)
         if aids.label_images is not None:
             truth = aids.label_images(view.frame, view.cameras.height, view.cameras.width)
-            label_parts, label_loss = _label_losses(render.features[:, 3:], truth, config, aids)
+            label_parts, label_loss = label_losses(render.features[:, 3:], truth, config, aids)
             parts, loss = parts | label_parts, loss + label_loss
         loss = loss / len(batch)
         shows = render.radii[0] > 0
@@ -137,7 +137,7 @@ def train_step(
     return totals | ({"psnr": -10.0 * float(np.log10(max(error, 1e-12)))} if measure else {})
 
 
-def _picture_losses(drawn: Tensor, target: Tensor, config: ReconConfig, aids: Aids) -> tuple[dict[str, Tensor], Tensor]:
+def picture_losses(drawn: Tensor, target: Tensor, config: ReconConfig, aids: Aids) -> tuple[dict[str, Tensor], Tensor]:
     """The parts by name and their weighted sum, between (1, 3, H, W) pictures."""
     stands_in = config.perceptual if aids.perceptual is None else 0.0
     photometric = photometric_loss(drawn, target, l1=config.l1, dssim=config.dssim + stands_in)
@@ -151,7 +151,7 @@ def _picture_losses(drawn: Tensor, target: Tensor, config: ReconConfig, aids: Ai
     return parts, loss
 
 
-def _label_losses(drawn: Tensor, truth: Tensor, config: ReconConfig, aids: Aids) -> tuple[dict[str, Tensor], Tensor]:
+def label_losses(drawn: Tensor, truth: Tensor, config: ReconConfig, aids: Aids) -> tuple[dict[str, Tensor], Tensor]:
     """Equation 12 to the letter: squared error and perceptual distance of label images."""
     parts = {"label_l2": torch.nn.functional.mse_loss(drawn, truth)}
     loss = config.label_l2 * parts["label_l2"]

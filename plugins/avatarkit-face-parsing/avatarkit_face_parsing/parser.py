@@ -177,7 +177,7 @@ def _pixels(transformers: Any, source: Source) -> tuple[Tensor, Tensor]:
     try:
         processor = transformers.AutoImageProcessor.from_pretrained(source.name, local_files_only=True)
         mean, std = processor.image_mean, processor.image_std
-    except (*_faults(), ImportError, AttributeError):
+    except _faults():
         mean, std = MEAN, STD
     return torch.tensor(mean).reshape(1, 3, 1, 1), torch.tensor(std).reshape(1, 3, 1, 1)
 
@@ -185,7 +185,7 @@ def _pixels(transformers: Any, source: Source) -> tuple[Tensor, Tensor]:
 def _faults() -> tuple[type[Exception], ...]:
     from safetensors import SafetensorError
 
-    return (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError)
+    return (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, SafetensorError)
 
 
 def _line(error: BaseException) -> str:

@@ -46,9 +46,10 @@ def labels(
     json: str | None = typer.Option(None, "--json", help="Write the figures to PATH; - for stdout.", metavar="PATH"),
 ) -> None:
     """Labels on the synthetic subject, whose truth is known: mIoU on a held-out camera and held-out timesteps."""
-    from avatarkit.bench.labels import run, table
+    from avatarkit.bench.labels import class_table, run, table
 
     with console.status("measuring") as status:
         result = run(out, iterations=iterations, seed=seed, report=status.update)
     console.print(table(result))
+    console.print(class_table(result))
     write_json(result, json)

@@ -118,9 +118,9 @@ class ReconConfig:
     # Labels, after the pictures
     label_views: int = 48
     """Training views whose label maps are looked at; 0: no labels."""
-    label_steps: int = 200
+    label_steps: int = 100
     """Steps of cross-entropy after the vote."""
-    lr_labels: float = 0.05
+    lr_labels: float = 0.1
     """Of label logits (Adam)."""
 
     # Course

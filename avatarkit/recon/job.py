@@ -86,6 +86,8 @@ def run_job(job: Job, run: Run) -> dict[str, Any]:
         with interruptible(run):
             state = reconstruct(sequence, head, config, run, rasterizer, resume=job.resume, segmenter=segmenter)
         if segmenter is not None and not run.stopping:
+            # labelling takes a while: who interrupts it keeps the head, and --resume goes on here
+            save_avatar(make_avatar(state, sequence, head, job, config, run), job.output)
             gaussians = state.gaussians.detach()
             gaussians.label_logits = label_gaussians(
                 gaussians, sequence, head, state.head.pose, segmenter, rasterizer, config, run

@@ -1,8 +1,10 @@
 """Labels from the head model: its region masks drawn in each view, and the silhouette around it split into hair and cloth.
 
 Needs no weights and no network.  It knows what the model knows: eyes, brows, nose, lips, ears, neck are where the tracked mesh
-has them; what the mesh lacks is hair above the jaw and cloth below, wherever the matte has more than the mesh.  Glasses, hats and
-earrings are hair or skin to it: a learned face parser (plugin) sees those.
+has them, to the pixel (masks are interpolated over triangles, whose edges are no outlines of anything).  What the mesh lacks is
+hair above the jaw and cloth below, wherever the matte has more than the mesh; above the jaw it is cloth too where the nearest of
+the mesh is the shoulders: a collar, raised shoulders.  Glasses, hats and earrings are hair or skin to it, and a shirt on the neck is
+neck: a learned face parser (plugin) sees those.
 """
 
 from __future__ import annotations
@@ -11,13 +13,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from avatarkit.contracts import HeadModel, View
 from avatarkit.head.parameters import HeadPose
 from avatarkit.labels import LABEL_INDEX, NUM_LABELS
 from avatarkit.render.mesh import rasterize_mesh
-from avatarkit.types import IntArray
+from avatarkit.types import Float32Array, IntArray
 
 # From what covers most to what lies on top of it; a head model has some of these regions.
 LAYERS = (
@@ -27,6 +30,20 @@ LAYERS = (
     ("teeth", "mouth"), ("l_eye", "l_eye"), ("r_eye", "r_eye"),
 )  # fmt: skip
 JAW = "jaw"
+NOT_NECK = (
+    "face",
+    "forehead",
+    "scalp",
+    "skull",
+    "boundary",
+    "l_ear",
+    "r_ear",
+    "mouth",
+    "teeth",
+    "tongue",
+    "l_eye",
+    "r_eye",
+)
 CLEAR = 0.5
 """Mask above which a pixel beside the mesh is the person."""
 
@@ -53,26 +70,55 @@ class HeadRegions:
         return found
 
 
-def triangle_labels(head: HeadModel) -> IntArray:
-    """(F,) the label of each triangle: the topmost region that holds two of its corners, else skin."""
-    faces = head.faces.numpy()
-    labels = np.full(len(faces), LABEL_INDEX["skin"])
-    for region, label in LAYERS:
-        if region in head.regions:
-            inside = head.regions[region].numpy()[faces] >= 0.5
-            labels[inside.sum(1) >= 2] = LABEL_INDEX[label]
-    return labels
+def vertex_layers(head: HeadModel) -> list[tuple[int, Float32Array]]:
+    """(label, (V,) mask) from what covers most to what lies on top of it.  Where none reaches a half there is skin."""
+    layers = [(LABEL_INDEX[label], head.regions[region].numpy()) for region, label in LAYERS if region in head.regions]
+    below = _below_the_jaw(head)
+    if below is not None:
+        at = [label for label, _ in layers].index(LABEL_INDEX["neck"]) if "neck" in head.regions else len(layers)
+        layers.insert(at, (LABEL_INDEX["neck"], below))
+    return layers
+
+
+def _below_the_jaw(head: HeadModel) -> Float32Array | None:
+    """(V,) 1 where no region claims a vertex, or only the jaw does, and it lies under the line from the chin to the jaw's corners.
+
+    ``bust`` calls neck only what bends with it, and leaves what is between that and the chin to no region; CelebAMask-HQ's neck
+    begins under the chin.
+    """
+    regions = {name: mask.numpy() >= 0.5 for name, mask in head.regions.items()}
+    if not {"face", "l_ear", "r_ear"} <= set(regions) or not all(regions[n].any() for n in ("face", "l_ear", "r_ear")):
+        return None
+    at = head.template.numpy()
+    face, ears = at[regions["face"]], at[regions["l_ear"] | regions["r_ear"]]
+    chin, lobe = face[face[:, 1].argmin()], ears[ears[:, 1].argmin()]
+    share = np.clip((at[:, 2] - lobe[2]) / max(float(chin[2] - lobe[2]), 1e-6), 0.0, 1.0)
+    corner = (lobe[1] + chin[1]) / 2  # of the jaw, under the lobe
+    claimed = np.zeros(len(at), bool)
+    for name in NOT_NECK:
+        claimed |= regions.get(name, claimed)
+    return (~claimed & (at[:, 1] < corner + share * (chin[1] - corner))).astype(np.float32)
 
 
 def _drawn(head: HeadModel, pose: HeadPose, view: View, height: int, width: int) -> tuple[IntArray, np.ndarray]:
     """Class (H, W) of every pixel that is the person's, and (H, W) bool: where the mesh shows."""
     vertices = pose.vertices[0].detach().cpu().numpy()
     viewmat, K = view.cameras.viewmats[0].detach().cpu().numpy(), view.cameras.Ks[0].detach().cpu().numpy()
-    triangle = rasterize_mesh(vertices, head.faces.numpy(), viewmat, K, width, height).triangle
-    drawn = triangle >= 0
-    rows = np.arange(height)[:, None] + 0.5
-    beside = np.where(rows < _jaw_row(head, vertices, viewmat, K), LABEL_INDEX["hair"], LABEL_INDEX["cloth"])
-    return np.where(drawn, triangle_labels(head)[np.maximum(triangle, 0)], beside), drawn
+    faces = head.faces.numpy()
+    mesh = rasterize_mesh(vertices, faces, viewmat, K, width, height)
+    drawn = mesh.triangle >= 0
+    corners, weights = faces[mesh.triangle[drawn]], mesh.barycentrics[drawn]
+    on_mesh = np.full(len(corners), LABEL_INDEX["skin"])
+    for label, mask in vertex_layers(head):
+        on_mesh[(mask[corners] * weights).sum(1) >= 0.5] = label
+    classes = np.full((height, width), LABEL_INDEX["hair"])
+    classes[drawn] = on_mesh
+    beside = np.full((height, width), LABEL_INDEX["hair"])
+    if drawn.any():
+        rows, columns = ndimage.distance_transform_edt(~drawn, return_distances=False, return_indices=True)
+        beside[classes[rows, columns] == LABEL_INDEX["cloth"]] = LABEL_INDEX["cloth"]
+    beside[np.arange(height) + 0.5 >= _jaw_row(head, vertices, viewmat, K)] = LABEL_INDEX["cloth"]
+    return np.where(drawn, classes, beside), drawn
 
 
 def _jaw_row(head: HeadModel, vertices: np.ndarray, viewmat: np.ndarray, K: np.ndarray) -> float:

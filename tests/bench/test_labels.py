@@ -28,7 +28,7 @@ def test_a_fifth_of_the_regions_is_damaged() -> None:
 
 def test_the_command_scores_every_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_capture: Path) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "capture").symlink_to(tiny_capture)
+    (tmp_path / "out" / labels.CAPTURE).symlink_to(tiny_capture)
     done = CliRunner().invoke(
         app, ["bench", "labels", "-o", str(tmp_path / "out"), "--iterations", "80", "--json", "-"]
     )
@@ -38,3 +38,4 @@ def test_the_command_scores_every_source(tmp_path: Path, monkeypatch: pytest.Mon
     assert list(scores) == ["true maps", "head-regions", "true maps, a fifth damaged", "one static view"]
     assert scores["true maps"] > 0.5 and scores["true maps"] >= scores["true maps, a fifth damaged"] - 0.02
     assert scores["true maps"] > scores["one static view"]
+    assert "IoU by class" in done.output and "l_brow" in done.output

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from avatarkit.errors import InputError
 from avatarkit.events import Event, Notice, Run, Scalars
@@ -64,6 +65,35 @@ def test_the_gaussians_are_labelled_at_the_end(parts: Parts, tiny_capture: Path,
     logits = load_avatar(asked.output).gaussians.label_logits
     share = logits.argmax(1).bincount(minlength=NUM_LABELS) / len(logits)
     assert share[LABEL_INDEX["skin"]] > 0.1 and share[LABEL_INDEX["hair"]] > 0.05 and (share > 0).sum() > 8
+
+
+INTERRUPTED = """
+from avatarkit.segment.head_regions import HeadRegions
+
+class Interrupted(HeadRegions):
+    calls = 0
+
+    def segment(self, images, views):
+        type(self).calls += 1
+        if self.calls == 2:
+            raise KeyboardInterrupt
+        return super().segment(images, views)
+"""
+
+
+def test_who_interrupts_labelling_keeps_the_avatar(parts: Parts, tiny_capture: Path, tmp_path: Path) -> None:
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED)
+    asked = job(parts, tiny_capture, tmp_path, 3)
+    config = replace(asked.config, label_views=4, label_steps=2)
+    asked = replace(asked, config=config, segmenter=f"{tmp_path / 'interrupted.py'}:Interrupted")
+    with pytest.raises(KeyboardInterrupt):
+        run_job(asked, Run(asked.folder))
+    kept = load_avatar(asked.output)
+    assert kept.meta["training"]["steps"] == 3 and float(kept.gaussians.label_logits.std()) == 0.0
+    assert run_job(replace(asked, resume=True), Run(asked.folder))["steps"] == 3  # its segmenter has calls to spare now
+    after = load_avatar(asked.output).gaussians
+    assert float(after.label_logits.std()) > 0.1
+    torch.testing.assert_close(after.means, kept.gaussians.means, rtol=0, atol=0)
 
 
 def test_an_unknown_segmenter_is_said_before_any_work(parts: Parts, tiny_capture: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from avatarkit.events import Event, Finished, Run
 from avatarkit.labels import LABEL_INDEX, NUM_LABELS
 from avatarkit.recon.head_tuning import posed
 from avatarkit.recon.initial import initial_gaussians
-from avatarkit.recon.labelling import label_field, label_gaussians, label_loss
+from avatarkit.recon.labelling import LabelMap, label_field, label_gaussians, label_loss
 
 from .conftest import Parts
 
@@ -61,7 +61,7 @@ def labelled(parts: Parts, segmenter: Halves, **changes: object) -> tuple[torch.
     )
     inside = found > 0
     maps = torch.nn.functional.one_hot(torch.from_numpy(truth * (found > 0)), NUM_LABELS).permute(2, 0, 1)[None].float()
-    return logits, float((found == truth)[inside].mean()), float(label_loss(field, maps))
+    return logits, float((found == truth)[inside].mean()), float(label_loss(field, LabelMap.of(maps)))
 
 
 def front_only(parts: Parts):  # type: ignore[no-untyped-def]
@@ -94,9 +94,22 @@ def test_the_loss_is_the_cross_entropy_of_its_closed_form() -> None:
     truth, rendered = torch.zeros(1, NUM_LABELS, 1, 2), torch.full((1, NUM_LABELS, 1, 2), 0.5 / (NUM_LABELS - 1))
     truth[0, 3, 0, 0], truth[0, 7, 0, 1] = 1.0, 1.0
     rendered[0, 3, 0, 0], rendered[0, 7, 0, 1] = 0.5, 0.5
-    assert float(label_loss(rendered, truth)) == pytest.approx(math.log(2))
+    assert float(label_loss(rendered, LabelMap.of(truth))) == pytest.approx(math.log(2))
     rendered[0, 3, 0, 0] = 0.0  # a map that is wrong costs no more than the floor
-    assert float(label_loss(rendered, truth)) == pytest.approx((math.log(2) + math.log(1e4)) / 2)
+    assert float(label_loss(rendered, LabelMap.of(truth))) == pytest.approx((math.log(2) + math.log(1e4)) / 2)
+
+
+def test_the_sparse_loss_and_its_gradient_are_those_of_the_sum_over_all_classes() -> None:
+    draw = torch.Generator().manual_seed(0)
+    truth = (torch.randn(1, NUM_LABELS, 5, 7, generator=draw) * 3).softmax(1)
+    truth = torch.where(truth < 0.05, 0.0, truth)
+    levels = (truth * 255).round() / 255  # what a map keeps of it
+    rendered = torch.randn(1, NUM_LABELS, 5, 7, generator=draw).softmax(1).requires_grad_()
+    sparse, dense = label_loss(rendered, LabelMap.of(truth)), -(levels * rendered.log()).sum(1).mean()
+    torch.testing.assert_close(sparse, dense)
+    torch.testing.assert_close(*(torch.autograd.grad(loss, rendered)[0] for loss in (sparse, dense)))
+    kept = LabelMap.of(truth)
+    assert len(kept.places) == int((levels > 0).sum()) < truth.numel() / 3
 
 
 def test_the_stage_is_heard(parts: Parts) -> None:

@@ -1,0 +1,1 @@
+"""A face parser of transformers as an avatarkit segmenter."""

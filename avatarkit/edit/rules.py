@@ -209,10 +209,12 @@ class _Meaning:
             return False
         definite = said.article in ("the", "her", "his", "my", "their", "its", "your", "these", "those", "this", "that")
         if phrase.verb == "add" and not definite:
+            if here and phrase.value["target"] not in ("earring", "necklace", "nose_ring", "tattoo", "object"):
+                self.notes.append(f"the avatar has a {phrase.text} already and one is added; say 'make the {phrase.text} …' to change it")
             return False
         plain = not said.form and (said.colours or said.tones or said.size or said.shades)
         if here:
-            return bool(plain) and (said.article not in ("a", "an", "another") or said.compared)
+            return bool(plain) and said.article != "another"
         return bool(plain) and (phrase.verb == "set" and definite or said.compared or bool(said.tones))
 
     def is_here(self, target: str) -> bool | None:
@@ -283,7 +285,10 @@ class _Meaning:
         anchor = {"left": left, "right": right, "": both}[place.side]
         relation = place.relation
         if place.side and left == both:  # a side of something that is one: "on the left of the nose"
-            relation = f"{place.side}_of"
+            if relation == "on":
+                relation = f"{place.side}_of"
+            else:
+                self.notes.append(f"'{place.side}' was passed over: the place is already said as {relation} the {anchor}")
         if relation == "on" and phrase.kind == "thing" and phrase.value["target"] == "earring" and anchor not in ("l_ear", "r_ear", "ears"):
             return Region("ears")
         frame = place.frame if relation in ("left_of", "right_of") else "subject"

@@ -35,14 +35,15 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Lexicon:
-    """phrases: words → meaning; longest: words of the longest phrase; hair_colours: those that say hair by themselves."""
+    """phrases: words → meaning; longest: words of the longest phrase; hair_colours: those that say hair by themselves;
+    form_nouns: forms that stand for a thing where no noun follows (a star is a tattoo)."""
 
     phrases: dict[tuple[str, ...], Meaning]
     patterns: tuple[Pattern, ...]
     colours: dict[str, str]
     hair_colours: frozenset[str]
     shades: dict[str, tuple[float, float]]
-    decals: frozenset[str]
+    form_nouns: dict[str, str]
     lowering: dict[str, tuple[float, float, float]]
     longest: int
 
@@ -71,7 +72,7 @@ def lexicon() -> Lexicon:
         colours,
         frozenset(data["hair_colours"]),
         {word: (row[0], row[1]) for word, row in data["shades"].items()},
-        frozenset(data["decals"]),
+        dict(data["form_nouns"]),
         {word: tuple(row) for word, row in data["lowering"].items()},
         max(map(len, phrases)),
     )

@@ -6,87 +6,17 @@ and nouns that are joined share what is said of one of them ("make the hair and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 from avatarkit.edit.colours import mixed, shaded
 from avatarkit.edit.rules_lexicon import lexicon
 from avatarkit.edit.rules_reading import Item
+from avatarkit.edit.rules_records import Modifiers, Phrase, Place, Understood
 
 INDEFINITE = ("a", "an", "some", "another")
 DEFINITE = ("the", "her", "his", "my", "their", "its", "your", "our", "this", "that", "these", "those")
 MODIFIERS = ("colour", "shade", "material", "form", "size", "comparative", "tone", "degree", "side", "number", "percent")
 NOUNS = ("part", "paired", "thing", "makeup", "nostril", "pronoun")
-
-
-@dataclass
-class Modifiers:
-    """What is said of a noun.  size: (dimension, factor); tones: (attribute, share); side: the subject's."""
-
-    colours: list[str] = field(default_factory=list)
-    colour_words: list[str] = field(default_factory=list)
-    shades: list[str] = field(default_factory=list)
-    tones: list[tuple[str, float]] = field(default_factory=list)
-    size: tuple[str, float] | None = None
-    compared: bool = False
-    material: str = ""
-    form: str = ""
-    side: str = ""
-    count: int = 0
-    article: str = ""
-
-    def says_nothing(self) -> bool:
-        return not (self.colours or self.shades or self.tones or self.size or self.material or self.form)
-
-
-@dataclass
-class Place:
-    """A relation to a noun: (target of both, left, right), its side, and whose left and right are meant."""
-
-    relation: str
-    names: tuple[str, str, str]
-    side: str = ""
-    frame: str = "subject"
-
-
-@dataclass
-class Phrase:
-    """A noun with what is said of it, or something that needs no noun (expression, style, identity, bald, shaven)."""
-
-    kind: str
-    value: Any
-    verb: str
-    text: str
-    said: Modifiers = field(default_factory=Modifiers)
-    place: Place | None = None
-    direction: tuple[float, float, float] | None = None
-    degree: float = 1.0
-    joined: bool = False
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def names(self) -> tuple[str, str, str]:
-        """(both, left, right) of what it names."""
-        if self.kind == "paired":
-            return tuple(self.value)  # type: ignore[return-value]
-        if self.kind == "thing":
-            target = self.value["target"]
-            return (target, target, target)
-        if self.kind == "makeup":
-            return (self.value[0],) * 3
-        sides = {"eyes": "eye", "brows": "brow", "ears": "ear", "cheeks": "cheek"}.get(str(self.value))
-        return (self.value, f"l_{sides}", f"r_{sides}") if sides else (self.value, self.value, self.value)
-
-
-@dataclass
-class Understood:
-    """phrases in the order of the prompt; unwanted: words after "not"; unknown: what the lexicon does not have."""
-
-    phrases: list[Phrase] = field(default_factory=list)
-    unwanted: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-    asides: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 def assemble(items: list[Item]) -> Understood:
@@ -198,9 +128,9 @@ class _Assembly:
             said.material = item.value["material"]
 
     def on_form(self, k: int, item: Item) -> None:
-        decal = item.value in lexicon().decals
-        if decal and not self.noun_ahead(k):
-            self.noun(Item("thing", {"target": "tattoo"}, item.text)).said.form = item.value
+        alone = lexicon().form_nouns.get(item.value)
+        if alone and not self.noun_ahead(k):
+            self.noun(Item("thing", {"target": alone}, item.text)).said.form = item.value
             return
         for said in self.holders(k):
             said.form = item.value
@@ -406,7 +336,7 @@ class _Assembly:
         colours_only = self.items[k].kind in ("colour", "material", "form", "shade")
         later = self.items[k + 1 :]
         for i, item in enumerate(later):
-            if item.kind in NOUNS:
+            if item.kind in NOUNS or (item.kind == "form" and item.value in lexicon().form_nouns):
                 return True
             if item.kind == "filler" and (articles or item.text not in (*INDEFINITE, *DEFINITE, "to", "as", "for", "of", "off")):
                 continue

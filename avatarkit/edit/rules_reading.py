@@ -109,6 +109,9 @@ def _take_wholes(text: _Text, known: Lexicon) -> None:
     rest = r"(?:,? ?(?:and |but )?(?:keep|leave|preserve|don't change|do not change|don't touch|without changing|change)(?:ing)? (?:everything|all|the rest|anything|nothing)(?: else)?(?: (?:the same|alone|unchanged|as is|as it is|untouched|intact))?)"
     text.take(rest, lambda match: " , ")
     text.take(r"\btake ((?:\S+ ){1,8}?)off\b", lambda match: f"remove {match[1]}")
+    text.take(r"\b(?:replace|swap|exchange|switch|substitute)((?: \w+){1,5}?) (?:with|for|by) ", lambda match: _replaced(match[1], known))
+    text.take(r"\b(mouth|lips|eyes) (slightly|a bit|a little|half) (open|closed|parted|shut)\b", lambda m: f"{m[2]} {m[1]} {m[3]}")
+    text.take(r"\b(?:instead of|rather than) [\w' ]+?(?=$| and | with |[,;.])", lambda match: " ")
     text.take(r"\b(?:from|of) ((?:\w+ ){1,3}?)to\b", lambda match: " to " if _is_colour(match[1].strip(), known) else None)
     text.take(r"\b(?:twice|double|two times)(?: as| the)?(?: (?:big|large|size))(?: as)?\b", lambda m: Item("comparative", ("size", 2.0), m[0]))
     text.take(r"\b(?:twice|double|two times) as (long|thick|wide|tall)\b", lambda m: Item("comparative", (_dimension(m[1]), 2.0), m[0]))
@@ -162,7 +165,7 @@ def _style_of(match: re.Match[str]) -> Item | None:
     name = match["name"].strip()
     for pattern in lexicon().patterns:
         if pattern.kind == "style" and pattern.pattern.fullmatch(name):
-            return Item("style", (pattern.value, name), match[0])
+            return Item("style", (pattern.value, ""), match[0])
     return Item("style", ("other", name), match[0])
 
 
@@ -177,6 +180,12 @@ def _is_colour(words: str, known: Lexicon) -> bool:
 def _known(words: str, known: Lexicon) -> bool:
     """Whether the lexicon has a sense for any of the words ("into a blonde")."""
     return any((word,) in known.phrases and known.phrases[word,].kind != "filler" for word in words.split())
+
+
+def _replaced(words: str, known: Lexicon) -> str:
+    """"replace the hat with …": one thing goes and another comes; a part stays and changes."""
+    noun = known.phrases.get((words.split()[-1],))
+    return f"remove{words} and add " if noun is not None and noun.kind == "thing" else f"change{words} to "
 
 
 def _dimension(word: str) -> str:

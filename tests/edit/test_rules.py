@@ -94,7 +94,7 @@ def plan_of(line: str) -> tuple[EditPlan, list[str], bool]:
         labels = frozenset({"skin", "nose", "l_eye", "r_eye", *inside.split(",")})
     rest = rest.strip()
     unsure = rest.endswith("?")
-    expected = [part.strip() for part in rest.rstrip("?").split(";")]
+    expected = [part.strip() for part in rest.rstrip("?").split(";") if part.strip()]
     return read_prompt(EditRequest(text, labels)), expected, unsure
 
 

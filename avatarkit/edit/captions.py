@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 from dataclasses import replace
 
-from avatarkit.edit.colours import css_colours, oklab
+from avatarkit.edit.colours import oklab
 from avatarkit.edit.plan import FinalRequest, Keyframe, KeyframeText, Operation, Region
+from avatarkit.edit.rules_lexicon import lexicon
 from avatarkit.edit.vocabulary import MAKEUP
 
 SAID = {
@@ -34,15 +35,16 @@ def said(word: str) -> str:
 
 @functools.lru_cache(maxsize=512)
 def colour_name(colour: str) -> str:
-    """The nearest CSS name by perception, a space in it where CSS has none is not made up."""
+    """The nearest name by perception, out of CSS' and those of hair, eyes and skin."""
     wanted = oklab(colour)
-    table = css_colours()
+    table = lexicon().colours
     return min(table, key=lambda name: sum((x - y) ** 2 for x, y in zip(oklab(table[name]), wanted, strict=True)))
 
 
 def described(operation: Operation) -> str:
     """One line for a person: what the operation does, where, how much."""
-    return _instruction(operation, own_words=False)
+    colour = operation.attributes.colour
+    return _instruction(operation) + (f" ({colour})" if colour else "")
 
 
 def with_texts(operation: Operation, colour_words: str = "") -> Operation:
@@ -97,7 +99,7 @@ def place_said(box: tuple[float, float, float, float] | None) -> str:
     return f"at the {across}" if across else f"in the {down} middle" if down else "in the middle"
 
 
-def _instruction(operation: Operation, colour_words: str = "", own_words: bool = True) -> str:
+def _instruction(operation: Operation, colour_words: str = "") -> str:
     kind, target, a = operation.kind, said(operation.target), operation.attributes
     where = _where(operation.region)
     if kind == "add":
@@ -129,10 +131,16 @@ def _instruction(operation: Operation, colour_words: str = "", own_words: bool =
 def _thing(operation: Operation, colour_words: str) -> str:
     a = operation.attributes
     name = a.name if operation.target == "object" else said(operation.target)
-    size = "" if a.size == 1 else {"": "big", "size": "big", "length": "long", "thickness": "thick"}.get(a.dimension, "wide")
+    size = (
+        ""
+        if a.size == 1
+        else {"": "big", "size": "big", "length": "long", "thickness": "thick"}.get(a.dimension, "wide")
+    )
     if a.size < 1:
         size = {"": "small", "size": "small", "length": "short", "thickness": "thin"}.get(a.dimension, "narrow")
-    colour = (colour_words or colour_name(a.colour)) if a.colour and colour_words != a.material else ""
+    colour = colour_words
+    if a.colour and not colour_words and not a.material:  # gold says its colour
+        colour = colour_name(a.colour)
     material = a.material if a.material not in colour.split() else ""
     words = " ".join(word for word in (size, said(a.form), colour, said(material), name) if word)
     if a.count > 1:

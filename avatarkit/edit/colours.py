@@ -10,7 +10,7 @@ Triple = tuple[float, float, float]
 
 
 def oklab(colour: str) -> Triple:
-    """"#rrggbb" → lightness in [0, 1], a (green to red), b (blue to yellow)."""
+    """ "#rrggbb" → lightness in [0, 1], a (green to red), b (blue to yellow)."""
     red, green, blue = (_linear(int(colour[i : i + 2], 16) / 255) for i in (1, 3, 5))
     long = math.cbrt(0.4122214708 * red + 0.5363325363 * green + 0.0514459929 * blue)
     medium = math.cbrt(0.2119034982 * red + 0.6806995451 * green + 0.1073969566 * blue)

@@ -20,9 +20,11 @@ from avatarkit.edit.plan import (
     Weight,
 )
 from avatarkit.edit.rules_lexicon import lexicon
-from avatarkit.edit.rules_phrases import Modifiers, Phrase, Understood, assemble
+from avatarkit.edit.rules_phrases import assemble
+from avatarkit.edit.rules_places import depends_on, region_of, region_of_thing, usual_count
 from avatarkit.edit.rules_reading import read_items
-from avatarkit.edit.vocabulary import ADDABLE, GROUPS
+from avatarkit.edit.rules_records import Modifiers, Phrase, Understood
+from avatarkit.edit.vocabulary import GROUPS
 from avatarkit.errors import nearest
 from avatarkit.events import Run
 from avatarkit.labels import LABELS
@@ -78,7 +80,7 @@ class _Meaning:
                 operation,
                 preserve=tuple(label for label in kept if label != operation.target),
                 negative=negative,
-                depends_on=_depends_on(operation, self.operations[:i]),
+                depends_on=depends_on(operation, self.operations[:i]),
             )
             for i, operation in enumerate(self.operations)
         ]
@@ -93,7 +95,7 @@ class _Meaning:
     # --- before meaning
 
     def share_modifiers(self) -> None:
-        """"black hair and eyebrows": a part that is joined to another and has nothing said of it shares what is."""
+        """ "black hair and eyebrows": a part that is joined to another and has nothing said of it shares what is."""
         for before, phrase in zip(self.understood.phrases, self.understood.phrases[1:], strict=False):
             both = phrase.kind in ("part", "paired") and before.kind in ("part", "paired")
             plain = phrase.said.says_nothing() and not phrase.said.article
@@ -101,7 +103,7 @@ class _Meaning:
                 phrase.said = replace(before.said, side=phrase.said.side, count=phrase.said.count)
 
     def pair_singles(self) -> None:
-        """"one blue eye and one green eye": which is which was not said."""
+        """ "one blue eye and one green eye": which is which was not said."""
         singles: dict[tuple[str, str, str], list[Phrase]] = {}
         for phrase in self.understood.phrases:
             if phrase.kind == "paired" and phrase.said.count == 1 and not phrase.said.side:
@@ -120,7 +122,9 @@ class _Meaning:
             self.notes.append(f"'{text[:80]}' was passed over; say what it should look like")
         if not self.operations and not self.notes:
             what = "what is kept says nothing of what changes" if self.preserve else "it names nothing to change"
-            self.notes.append(f"{what}; name a part or thing and what it should be, such as 'green hair' or 'add a hat'")
+            self.notes.append(
+                f"{what}; name a part or thing and what it should be, such as 'green hair' or 'add a hat'"
+            )
 
     # --- parts
 
@@ -170,7 +174,9 @@ class _Meaning:
             dimension = "width"
         if factor > 0 and dimension == "size":
             dimension = ""
-        self.add_operation(Operation("shape", target, None, Attributes(size=self.bounded("size", factor), dimension=dimension)))
+        self.add_operation(
+            Operation("shape", target, None, Attributes(size=self.bounded("size", factor), dimension=dimension))
+        )
 
     def recolour(self, target: str, phrase: Phrase) -> None:
         said = phrase.said
@@ -210,12 +216,14 @@ class _Meaning:
         definite = said.article in ("the", "her", "his", "my", "their", "its", "your", "these", "those", "this", "that")
         if phrase.verb == "add" and not definite:
             if here and phrase.value["target"] not in ("earring", "necklace", "nose_ring", "tattoo", "object"):
-                self.notes.append(f"the avatar has a {phrase.text} already and one is added; say 'make the {phrase.text} …' to change it")
+                self.notes.append(
+                    f"the avatar has a {phrase.text} already and one is added; say 'make the {phrase.text} …' to change it"
+                )
             return False
         plain = not said.form and (said.colours or said.tones or said.size or said.shades)
         if here:
             return bool(plain) and said.article != "another"
-        return bool(plain) and (phrase.verb == "set" and definite or said.compared or bool(said.tones))
+        return bool(plain) and ((phrase.verb == "set" and definite) or said.compared or bool(said.tones))
 
     def is_here(self, target: str) -> bool | None:
         """Whether the avatar shows it; None where its labels are not known."""
@@ -236,7 +244,7 @@ class _Meaning:
             dimension = "" if dimension == "size" else dimension
         if len(said.colours) > 1:
             self.notes.append(f"two colours were named for the {phrase.text}; the first is in the plan")
-        tones = {name: share for name, share in said.tones}
+        tones = dict(said.tones)
         if said.shades and form != "stubble":
             tones["lightness"] = round(0.8 * lexicon().shades[said.shades[0]][0], 3)
         attributes = Attributes(
@@ -245,54 +253,12 @@ class _Meaning:
             form=form,
             size=self.bounded("size", size),
             dimension=dimension,
-            count=int(self.bounded("count", said.count or self.usual_count(phrase))),
+            count=int(self.bounded("count", said.count or usual_count(phrase))),
             name=value.get("name", ""),
             **tones,  # type: ignore[arg-type]
         )
         words = said.colour_words[0] if said.colour_words else ""
-        self.add_operation(Operation("add", target, self.region_of_thing(phrase), attributes), words)
-
-    def usual_count(self, phrase: Phrase) -> int:
-        """"earrings" are two unless one ear is named."""
-        count = int(phrase.value.get("count", 1))
-        return 1 if phrase.said.side or (phrase.place is not None and phrase.place.names[0] != phrase.place.names[1] and phrase.place.side) else count
-
-    def region_of_thing(self, phrase: Phrase) -> Region | None:
-        target = phrase.value["target"]
-        if phrase.place is not None:
-            return self.region(phrase)
-        if target == "earring":
-            side = phrase.said.side
-            if not side and phrase.value.get("count", 1) == 1 and phrase.said.count in (0, 1):
-                self.notes.append("in which ear was not said; the left one was taken")
-                side = "left"
-            return Region({"left": "l_ear", "right": "r_ear", "": "ears"}[side])
-        if phrase.said.side:
-            if target in ("glasses", "sunglasses", "hat", "cap", "beanie", "headband", "necklace", "beard", "moustache"):
-                self.notes.append(f"a {phrase.text} has no side; '{phrase.said.side}' was passed over")
-                return None
-            anchor = "nose" if target == "nose_ring" else "face"
-            return Region(anchor, f"{phrase.said.side}_of")
-        if "region" in phrase.value:
-            return Region(phrase.value["region"])
-        return None
-
-    def region(self, phrase: Phrase) -> Region | None:
-        place = phrase.place
-        if place is None:
-            return None
-        both, left, right = place.names
-        anchor = {"left": left, "right": right, "": both}[place.side]
-        relation = place.relation
-        if place.side and left == both:  # a side of something that is one: "on the left of the nose"
-            if relation == "on":
-                relation = f"{place.side}_of"
-            else:
-                self.notes.append(f"'{place.side}' was passed over: the place is already said as {relation} the {anchor}")
-        if relation == "on" and phrase.kind == "thing" and phrase.value["target"] == "earring" and anchor not in ("l_ear", "r_ear", "ears"):
-            return Region("ears")
-        frame = place.frame if relation in ("left_of", "right_of") else "subject"
-        return Region("hair" if anchor == "hair" else anchor, relation, frame)
+        self.add_operation(Operation("add", target, region_of_thing(phrase, self.notes), attributes), words)
 
     def delete(self, target: str, phrase: Phrase, here: bool | None) -> None:
         if here is False and target in LABELS:
@@ -302,10 +268,16 @@ class _Meaning:
             if target in self.request.groups:
                 self.act("delete", target, phrase)
             else:
-                self.notes.append(f"removing the {phrase.text} needs its name as a group of this avatar (none is called so)")
+                self.notes.append(
+                    f"removing the {phrase.text} needs its name as a group of this avatar (none is called so)"
+                )
             return
-        region = Region("l_ear" if phrase.said.side == "left" else "r_ear") if phrase.said.side and target == "earring" else None
-        self.add_operation(Operation("delete", target, region or self.region(phrase)))
+        region = (
+            Region("l_ear" if phrase.said.side == "left" else "r_ear")
+            if phrase.said.side and target == "earring"
+            else None
+        )
+        self.add_operation(Operation("delete", target, region or region_of(phrase, self.notes)))
 
     # --- the rest
 
@@ -319,7 +291,9 @@ class _Meaning:
     def makeup(self, phrase: Phrase) -> None:
         target, style = phrase.value
         if phrase.verb == "delete":
-            self.notes.append(f"{phrase.text} is part of the skin's colour; say the colour that the {target} should have")
+            self.notes.append(
+                f"{phrase.text} is part of the skin's colour; say the colour that the {target} should have"
+            )
             return
         if phrase.verb == "keep":
             self.preserve.append(target)
@@ -346,7 +320,9 @@ class _Meaning:
     def style(self, phrase: Phrase) -> None:
         style, name = phrase.value
         prompt = f"make it a picture in the style of {name}"[: records.MAX_TEXT] if style == "other" else ""
-        self.add_operation(Operation("restyle", "head", None, Attributes(style=style, name=name[: records.MAX_NAME]), prompt))
+        self.add_operation(
+            Operation("restyle", "head", None, Attributes(style=style, name=name[: records.MAX_NAME]), prompt)
+        )
 
     def identity(self, phrase: Phrase) -> None:
         name = phrase.value[: records.MAX_NAME]
@@ -365,8 +341,10 @@ class _Meaning:
 
     # --- operations
 
-    def act(self, kind: str, target: str, phrase: Phrase, attributes: Attributes | None = None, words: str = "") -> None:
-        self.add_operation(Operation(kind, target, self.region(phrase), attributes or Attributes()), words)
+    def act(
+        self, kind: str, target: str, phrase: Phrase, attributes: Attributes | None = None, words: str = ""
+    ) -> None:
+        self.add_operation(Operation(kind, target, region_of(phrase, self.notes), attributes or Attributes()), words)
 
     def add_operation(self, operation: Operation, colour_words: str = "") -> None:
         operation = with_texts(operation, colour_words)
@@ -383,15 +361,3 @@ class _Meaning:
 def _tinted(target: str) -> str:
     """Colour of a mouth is that of its lips, of a head that of its skin."""
     return {"whole_mouth": "lips", "head": "skin", "face": "skin", "jaw": "skin"}.get(target, target)
-
-
-def _depends_on(operation: Operation, earlier: list[Operation]) -> tuple[int, ...]:
-    """Earlier operations that add or remove what this one acts on, takes the place of, or is placed by."""
-    own = {operation.target, ADDABLE.get(operation.target, operation.target)}
-    own |= {operation.region.anchor} if operation.region else set()
-    depends = []
-    for i, other in enumerate(earlier):
-        changed = {other.target, ADDABLE.get(other.target, other.target)} - {"skin"}
-        if other.kind in ("add", "delete", "shape", "move") and own & changed:
-            depends.append(i)
-    return tuple(depends)

@@ -15,7 +15,19 @@ from avatarkit.edit.rules_records import Modifiers, Phrase, Place, Understood
 
 INDEFINITE = ("a", "an", "some", "another")
 DEFINITE = ("the", "her", "his", "my", "their", "its", "your", "our", "this", "that", "these", "those")
-MODIFIERS = ("colour", "shade", "material", "form", "size", "comparative", "tone", "degree", "side", "number", "percent")
+MODIFIERS = (
+    "colour",
+    "shade",
+    "material",
+    "form",
+    "size",
+    "comparative",
+    "tone",
+    "degree",
+    "side",
+    "number",
+    "percent",
+)
 NOUNS = ("part", "paired", "thing", "makeup", "nostril", "pronoun")
 
 
@@ -28,7 +40,8 @@ class _Assembly:
     def __init__(self, items: list[Item]) -> None:
         self.items = items
         self.result = Understood()
-        self.verb, self.direction = "", None
+        self.verb = ""
+        self.direction: tuple[float, float, float] | None = None
         self.first_of_verb = False
         self.pending = Modifiers()
         self.degree = 1.0
@@ -99,7 +112,11 @@ class _Assembly:
             return
         holders = self.holders(k)
         hair = item.text in lexicon().hair_colours
-        if hair and not self.noun_ahead(k) and not any(h.colours == [] and p.value == "hair" for p, h in self.described()):
+        if (
+            hair
+            and not self.noun_ahead(k)
+            and not any(h.colours == [] and p.value == "hair" for p, h in self.described())
+        ):
             phrase = self.noun(Item("part", "hair", item.text))
             holders = [phrase.said]
         for said in holders:
@@ -151,7 +168,7 @@ class _Assembly:
             said.compared = compared
 
     def on_percent(self, k: int, item: Item) -> None:
-        """"20 % bigger", and "bigger by 20 %": the exponent that makes the usual factor that one."""
+        """ "20 % bigger", and "bigger by 20 %": the exponent that makes the usual factor that one."""
         share = item.value / 100
         for _, said in self.described():
             if said.size and said.compared:
@@ -338,9 +355,17 @@ class _Assembly:
         for i, item in enumerate(later):
             if item.kind in NOUNS or (item.kind == "form" and item.value in lexicon().form_nouns):
                 return True
-            if item.kind == "filler" and (articles or item.text not in (*INDEFINITE, *DEFINITE, "to", "as", "for", "of", "off")):
+            if item.kind == "filler" and (
+                articles or item.text not in (*INDEFINITE, *DEFINITE, "to", "as", "for", "of", "off")
+            ):
                 continue
-            if item.kind == "and" and colours_only and not self.group and i + 1 < len(later) and later[i + 1].kind == "colour":
+            if (
+                item.kind == "and"
+                and colours_only
+                and not self.group
+                and i + 1 < len(later)
+                and later[i + 1].kind == "colour"
+            ):
                 continue
             if item.kind not in MODIFIERS:
                 return False

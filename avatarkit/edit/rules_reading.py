@@ -6,6 +6,7 @@ alone.
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable
@@ -14,9 +15,15 @@ from typing import Any
 
 from avatarkit.edit.rules_lexicon import THE, Lexicon, lexicon
 
-NEGATION = re.compile(r"(?:do not|don't|doesn't|not|stop|never|no|without|isn't|less)(?: (?:a|any|the|look|looking|be|being|too|so))* $")
-DEGREE = re.compile(r"(?P<degree>a little bit|a bit|a little|slightly|somewhat|subtly|subtle|very|really|extremely|much|more|super|so) (?:of a |more )?$")
-AFTER = re.compile(r"^ (?P<degree>slightly|a bit|a little bit|a little|a lot|very much|subtly|somewhat|widely|broadly)\b")
+NEGATION = re.compile(
+    r"(?:do not|don't|doesn't|not|stop|never|no|without|isn't|less)(?: (?:a|any|the|look|looking|be|being|too|so))* $"
+)
+DEGREE = re.compile(
+    r"(?P<degree>a little bit|a bit|a little|slightly|somewhat|subtly|subtle|very|really|extremely|much|more|super|so) (?:of a |more )?$"
+)
+AFTER = re.compile(
+    r"^ (?P<degree>slightly|a bit|a little bit|a little|a lot|very much|subtly|somewhat|widely|broadly)\b"
+)
 PICTURE = r"(?:picture|image|photo|photograph|screen|frame|view)"
 VIEWER = r"(?:the |my |our )?(?:viewer'?s?|observer'?s?|camera'?s?)"
 _TOKEN = re.compile(r"\x02\d+\x03|#[0-9a-f]+|\d+(?:\.\d+)?%?|[^\W\d_]+(?:'[^\W\d_]+)*|[,;.!?:&]")
@@ -109,13 +116,29 @@ def _take_wholes(text: _Text, known: Lexicon) -> None:
     rest = r"(?:,? ?(?:and |but )?(?:keep|leave|preserve|don't change|do not change|don't touch|without changing|change)(?:ing)? (?:everything|all|the rest|anything|nothing)(?: else)?(?: (?:the same|alone|unchanged|as is|as it is|untouched|intact))?)"
     text.take(rest, lambda match: " , ")
     text.take(r"\btake ((?:\S+ ){1,8}?)off\b", lambda match: f"remove {match[1]}")
-    text.take(r"\b(?:replace|swap|exchange|switch|substitute)((?: \w+){1,5}?) (?:with|for|by) ", lambda match: _replaced(match[1], known))
-    text.take(r"\b(mouth|lips|eyes) (slightly|a bit|a little|half) (open|closed|parted|shut)\b", lambda m: f"{m[2]} {m[1]} {m[3]}")
+    text.take(
+        r"\b(?:replace|swap|exchange|switch|substitute)((?: \w+){1,5}?) (?:with|for|by) ",
+        lambda match: _replaced(match[1], known),
+    )
+    text.take(
+        r"\b(mouth|lips|eyes) (slightly|a bit|a little|half) (open|closed|parted|shut)\b",
+        lambda m: f"{m[2]} {m[1]} {m[3]}",
+    )
     text.take(r"\b(?:instead of|rather than) [\w' ]+?(?=$| and | with |[,;.])", lambda match: " ")
-    text.take(r"\b(?:from|of) ((?:\w+ ){1,3}?)to\b", lambda match: " to " if _is_colour(match[1].strip(), known) else None)
-    text.take(r"\b(?:twice|double|two times)(?: as| the)?(?: (?:big|large|size))(?: as)?\b", lambda m: Item("comparative", ("size", 2.0), m[0]))
-    text.take(r"\b(?:twice|double|two times) as (long|thick|wide|tall)\b", lambda m: Item("comparative", (_dimension(m[1]), 2.0), m[0]))
-    text.take(r"\bhalf(?: as| the)?(?: (?:big|large|size))(?: as)?\b", lambda m: Item("comparative", ("size", 0.5), m[0]))
+    text.take(
+        r"\b(?:from|of) ((?:\w+ ){1,3}?)to\b", lambda match: " to " if _is_colour(match[1].strip(), known) else None
+    )
+    text.take(
+        r"\b(?:twice|double|two times)(?: as| the)?(?: (?:big|large|size))(?: as)?\b",
+        lambda m: Item("comparative", ("size", 2.0), m[0]),
+    )
+    text.take(
+        r"\b(?:twice|double|two times) as (long|thick|wide|tall)\b",
+        lambda m: Item("comparative", (_dimension(m[1]), 2.0), m[0]),
+    )
+    text.take(
+        r"\bhalf(?: as| the)?(?: (?:big|large|size))(?: as)?\b", lambda m: Item("comparative", ("size", 0.5), m[0])
+    )
     text.take(r"\b(?:by )?(\d+) ?(?:%|percent)", lambda m: Item("percent", float(m[1]), m[0]))
     text.take(r"\b(?:\w+ )years? (?=younger|older)", lambda m: " ")
     text.take(rf"\bin the style of{THE} (?P<name>[\w' ]+?)(?=$| with | and |[,;.])", _style_of)
@@ -129,7 +152,12 @@ def _take_wholes(text: _Text, known: Lexicon) -> None:
     like = r"\b(?:look|looks|looking|appear) like(?: an?| the)? (?P<name>(?:(?!and\b|with\b|but\b)[^\W\d_]+ ?){1,3})"
     text.take(like, lambda match: Item("identity", match["name"].strip(), match[0]))
     into = r"\b(?:into|as)(?: an?| the) (?P<name>(?:(?!and\b|with\b|but\b)[^\W\d_]+ ?){1,3})"
-    text.take(into, lambda match: None if _known(match["name"].strip(), known) else Item("identity", match["name"].strip(), match[0]))
+    text.take(
+        into,
+        lambda match: (
+            None if _known(match["name"].strip(), known) else Item("identity", match["name"].strip(), match[0])
+        ),
+    )
     alike = r"(?<!'d )(?<!would )(?<!\bi )(?<!we )\b(?:just )?like (?:an?|the|in|on)\b [\w' ]+?(?=$| and | with |[,;.])"
     text.take(alike, lambda match: Item("aside", None, match[0].strip()))
     for pattern in known.patterns:
@@ -149,7 +177,17 @@ def _take_expression(text: _Text, pattern: re.Pattern[str], weights: dict[str, f
             degree, after = found["degree"], after[found.end() :]
         if found := NEGATION.search(before):
             before, factor = before[: found.start()], -1.0
-        factor *= {"": 1.0, "very": 1.4, "really": 1.4, "much": 1.4, "more": 1.0, "extremely": 1.6, "super": 1.4, "so": 1.0, "a lot": 1.4}.get(degree, 0.5)
+        factor *= {
+            "": 1.0,
+            "very": 1.4,
+            "really": 1.4,
+            "much": 1.4,
+            "more": 1.0,
+            "extremely": 1.6,
+            "super": 1.4,
+            "so": 1.0,
+            "a lot": 1.4,
+        }.get(degree, 0.5)
         if degree in ("widely", "broadly", "very much"):
             factor = 1.4
         given = match.groupdict()
@@ -183,7 +221,7 @@ def _known(words: str, known: Lexicon) -> bool:
 
 
 def _replaced(words: str, known: Lexicon) -> str:
-    """"replace the hat with …": one thing goes and another comes; a part stays and changes."""
+    """ "replace the hat with …": one thing goes and another comes; a part stays and changes."""
     noun = known.phrases.get((words.split()[-1],))
     return f"remove{words} and add " if noun is not None and noun.kind == "thing" else f"change{words} to "
 
@@ -216,8 +254,8 @@ def _phrase(tokens: list[str], k: int, marked: list[Item], known: Lexicon) -> tu
 
 
 def _mended(items: list[Item]) -> list[Item]:
-    """"the right one": a pronoun, not a number."""
-    for before, item in zip(items, items[1:], strict=False):
+    """ "the right one": a pronoun, not a number."""
+    for before, item in itertools.pairwise(items):
         if item.text == "one" and before.kind == "side":
             item.kind = "pronoun"
     return items

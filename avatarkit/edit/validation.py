@@ -208,7 +208,7 @@ class _Reader:
             "weights": self.weights,
             "name": self.noun,
         }
-        made = {}
+        made: dict[str, Any] = {}
         for name, value in values.items():
             where = f"{at}.{name}"
             made[name] = read[name](value, where) if name in read else self.number(value, where, name)
@@ -257,7 +257,7 @@ class _Reader:
         """One of ``known``, else a problem and ""."""
         if isinstance(value, str) and value in known:
             return value
-        listed = ", ".join(repr(word) if not word else word for word in known)
+        listed = ", ".join(word if word else repr(word) for word in known)
         if value is None:
             self.problems.append(f"{at}: missing; use one of {listed}")
         elif not isinstance(value, str):
@@ -301,7 +301,9 @@ class _Reader:
     def position(self, value: Any, at: str, index: int) -> int:
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < index:
             return value
-        expected = f"the position of an earlier operation, 0 to {index - 1}" if index else "nothing: no operation is earlier"
+        expected = (
+            f"the position of an earlier operation, 0 to {index - 1}" if index else "nothing: no operation is earlier"
+        )
         self.problems.append(f"{at}: expected {expected}; got {_shown(value)}")
         return 0
 

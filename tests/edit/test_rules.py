@@ -65,7 +65,10 @@ def fits(operation: Operation, expected: str) -> bool:
         return False
     if ",".join(operation.preserve) != wanted.pop("preserve", ("=", ""))[1]:
         return False
-    return all(attribute_fits(name, value, wanted.pop(name, None)) for name, value in vars(operation.attributes).items()) and not wanted
+    return (
+        all(attribute_fits(name, value, wanted.pop(name, None)) for name, value in vars(operation.attributes).items())
+        and not wanted
+    )
 
 
 def attribute_fits(name: str, value: Any, wanted: tuple[str, str] | None) -> bool:
@@ -80,7 +83,9 @@ def attribute_fits(name: str, value: Any, wanted: tuple[str, str] | None) -> boo
         signs = {part.rstrip("+-"): part[-1] for part in text.split(",")}
         return set(found) == set(signs) and all((found[n] > 0) == (s != "-") and found[n] for n, s in signs.items())
     if name == "offset":
-        return all((v == 0) if w == "0" else (v > 0) == (w == "+") and v for v, w in zip(value, text.split(","), strict=True))
+        return all(
+            (v == 0) if w == "0" else (v > 0) == (w == "+") and v for v, w in zip(value, text.split(","), strict=True)
+        )
     if sign == "=":
         return str(value) == text or (isinstance(value, int | float) and value == float(text))
     return value > float(text) if sign == ">" else value < float(text)
@@ -99,7 +104,10 @@ def plan_of(line: str) -> tuple[EditPlan, list[str], bool]:
 
 
 def said(plan: EditPlan) -> str:
-    rows = [f"{o.kind} {o.target} {o.region or ''} {dict((k, v) for k, v in vars(o.attributes).items() if v != getattr(Attributes(), k))} keep={o.preserve}" for o in plan.operations]
+    rows = [
+        f"{o.kind} {o.target} {o.region or ''} { {k: v for k, v in vars(o.attributes).items() if v != getattr(Attributes(), k)} } keep={o.preserve}"
+        for o in plan.operations
+    ]
     return "; ".join([*rows, *map(repr, plan.ambiguities)])
 
 

@@ -12,6 +12,8 @@ from avatarkit.edit.validation import NEEDS, USES
 from avatarkit.edit.vocabulary import ADDABLE, GROUPS
 from avatarkit.types import Json
 
+HISTORY = 5  # earlier prompts that are told
+
 PLANNING = """\
 You turn a person's request for an edit of a 3D head avatar into a plan: a list of operations that other software carries out.
 Answer with one JSON object that fits the schema, and nothing else.
@@ -49,7 +51,7 @@ class Question:
     """What a model is asked.
 
     system: the rules; turns: (role, text), the first the user's; images: PNG files that belong to the first turn; schema:
-    of the answer, and its name.
+    of the answer, and its name; content: what it holds, for the user, who is told before it is sent.
     """
 
     system: str
@@ -57,6 +59,7 @@ class Question:
     images: tuple[bytes, ...]
     schema: Json
     name: str
+    content: str
 
 
 def plan_question(request: EditRequest) -> Question:
@@ -65,9 +68,11 @@ def plan_question(request: EditRequest) -> Question:
         "request": request.prompt,
         "avatar shows": sorted(request.labels) if request.labels is not None else "unknown",
         "named groups of earlier edits": list(request.groups),
-        "earlier requests": list(request.history[-5:]),
+        "earlier requests": list(request.history[-HISTORY:]),
         "pictures": f"{len(request.images)} of the avatar as it is" if request.images else "none",
     }
+    history = len(request.history[-HISTORY:])
+    content = "the prompt and what the avatar shows" + (f", {history} earlier prompts" if history else "")
     table = "\n".join(
         f"- {kind}: {', '.join(uses)}" + (f" (needs {' or '.join(NEEDS[kind])})" if kind in NEEDS else "")
         for kind, uses in USES.items()
@@ -77,7 +82,9 @@ def plan_question(request: EditRequest) -> Question:
         f"{PLANNING}\nAttributes that each kind uses; leave all others at their default:\n{table}\n"
         f"What can be added: {', '.join(ADDABLE)}.\nGroups: {groups}.\n"
     )
-    return Question(system, (("user", _json(about)),), request.images, schema.plan_schema(request.groups), "edit_plan")
+    return Question(
+        system, (("user", _json(about)),), request.images, schema.plan_schema(request.groups), "edit_plan", content
+    )
 
 
 def final_question(request: FinalRequest) -> Question:
@@ -97,7 +104,14 @@ def final_question(request: FinalRequest) -> Question:
     if images:
         about["pictures"] = "one for each keyframe that has one, in their order"
     names = tuple(keyframe.name for keyframe in request.keyframes)
-    return Question(FINAL, (("user", _json(about)),), images, schema.final_schema(names), "keyframe_texts")
+    return Question(
+        FINAL,
+        (("user", _json(about)),),
+        images,
+        schema.final_schema(names),
+        "keyframe_texts",
+        "the plan and where its regions lie",
+    )
 
 
 def repair(question: Question, answer: str, problems: list[str]) -> Question:
@@ -107,7 +121,7 @@ def repair(question: Question, answer: str, problems: list[str]) -> Question:
         f"That answer cannot be used:\n{listed}\nAnswer again with the whole corrected JSON object, and nothing else."
     )
     turns = (*question.turns, ("assistant", answer[:8000] or "(empty)"), ("user", words))
-    return Question(question.system, turns, question.images, question.schema, question.name)
+    return Question(question.system, turns, question.images, question.schema, question.name, question.content)
 
 
 def _box(box: tuple[float, float, float, float]) -> list[float]:

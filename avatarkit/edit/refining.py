@@ -122,10 +122,12 @@ def _answered(
 
 def leaving(asker: Asker, question: Question) -> str:
     """What is about to leave the machine, in one line."""
-    size = sum(map(len, question.images))
-    pictures = f" and {len(question.images)} pictures of the avatar ({size / 1000:.0f} kB)" if question.images else ""
-    what = "the prompt and the avatar's labels" if question.name == "edit_plan" else "the plan and boxes of its regions"
-    return f"{asker.name}: sending {what}{pictures} to {shown_address(asker.address)} (model {clean(asker.model)})"
+    count, size = len(question.images), sum(map(len, question.images))
+    pictures = ""
+    if count:
+        pictures = f" and {'a picture' if count == 1 else f'{count} pictures'} of the avatar ({size / 1000:.0f} kB)"
+    place = shown_address(asker.address)
+    return f"{asker.name}: sending {question.content}{pictures} to {place} (model {clean(asker.model)})"
 
 
 def cache_folder() -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from avatarkit.edit import plan as records
-from avatarkit.edit.captions import keyframe_texts, with_texts
+from avatarkit.edit.captions import keyframe_texts, said, with_texts
 from avatarkit.edit.plan import (
     Attributes,
     EditPlan,
@@ -21,15 +21,14 @@ from avatarkit.edit.plan import (
 )
 from avatarkit.edit.rules_lexicon import lexicon
 from avatarkit.edit.rules_phrases import assemble
-from avatarkit.edit.rules_places import depends_on, region_of, region_of_thing, usual_count
+from avatarkit.edit.rules_places import class_of, depends_on, region_of, region_of_thing, usual_count
 from avatarkit.edit.rules_reading import read_items
 from avatarkit.edit.rules_records import Modifiers, Phrase, Understood
-from avatarkit.edit.vocabulary import GROUPS
+from avatarkit.edit.vocabulary import ADDABLE, GROUPS, targets
 from avatarkit.errors import nearest
 from avatarkit.events import Run
 from avatarkit.labels import LABELS
 
-HATS = ("hat", "cap", "beanie", "headband")
 AGES = ("older", "younger", "masculine", "feminine")
 STEP = 0.1  # head widths: "move it up"
 RELATIVE = ("size", "lightness", "saturation")
@@ -170,9 +169,12 @@ class _Meaning:
     def sized(self, target: str, said: Modifiers) -> None:
         assert said.size is not None
         dimension, factor = said.size
+        if factor == 1.0:
+            self.notes.append(f"bigger and smaller were both said of the {target}")
+            return
         if dimension == "length" and target in ("lips", "whole_mouth", "eyes", "brows"):
             dimension = "width"
-        if factor > 0 and dimension == "size":
+        if dimension == "size":
             dimension = ""
         self.add_operation(
             Operation("shape", target, None, Attributes(size=self.bounded("size", factor), dimension=dimension))
@@ -191,17 +193,20 @@ class _Meaning:
     def thing(self, phrase: Phrase) -> None:
         value, said = phrase.value, phrase.said
         target = value["target"]
-        named = "hat" if target in HATS else "glasses" if target == "sunglasses" else target
+        named = class_of(target)
         here = self.is_here(target)
         if phrase.verb == "keep":
             self.preserve.append(named if named in (*LABELS, *GROUPS) else "skin")
         elif phrase.verb == "delete":
             self.delete(named, phrase, here)
         elif phrase.direction is not None or phrase.verb == "move":
-            self.move(named, phrase)
+            if named in targets(self.request.groups):
+                self.move(named, phrase)
+            else:
+                self.notes.append(f"moving the {phrase.text} needs its name as a group of this avatar")
         elif target == "hair":
             self.describe("hair", phrase)
-        elif self.changes_what_is_there(phrase, here):
+        elif named in targets(self.request.groups) and self.changes_what_is_there(phrase, here):
             self.describe(named, phrase)
         else:
             if here is False and phrase.verb == "set" and said.article not in ("", "a", "an"):
@@ -230,8 +235,7 @@ class _Meaning:
         if self.request.labels is None:
             return None
         shown = self.request.labels | set(self.request.groups)
-        names = {target, "hat" if target in HATS else target, "glasses" if target == "sunglasses" else target}
-        return bool(shown & names)
+        return bool(shown & {target, class_of(target)})
 
     def add(self, target: str, phrase: Phrase) -> None:
         said, value = phrase.said, phrase.value
@@ -258,7 +262,9 @@ class _Meaning:
             **tones,  # type: ignore[arg-type]
         )
         words = said.colour_words[0] if said.colour_words else ""
-        self.add_operation(Operation("add", target, region_of_thing(phrase, self.notes), attributes), words)
+        self.add_operation(
+            Operation("add", target, region_of_thing(phrase, self.notes, self.request.groups), attributes), words
+        )
 
     def delete(self, target: str, phrase: Phrase, here: bool | None) -> None:
         if here is False and target in LABELS:
@@ -277,7 +283,7 @@ class _Meaning:
             if phrase.said.side and target == "earring"
             else None
         )
-        self.add_operation(Operation("delete", target, region or region_of(phrase, self.notes)))
+        self.add_operation(Operation("delete", target, region or region_of(phrase, self.notes, self.request.groups)))
 
     # --- the rest
 
@@ -344,12 +350,29 @@ class _Meaning:
     def act(
         self, kind: str, target: str, phrase: Phrase, attributes: Attributes | None = None, words: str = ""
     ) -> None:
-        self.add_operation(Operation(kind, target, region_of(phrase, self.notes), attributes or Attributes()), words)
+        self.add_operation(
+            Operation(kind, target, region_of(phrase, self.notes, self.request.groups), attributes or Attributes()),
+            words,
+        )
 
     def add_operation(self, operation: Operation, colour_words: str = "") -> None:
+        if operation.kind != "add" and not self.can_change(operation.target):
+            return
         operation = with_texts(operation, colour_words)
         if operation not in self.operations:
             self.operations.append(operation)
+
+    def can_change(self, target: str) -> bool:
+        """Whether the avatar has it, or will have it by an earlier operation; if not, that is noted."""
+        labels = self.request.labels
+        added = {ADDABLE[o.target] for o in self.operations if o.kind == "add"}
+        if target not in targets(self.request.groups):
+            self.notes.append(f"the {target} cannot be changed; only what is added can be described")
+        elif labels is not None and target in LABELS and target not in labels | added:
+            self.notes.append(f"the avatar shows no {said(target)}")
+        else:
+            return True
+        return False
 
     def bounded(self, name: str, value: float) -> float:
         low, high = records.RANGES[name]

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from avatarkit.edit.plan import Operation, Region
 from avatarkit.edit.rules_records import Phrase
-from avatarkit.edit.vocabulary import ADDABLE
+from avatarkit.edit.vocabulary import ADDABLE, targets
 
-SIDELESS = ("glasses", "sunglasses", "hat", "cap", "beanie", "headband", "necklace", "beard", "moustache")
+HATS = ("hat", "cap", "beanie", "headband")
+SIDELESS = (*HATS, "glasses", "sunglasses", "necklace", "beard", "moustache")
+
+
+def class_of(target: str) -> str:
+    """What a thing is called once it is on a head: a cap is a hat, sunglasses are glasses."""
+    return "hat" if target in HATS else "glasses" if target == "sunglasses" else target
 
 
 def usual_count(phrase: Phrase) -> int:
@@ -16,11 +22,11 @@ def usual_count(phrase: Phrase) -> int:
     return 1 if phrase.said.side or one_ear else int(phrase.value.get("count", 1))
 
 
-def region_of_thing(phrase: Phrase, notes: list[str]) -> Region | None:
+def region_of_thing(phrase: Phrase, notes: list[str], groups: tuple[str, ...]) -> Region | None:
     """Where a new thing goes; None where its own place is meant.  Guesses go to ``notes``."""
     target, side = phrase.value["target"], phrase.said.side
     if phrase.place is not None:
-        region = region_of(phrase, notes)
+        region = region_of(phrase, notes, groups)
         beside = target == "earring" and region is not None and region.anchor not in ("l_ear", "r_ear", "ears")
         return Region("ears") if beside else region
     if target == "earring":
@@ -36,13 +42,16 @@ def region_of_thing(phrase: Phrase, notes: list[str]) -> Region | None:
     return Region(phrase.value["region"]) if "region" in phrase.value else None
 
 
-def region_of(phrase: Phrase, notes: list[str]) -> Region | None:
+def region_of(phrase: Phrase, notes: list[str], groups: tuple[str, ...]) -> Region | None:
     """The region of a phrase's place."""
     place = phrase.place
     if place is None:
         return None
     both, left, right = place.names
-    anchor = {"left": left, "right": right, "": both}[place.side]
+    anchor = class_of({"left": left, "right": right, "": both}[place.side])
+    if anchor not in targets(groups):
+        notes.append(f"a place by '{anchor}' is not known; name a part of the head")
+        return None
     relation = place.relation
     if place.side and left == both:  # a side of something that is one: "on the left of the nose"
         if relation == "on":

@@ -9,15 +9,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import ImageColor
 
 from avatarkit.edit.colours import oklab
-from avatarkit.edit.plan import Attributes, EditPlan, EditRequest, Operation, plan_json
-from avatarkit.edit.rules import read_prompt
+from avatarkit.edit.plan import (
+    Attributes,
+    EditPlan,
+    EditRequest,
+    FinalRequest,
+    Keyframe,
+    Operation,
+    plan_json,
+)
+from avatarkit.edit.planning import final_texts, make_plan
+from avatarkit.edit.rules import RulesRefiner, read_prompt
+from avatarkit.edit.rules_lexicon import lexicon
 from avatarkit.edit.validation import read_plan
+from avatarkit.errors import InputError
+from avatarkit.events import Run
 
 LINES = Path(__file__).with_name("prompts.txt").read_text(encoding="utf-8").splitlines()
 CASES = [line for line in LINES if line.strip() and not line.startswith("#")]
+WORDS = sorted(" ".join(words) for words in lexicon().phrases) + [
+    word for line in CASES for word in line.partition(" | ")[0].split()
+]
 
 
 def css(name: str) -> str:
@@ -120,3 +137,80 @@ def test_a_prompt_becomes_these_operations(line: str) -> None:
     assert bool(plan.ambiguities) == unsure, said(plan)
     again = read_plan(plan_json(plan), EditRequest("")) if plan.operations else plan
     assert again == plan  # every plan of the rules is a valid plan
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join) | st.text(max_size=80))
+@settings(max_examples=300, deadline=None)
+def test_any_words_give_a_valid_plan_or_say_why_not(text: str) -> None:
+    plan = read_prompt(EditRequest(text))
+    assert plan.operations or plan.ambiguities
+    again = read_plan(plan_json(plan), EditRequest(text))
+    assert again == plan and read_prompt(EditRequest(text)) == plan
+
+
+def test_what_was_not_understood_is_an_error_with_the_nearest_word() -> None:
+    run = Run()
+    for prompt, said in (
+        ("grene hair", "'grene' was not understood; did you mean 'green'?"),
+        ("add a flamingo", "'flamingo' was not understood; name a part"),
+        ("keep the hair", "what is kept says nothing of what changes"),
+        ("make it better", "'better' was not understood"),
+        ("", "the prompt is empty"),
+        ("x" * 2001, "has 2001 characters; at most 2000"),
+    ):
+        with pytest.raises(InputError, match=re.escape(said)):
+            make_plan(EditRequest(prompt), run)
+
+
+def test_degrees_order_sizes() -> None:
+    sizes = [
+        read_prompt(EditRequest(f"{how} nose")).operations[0].attributes.size
+        for how in ("much smaller", "smaller", "slightly smaller", "slightly bigger", "bigger", "much bigger")
+    ]
+    assert sizes == sorted(sizes) and len(set(sizes)) == 6
+    smiles = [
+        read_prompt(EditRequest(text)).operations[0].attributes.weights[0].weight
+        for text in ("don't smile", "smile a bit", "smile", "a big smile")
+    ]
+    assert smiles == sorted(smiles) and len(set(smiles)) == 4 and smiles[0] < 0
+
+
+def test_operations_wait_for_what_they_stand_on() -> None:
+    plan = read_prompt(EditRequest("remove the hat, add a cap and put a red bow on the cap"))
+    assert [(o.kind, o.target, o.depends_on) for o in plan.operations] == [
+        ("delete", "hat", ()),
+        ("add", "cap", (0,)),
+        ("add", "object", (0, 1)),
+    ]
+
+
+def test_texts_for_image_editors_use_the_users_words() -> None:
+    plan = read_prompt(EditRequest("copper red hair and round black glasses, not blue"))
+    hair, glasses = plan.operations
+    assert (
+        hair.prompt == "make the hair copper red" and hair.target_caption == "a photo of a person with copper red hair"
+    )
+    assert glasses.prompt == "add round black glasses" and glasses.source_caption == "a photo of a person"
+    assert {hair.negative, glasses.negative} == {"blue"}
+
+
+def test_the_second_turn_says_view_and_place() -> None:
+    plan = read_prompt(EditRequest("a red hat"))
+    keyframes = (
+        Keyframe("front", 0.0, 0.0, (0.3, 0.0, 0.7, 0.3)),
+        Keyframe("side", 0.8, 0.5, (0.0, 0.1, 0.3, 0.3)),
+        Keyframe("profile", -1.5, 0.0, None),
+    )
+    texts = final_texts(RulesRefiner(), FinalRequest(plan, 0, keyframes), Run())
+    assert [(text.keyframe, text.instruction) for text in texts] == [
+        ("front", "add a red hat, in the upper middle of the picture"),
+        ("side", "add a red hat, at the upper left of the picture"),
+        ("profile", "add a red hat"),
+    ]
+    assert texts[1].caption.startswith(
+        "a three-quarter view from the subject's left and above of a photo of a person with"
+    )
+    assert "profile view from the subject's right" in texts[2].caption
+    assert texts == final_texts(object(), FinalRequest(plan, 0, keyframes), Run())  # a refiner without a second turn
+    with pytest.raises(InputError, match="operation 1: the plan has 1"):
+        final_texts(object(), FinalRequest(plan, 1, keyframes), Run())

@@ -112,10 +112,15 @@ def test_it_says_what_leaves_before_it_leaves() -> None:
     with serving(message(json.dumps(GOOD))) as server:
         part = refiner(server)
         run.add_sink(lambda event: events.append(len(server.requests)))
-        part.refine(replace(REQUEST, images=(PNG,)), run)
+        part.refine(replace(REQUEST, images=(PNG,), history=("a hat",)), run)
         notice, count = events[:2]
         assert isinstance(notice, Notice) and count == 0
-        assert server.address in notice.text and "1 pictures" in notice.text and "claude-sonnet-5-5" in notice.text
+        assert (
+            server.address in notice.text
+            and "a picture of the avatar (0 kB)" in notice.text
+            and "1 earlier prompts" in notice.text
+            and "claude-sonnet-5-5" in notice.text
+        )
 
 
 def test_the_same_question_is_answered_from_the_cache_and_another_is_not(tmp_path: Path) -> None:

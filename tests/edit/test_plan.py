@@ -194,7 +194,7 @@ def test_what_the_avatar_shows_counts() -> None:
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(("operations", "kind", "target", "attributes", "region", "weights", "name", "weight", "offset", "preserve", "depends_on", "version", "prompt")), inner, max_size=5),
     max_leaves=20,
 ))  # fmt: skip
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_anything_is_a_valid_plan_or_a_plan_error(data: Any) -> None:
     for tried in (
         data,

@@ -139,13 +139,16 @@ def test_a_prompt_becomes_these_operations(line: str) -> None:
     assert again == plan  # every plan of the rules is a valid plan
 
 
-@given(st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join) | st.text(max_size=80))
-@settings(max_examples=300, deadline=None)
-def test_any_words_give_a_valid_plan_or_say_why_not(text: str) -> None:
-    plan = read_prompt(EditRequest(text))
+@given(
+    st.lists(st.sampled_from(WORDS), max_size=8).map(" ".join) | st.text(max_size=60),
+    st.sampled_from((None, frozenset({"hair", "skin", "glasses", "hat"}))),
+)
+@settings(max_examples=150, deadline=None)
+def test_any_words_give_a_valid_plan_or_say_why_not(text: str, labels: frozenset[str] | None) -> None:
+    request = EditRequest(text, labels)
+    plan = read_prompt(request)
     assert plan.operations or plan.ambiguities
-    again = read_plan(plan_json(plan), EditRequest(text))
-    assert again == plan and read_prompt(EditRequest(text)) == plan
+    assert read_plan(plan_json(plan), request) == plan and read_prompt(request) == plan
 
 
 def test_what_was_not_understood_is_an_error_with_the_nearest_word() -> None:

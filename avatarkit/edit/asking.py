@@ -120,7 +120,8 @@ def repair(question: Question, answer: str, problems: list[str]) -> Question:
     words = (
         f"That answer cannot be used:\n{listed}\nAnswer again with the whole corrected JSON object, and nothing else."
     )
-    turns = (*question.turns, ("assistant", answer[:8000] or "(empty)"), ("user", words))
+    shown = answer[:8000].encode("utf-8", "replace").decode() or "(empty)"  # lone surrogates cannot be sent
+    turns = (*question.turns, ("assistant", shown), ("user", words))
     return Question(question.system, turns, question.images, question.schema, question.name, question.content)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from avatarkit.edit.captions import keyframe_texts
 from avatarkit.edit.plan import MAX_PROMPT, EditPlan, EditRequest, FinalRequest, KeyframeText, plan_json
-from avatarkit.edit.validation import MAX_JSON, parse_json, read_final, read_plan
+from avatarkit.edit.validation import MAX_JSON, clean, parse_json, read_final, read_plan
 from avatarkit.errors import AvatarkitError, FileFormatError, InputError, PluginError
 from avatarkit.events import Run
 from avatarkit.paths import explained
@@ -36,7 +36,8 @@ def make_plan(
 
     Raises InputError for an empty or too long prompt and for a plan without operations, with what was not understood.
     """
-    if not request.prompt.strip():
+    request = replace(request, prompt=clean(request.prompt))
+    if not request.prompt:
         raise InputError("the prompt is empty; say what to change, such as 'green hair' or 'add a hat'")
     if len(request.prompt) > MAX_PROMPT:
         raise InputError(f"the prompt has {len(request.prompt)} characters; at most {MAX_PROMPT}")

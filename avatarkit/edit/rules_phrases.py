@@ -266,7 +266,11 @@ class _Assembly:
         if before is None:
             self.result.unknown.append(item.text)
         else:
-            self.noun(Item(before.kind, before.value, before.text))
+            made = self.noun(Item(before.kind, before.value, before.text))
+            if before.kind == "thing" and not made.said.colours:
+                made.said.colours, made.said.colour_words = [*before.said.colours], [*before.said.colour_words]
+                made.said.material = made.said.material or before.said.material
+            made.said.form = made.said.form or before.said.form
 
     def noun(self, item: Item) -> Phrase:
         """A noun: an anchor after a relation, else a phrase of its own."""

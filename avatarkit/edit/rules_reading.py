@@ -254,8 +254,12 @@ def _phrase(tokens: list[str], k: int, marked: list[Item], known: Lexicon) -> tu
 
 
 def _mended(items: list[Item]) -> list[Item]:
-    """ "the right one": a pronoun, not a number."""
-    for before, item in itertools.pairwise(items):
-        if item.text == "one" and before.kind == "side":
+    """ "the right one", "a big one in the left ear": a pronoun, not a number."""
+    described = ("side", "size", "colour", "comparative", "form")
+    for k, item in enumerate(items[1:], 1):
+        after = items[k + 1].kind if k + 1 < len(items) else "boundary"
+        before = items[k - 1].kind
+        noun_comes = after in ("part", "paired", "thing", "makeup", "nostril")
+        if item.text == "one" and (before == "side" or (before in described and not noun_comes)):
             item.kind = "pronoun"
     return items

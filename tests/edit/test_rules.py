@@ -159,6 +159,7 @@ def test_what_was_not_understood_is_an_error_with_the_nearest_word() -> None:
         ("keep the hair", "what is kept says nothing of what changes"),
         ("make it better", "'better' was not understood"),
         ("", "the prompt is empty"),
+        (" \ud800\x1b\n", "the prompt is empty"),
         ("x" * 2001, "has 2001 characters; at most 2000"),
     ):
         with pytest.raises(InputError, match=re.escape(said)):

@@ -7,8 +7,10 @@ from avatarkit.events import Run
 
 
 class Mine:
-    """``avatarkit.contracts.Refiner``.  ``avatarkit.edit.refining`` has what a networked one needs: the words to ask with, a
-    cache, one repair turn and a deadline."""
+    """``avatarkit.contracts.Refiner``.
+
+    ``avatarkit.edit.refining`` has what a networked one needs: the words to ask with, a cache, one repair turn, a deadline.
+    """
 
     def refine(self, request: EditRequest, run: Run) -> EditPlan:
         """Turn a prompt into the plan of an edit: a list of operations, and sentences about what was not understood."""

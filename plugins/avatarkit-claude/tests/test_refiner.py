@@ -173,6 +173,7 @@ def test_the_same_question_is_answered_from_the_cache_and_another_is_not(tmp_pat
         (message(None), InputError, "begins with 'nothing'", 2),
         (replace(message(json.dumps(GOOD)), cut=0.5), EnvironmentProblem, "broke off", 1),
         (message("Sure! I would make the hair red."), InputError, "asked twice: is not JSON", 2),
+        (message("\ud800 no"), InputError, "asked twice: is not JSON", 2),
         (message('{"operations": "none"}'), InputError, "operations: expected a list; got 'none'", 2),
         (message("[" * 100_000), InputError, "is nested too deeply", 2),
         (message("x" * 300_000), InputError, "is 300000 characters long", 2),

@@ -160,6 +160,7 @@ def test_the_same_question_is_answered_from_the_cache_and_another_is_not(tmp_pat
         (completion(None), EnvironmentProblem, "a message without text", 1),
         (replace(completion(json.dumps(GOOD)), cut=0.5), EnvironmentProblem, "broke off", 1),
         (completion("Sure! I would make the hair red."), InputError, "asked twice: is not JSON", 2),
+        (completion("\ud800 no"), InputError, "asked twice: is not JSON", 2),
         (completion('{"operations": "none"}'), InputError, "operations: expected a list; got 'none'", 2),
         (completion("[" * 100_000), InputError, "is nested too deeply", 2),
         (completion("x" * 300_000), InputError, "is 300000 characters long", 2),

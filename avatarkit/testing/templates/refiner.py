@@ -9,7 +9,7 @@ from avatarkit.events import Run
 class Mine:
     """``avatarkit.contracts.Refiner``.
 
-    ``avatarkit.edit.refining`` has what a networked one needs: the words to ask with, a cache, one repair turn, a deadline.
+    ``avatarkit.edit.refining`` has what a networked one needs: words to ask with, a cache, a repair turn, a deadline.
     """
 
     def refine(self, request: EditRequest, run: Run) -> EditPlan:

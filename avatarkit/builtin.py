@@ -35,6 +35,11 @@ def avatarkit_segmenters() -> Iterable[Provider]:
 
 
 @hookimpl
+def avatarkit_refiners() -> Iterable[Provider]:
+    yield Provider("rules", "avatarkit.edit.rules:RulesRefiner", "plans by a lexicon; needs no model, key or network")
+
+
+@hookimpl
 def avatarkit_checks() -> Iterable[Check]:
     from avatarkit import machine
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from avatarkit.cameras import Cameras
     from avatarkit.capture.capture import Capture
+    from avatarkit.edit.plan import EditPlan, EditRequest, FinalRequest, KeyframeText
     from avatarkit.events import Run
     from avatarkit.gaussians.avatar import Avatar
     from avatarkit.head.parameters import HeadParams, HeadPose
@@ -223,8 +224,23 @@ class Segmenter(Protocol):
 
 @runtime_checkable
 class Refiner(Protocol):
-    def refine(self, request: Any, run: Run) -> Any:
-        """Turn a prompt (``edit.plan.EditRequest``) into an ``edit.plan.EditPlan``."""
+    """Plans edits.  What it returns is checked by the core before anything is done, so a model's words can be passed on."""
+
+    def refine(self, request: EditRequest, run: Run) -> EditPlan:
+        """The plan of a prompt.
+
+        Where nothing was understood: a plan without operations whose ``ambiguities`` say why.  A refiner that sends data off
+        the machine says what and where with ``run.notice`` before it does.  Raises an AvatarkitError where it cannot plan.
+        """
+        ...
+
+
+@runtime_checkable
+class FinalisingRefiner(Refiner, Protocol):
+    """A refiner that also takes the second turn; for one that does not, the core writes the texts itself."""
+
+    def finalise(self, request: FinalRequest, run: Run) -> tuple[KeyframeText, ...]:
+        """Once an operation's region is located: the final instruction and caption for each keyframe, in their order."""
         ...
 
 

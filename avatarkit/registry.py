@@ -48,6 +48,7 @@ PREFERRED: dict[Role, tuple[str, ...]] = {
     "rasterizer": ("gsplat", "cpu"),
     "tracker": ("mediapipe",),
     "segmenter": ("head-regions",),
+    "refiner": ("rules",),
 }
 
 

@@ -15,7 +15,21 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "avatarkit"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-LIGHT = ("errors", "registry", "hookspecs", "contracts", "config", "events", "paths", "types", "cameras", "cli.main")
+LIGHT = (
+    "errors",
+    "registry",
+    "hookspecs",
+    "contracts",
+    "config",
+    "events",
+    "paths",
+    "types",
+    "cameras",
+    "cli.main",
+    "edit.planning",
+    "edit.rules",
+    "edit.refining",
+)
 
 # docs/architecture.md's list, top first; what is not named is the core.
 LAYERS = (
@@ -23,6 +37,7 @@ LAYERS = (
     ("demo", "recon.job", "report", "evaluate", "drive", "bench", "pictures"),
     ("testing",),
     ("synthetic",),
+    ("edit",),
     ("recon",),
     ("track",),
     ("segment",),

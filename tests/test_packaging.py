@@ -103,7 +103,7 @@ def test_the_cores_wheel_holds_configs_types_and_licence_and_no_tests(wheels: di
     files = set(zipfile.ZipFile(wheels["avatarkit"]).namelist())
     configs = {f"avatarkit/configs/{file.name}" for file in (ROOT / "configs").glob("*.yaml")}
     assert configs and configs <= files
-    assert {"avatarkit/py.typed", "avatarkit/testing/templates/rasterizer.py"} <= files
+    assert {"avatarkit/py.typed", "avatarkit/testing/templates/rasterizer.py", "avatarkit/edit/lexicon.yaml"} <= files
     assert any(file.endswith("licenses/LICENSE") for file in files)
     assert not [file for file in files if file.startswith(("tests/", "docs/", "plugins/", "tools/"))]
     code = {str(file.relative_to(ROOT)) for file in (ROOT / "avatarkit").rglob("*.py")}

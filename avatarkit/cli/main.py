@@ -13,13 +13,13 @@ import sys
 import typer
 
 from avatarkit import __version__
-from avatarkit.cli import assets, bench, doctor, evaluate, info, plugins, recon, render, report, track
+from avatarkit.cli import assets, bench, doctor, edit, evaluate, info, plugins, recon, render, report, track
 from avatarkit.cli import demo as demo_command
 from avatarkit.errors import AvatarkitError
 
 app = typer.Typer(
     name="avatarkit",
-    help="Reconstruct a 3D head avatar from a video, drive it, look at it from any side, take it elsewhere.",
+    help="Reconstruct a 3D head avatar from a video, drive it, look at it from any side, plan edits, take it elsewhere.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -46,6 +46,7 @@ def options(
 app.command("demo")(demo_command.demo)
 app.command("track")(track.track)
 app.command("recon")(recon.recon)
+app.command("edit")(edit.edit)
 app.command("render")(render.render)
 app.command("eval")(evaluate.evaluate)
 app.command("report")(report.report)
@@ -62,7 +63,7 @@ def main(argv: list[str] | None = None) -> None:
     debug = "--debug" in arguments or os.environ.get("AVATARKIT_DEBUG", "") not in ("", "0")
     arguments = [argument for argument in arguments if argument != "--debug"]
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(name)s: %(message)s")
-    for noisy in ("numba", "PIL", "asyncio", "matplotlib"):
+    for noisy in ("numba", "PIL", "asyncio", "matplotlib", "openai", "anthropic", "httpx2", "httpcore2"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         app(args=arguments, prog_name="avatarkit")

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from avatarkit import events
 from avatarkit.paths import atomic_write_text
@@ -56,7 +57,7 @@ class ProgressSink:
             console.print(f"[green]✓[/] {event.stage} in {_duration(event.seconds)}  [dim]{values}[/]")
         elif isinstance(event, events.Notice):
             style = "yellow" if event.level == "warning" else "dim"
-            console.print(f"[{style}]{event.text}[/]", highlight=False)
+            console.print(Text(event.text, style=style))  # what a server said is no markup
 
     def close(self) -> None:
         if self._bar is not None:

@@ -15,21 +15,9 @@ from torch import Tensor
 
 from avatarkit.contracts import HeadModel
 from avatarkit.errors import InputError
+from avatarkit.head.arkit_names import ARKIT_NAMES
 from avatarkit.head.flame import FLAME_VERTICES, FlameModel
 from avatarkit.head.parameters import HeadParams
-
-# ARFaceAnchor.BlendShapeLocation, Apple's developer documentation; alphabetical.
-ARKIT_NAMES: tuple[str, ...] = (
-    "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff", "cheekSquintLeft",
-    "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight", "eyeLookInLeft",
-    "eyeLookInRight", "eyeLookOutLeft", "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight", "eyeSquintLeft",
-    "eyeSquintRight", "eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft", "jawOpen", "jawRight", "mouthClose",
-    "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel", "mouthLeft",
-    "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight", "mouthPucker", "mouthRight",
-    "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthSmileLeft", "mouthSmileRight",
-    "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight", "noseSneerLeft", "noseSneerRight",
-    "tongueOut",
-)  # fmt: skip
 
 # Gaze at full weight where no mode makes it: radians, of an eye whose rest looks along +z (+x turns it down, +y to its left).
 LOOK_ANGLE = 0.45

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from avatarkit.edit.plan import EditPlan, EditRequest
 from avatarkit.events import Run
 
 
 class Mine:
-    """``avatarkit.contracts.Refiner``.  What a model writes is data: the core validates it before anything is done."""
+    """``avatarkit.contracts.Refiner``.
 
-    def refine(self, request: Any, run: Run) -> Any:
-        """Turn a prompt into the plan of an edit: a list of operations."""
-        run.notice("this refiner plans nothing yet")
-        return {"operations": []}
+    ``avatarkit.edit.refining`` has what a networked one needs: words to ask with, a cache, a repair turn, a deadline.
+    """
+
+    def refine(self, request: EditRequest, run: Run) -> EditPlan:
+        """Turn a prompt into the plan of an edit: a list of operations, and sentences about what was not understood."""
+        return EditPlan(request.prompt, ambiguities=("this refiner plans nothing yet",))

@@ -1,0 +1,1 @@
+"""Editing by words: plans, regions, operators, editors, fits."""

@@ -1,0 +1,386 @@
+"""The `rules` refiner: prompts to plans without a model, a key or a network.  The same prompt gives the same plan.
+
+It reads what ``lexicon.yaml`` knows, and says what it did not understand: a plan of it is never a guess that is not mentioned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from avatarkit.edit import plan as records
+from avatarkit.edit.captions import keyframe_texts, said, with_texts
+from avatarkit.edit.plan import (
+    Attributes,
+    EditPlan,
+    EditRequest,
+    FinalRequest,
+    KeyframeText,
+    Operation,
+    Region,
+    Weight,
+)
+from avatarkit.edit.rules_lexicon import lexicon
+from avatarkit.edit.rules_phrases import assemble
+from avatarkit.edit.rules_places import class_of, depends_on, region_of, region_of_thing, usual_count
+from avatarkit.edit.rules_reading import read_items
+from avatarkit.edit.rules_records import Modifiers, Phrase, Understood
+from avatarkit.edit.vocabulary import ADDABLE, GROUPS, targets
+from avatarkit.errors import nearest
+from avatarkit.events import Run
+from avatarkit.labels import LABELS
+
+AGES = ("older", "younger", "masculine", "feminine")
+STEP = 0.1  # head widths: "move it up"
+RELATIVE = ("size", "lightness", "saturation")
+
+
+class RulesRefiner:
+    """``avatarkit.contracts.Refiner``: deterministic, offline."""
+
+    def refine(self, request: EditRequest, run: Run) -> EditPlan:
+        """The plan; without operations, and with a sentence about it, where nothing was understood."""
+        return read_prompt(request)
+
+    def finalise(self, request: FinalRequest, run: Run) -> tuple[KeyframeText, ...]:
+        """Instruction and caption for each keyframe: the operation's, with the view and the region's place."""
+        return keyframe_texts(request)
+
+
+def read_prompt(request: EditRequest) -> EditPlan:
+    """The plan of a prompt, by the rules."""
+    understood = assemble(read_items(request.prompt[: records.MAX_PROMPT]))
+    return _Meaning(request, understood).plan()
+
+
+class _Meaning:
+    """Phrases to operations."""
+
+    def __init__(self, request: EditRequest, understood: Understood) -> None:
+        self.request = request
+        self.understood = understood
+        self.operations: list[Operation] = []
+        self.preserve: list[str] = []
+        self.notes: list[str] = list(understood.notes)
+
+    def plan(self) -> EditPlan:
+        self.share_modifiers()
+        self.pair_singles()
+        for phrase in self.understood.phrases:
+            self.notes += phrase.notes
+            if phrase.kind in ("part", "paired"):
+                self.part(phrase)
+            else:
+                getattr(self, phrase.kind)(phrase)
+        self.words_left_over()
+        kept = tuple(dict.fromkeys(self.preserve))
+        negative = ", ".join(self.understood.unwanted)[: records.MAX_TEXT]
+        operations = [
+            replace(
+                operation,
+                preserve=tuple(label for label in kept if label != operation.target),
+                negative=negative,
+                depends_on=depends_on(operation, self.operations[:i]),
+            )
+            for i, operation in enumerate(self.operations)
+        ]
+        if len(operations) > records.MAX_OPERATIONS:
+            self.notes.append(
+                f"{len(operations)} edits were asked for; the first {records.MAX_OPERATIONS} are in the plan"
+            )
+            operations = operations[: records.MAX_OPERATIONS]
+        notes = [note[: records.MAX_TEXT] for note in dict.fromkeys(self.notes)][: records.MAX_AMBIGUITIES]
+        return EditPlan(self.request.prompt, tuple(operations), tuple(notes), "rules")
+
+    # --- before meaning
+
+    def share_modifiers(self) -> None:
+        """ "black hair and eyebrows": a part that is joined to another and has nothing said of it shares what is."""
+        for before, phrase in zip(self.understood.phrases, self.understood.phrases[1:], strict=False):
+            both = phrase.kind in ("part", "paired") and before.kind in ("part", "paired")
+            plain = phrase.said.says_nothing() and not phrase.said.article
+            if phrase.joined and both and plain and phrase.verb not in ("delete", "keep") and phrase.direction is None:
+                phrase.said = replace(before.said, side=phrase.said.side, count=phrase.said.count)
+
+    def pair_singles(self) -> None:
+        """ "one blue eye and one green eye": which is which was not said."""
+        singles: dict[tuple[str, str, str], list[Phrase]] = {}
+        for phrase in self.understood.phrases:
+            if phrase.kind == "paired" and phrase.said.count == 1 and not phrase.said.side:
+                singles.setdefault(phrase.names, []).append(phrase)
+        for phrases in singles.values():
+            for phrase, side in zip(phrases, ("left", "right"), strict=False):
+                phrase.said.side = side
+            self.notes.append(f"which {phrases[0].text} was not said; the left one was taken for the first")
+
+    def words_left_over(self) -> None:
+        known = lexicon().names()
+        unknown = dict.fromkeys(self.understood.unknown)
+        for word in unknown:
+            self.notes.append(f"'{word[:40]}' was not understood{nearest(word[:40], known)}")
+        for text in dict.fromkeys(self.understood.asides):
+            self.notes.append(f"'{text[:80]}' was passed over; say what it should look like")
+        if not self.operations and not self.notes:
+            what = "what is kept says nothing of what changes" if self.preserve else "it names nothing to change"
+            self.notes.append(
+                f"{what}; name a part or thing and what it should be, such as 'green hair' or 'add a hat'"
+            )
+
+    # --- parts
+
+    def part(self, phrase: Phrase) -> None:
+        both, left, right = phrase.names
+        said = phrase.said
+        target = {"left": left, "right": right, "": both}[said.side]
+        if phrase.verb == "keep":
+            self.preserve.append(target)
+            return
+        if phrase.verb == "delete":
+            if said.tones or said.compared:
+                self.describe(target, phrase)
+            elif target in ("face", "head", "skin", "neck"):
+                self.notes.append(f"the {target} cannot be removed")
+            else:
+                self.act("delete", target, phrase)
+            return
+        if phrase.direction is not None:
+            self.move(target, phrase)
+            return
+        self.describe(target, phrase)
+
+    def describe(self, target: str, phrase: Phrase) -> None:
+        """Colour, tone and size of something that is there."""
+        said = phrase.said
+        before = len(self.operations)
+        if said.size is not None:
+            self.sized(target, said)
+        if said.form in ("curly", "straight", "wavy") and target == "hair":
+            self.act("shape", "hair", phrase, Attributes(form=said.form))
+        if said.colours:
+            self.recolour(target, phrase)
+        tones = dict(said.tones)
+        if said.shades:  # "dark hair", "bright eyes": no colour is named
+            lightness, chroma = lexicon().shades[said.shades[0]]
+            tones.update({"lightness": round(0.8 * lightness, 3)} if abs(lightness) > 0.1 else {"saturation": chroma})
+        if tones:
+            self.act("recolour", _tinted(target), phrase, Attributes(**tones))  # type: ignore[arg-type]
+        if len(self.operations) == before and target not in ("head", "face") and phrase.place is None:
+            self.notes.append(f"what the {phrase.text} should be was not said")
+
+    def sized(self, target: str, said: Modifiers) -> None:
+        assert said.size is not None
+        dimension, factor = said.size
+        if factor == 1.0:
+            self.notes.append(f"bigger and smaller were both said of the {target}")
+            return
+        if dimension == "length" and target in ("lips", "whole_mouth", "eyes", "brows"):
+            dimension = "width"
+        if dimension == "size":
+            dimension = ""
+        self.add_operation(
+            Operation("shape", target, None, Attributes(size=self.bounded("size", factor), dimension=dimension))
+        )
+
+    def recolour(self, target: str, phrase: Phrase) -> None:
+        said = phrase.said
+        if len(said.colours) > 1:
+            self.notes.append(f"two colours were named for the {phrase.text}; the first is in the plan")
+        material = said.material if phrase.kind == "thing" else ""
+        attributes = Attributes(colour=said.colours[0], material=material)
+        self.act("recolour", _tinted(target), phrase, attributes, said.colour_words[0])
+
+    # --- things
+
+    def thing(self, phrase: Phrase) -> None:
+        value, said = phrase.value, phrase.said
+        target = value["target"]
+        named = class_of(target)
+        here = self.is_here(target)
+        if phrase.verb == "keep":
+            self.preserve.append(named if named in (*LABELS, *GROUPS) else "skin")
+        elif phrase.verb == "delete":
+            self.delete(named, phrase, here)
+        elif phrase.direction is not None or phrase.verb == "move":
+            if named in targets(self.request.groups):
+                self.move(named, phrase)
+            else:
+                self.notes.append(f"moving the {phrase.text} needs its name as a group of this avatar")
+        elif target == "hair":
+            self.describe("hair", phrase)
+        elif named in targets(self.request.groups) and self.changes_what_is_there(phrase, here):
+            self.describe(named, phrase)
+        else:
+            if here is False and phrase.verb == "set" and said.article not in ("", "a", "an"):
+                self.notes.append(f"the avatar shows no {phrase.text}; one is added")
+            self.add(target, phrase)
+
+    def changes_what_is_there(self, phrase: Phrase, here: bool | None) -> bool:
+        """Whether a thing that is described is meant to be there already: "make the glasses red", "red glasses" where some are."""
+        said = phrase.said
+        if here is False or said.says_nothing():
+            return False
+        definite = said.article in ("the", "her", "his", "my", "their", "its", "your", "these", "those", "this", "that")
+        if phrase.verb == "add" and not definite:
+            if here and phrase.value["target"] not in ("earring", "necklace", "nose_ring", "tattoo", "object"):
+                self.notes.append(
+                    f"the avatar has a {phrase.text} already and one is added; say 'make the {phrase.text} …' to change it"
+                )
+            return False
+        plain = not said.form and (said.colours or said.tones or said.size or said.shades)
+        if here:
+            return bool(plain) and said.article != "another"
+        return bool(plain) and ((phrase.verb == "set" and definite) or said.compared or bool(said.tones))
+
+    def is_here(self, target: str) -> bool | None:
+        """Whether the avatar shows it; None where its labels are not known."""
+        if self.request.labels is None:
+            return None
+        shown = self.request.labels | set(self.request.groups)
+        return bool(shown & {target, class_of(target)})
+
+    def add(self, target: str, phrase: Phrase) -> None:
+        said, value = phrase.said, phrase.value
+        form = said.form or value.get("form", "")
+        size, dimension = 1.0, ""
+        if said.size is not None:
+            dimension, size = said.size
+            if target == "beard" and (dimension, size) == ("length", 0.6):
+                form, size, dimension = form or "short", 1.0, ""
+            dimension = "" if dimension == "size" else dimension
+        if len(said.colours) > 1:
+            self.notes.append(f"two colours were named for the {phrase.text}; the first is in the plan")
+        tones = dict(said.tones)
+        if said.shades and form != "stubble":
+            tones["lightness"] = round(0.8 * lexicon().shades[said.shades[0]][0], 3)
+        attributes = Attributes(
+            colour=said.colours[0] if said.colours else "",
+            material=said.material,
+            form=form,
+            size=self.bounded("size", size),
+            dimension=dimension,
+            count=int(self.bounded("count", said.count or usual_count(phrase))),
+            name=value.get("name", ""),
+            **tones,  # type: ignore[arg-type]
+        )
+        words = said.colour_words[0] if said.colour_words else ""
+        self.add_operation(
+            Operation("add", target, region_of_thing(phrase, self.notes, self.request.groups), attributes), words
+        )
+
+    def delete(self, target: str, phrase: Phrase, here: bool | None) -> None:
+        if here is False and target in LABELS:
+            self.notes.append(f"the avatar shows no {phrase.text}: nothing to remove")
+            return
+        if target in ("tattoo", "mole", "scar", "freckles", "object"):
+            if target in self.request.groups:
+                self.act("delete", target, phrase)
+            else:
+                self.notes.append(
+                    f"removing the {phrase.text} needs its name as a group of this avatar (none is called so)"
+                )
+            return
+        region = (
+            Region("l_ear" if phrase.said.side == "left" else "r_ear")
+            if phrase.said.side and target == "earring"
+            else None
+        )
+        self.add_operation(Operation("delete", target, region or region_of(phrase, self.notes, self.request.groups)))
+
+    # --- the rest
+
+    def move(self, target: str, phrase: Phrase) -> None:
+        if phrase.direction is None:
+            self.notes.append(f"where the {phrase.text} should be moved to was not said; say up, down, left or right")
+            return
+        x, y, z = (round(STEP * phrase.degree * way, 3) for way in phrase.direction)
+        self.add_operation(Operation("move", target, None, Attributes(offset=(x, y, z))))
+
+    def makeup(self, phrase: Phrase) -> None:
+        target, style = phrase.value
+        if phrase.verb == "delete":
+            self.notes.append(
+                f"{phrase.text} is part of the skin's colour; say the colour that the {target} should have"
+            )
+            return
+        if phrase.verb == "keep":
+            self.preserve.append(target)
+            return
+        said = phrase.said
+        colour = said.colours[0] if said.colours else ""
+        words = said.colour_words[0] if said.colour_words else ""
+        self.add_operation(Operation("restyle", target, None, Attributes(style=style, colour=colour)), words)
+
+    def expression(self, phrase: Phrase) -> None:
+        weights = tuple(Weight(name, weight) for name, weight in phrase.value.items())
+        if phrase.verb == "keep":
+            self.notes.append(f"'{phrase.text}' is kept by saying nothing of it")
+            return
+        earlier = next((o for o in self.operations if o.kind == "expression"), None)
+        if earlier is None:
+            self.add_operation(Operation("expression", "face", None, Attributes(weights=weights)))
+            return
+        together = {weight.name: weight for weight in (*earlier.attributes.weights, *weights)}
+        place = self.operations.index(earlier)
+        attributes = Attributes(weights=tuple(together.values())[: records.MAX_WEIGHTS])
+        self.operations[place] = with_texts(Operation("expression", "face", None, attributes))
+
+    def style(self, phrase: Phrase) -> None:
+        style, name = phrase.value
+        prompt = f"make it a picture in the style of {name}"[: records.MAX_TEXT] if style == "other" else ""
+        self.add_operation(
+            Operation("restyle", "head", None, Attributes(style=style, name=name[: records.MAX_NAME]), prompt)
+        )
+
+    def identity(self, phrase: Phrase) -> None:
+        name = phrase.value[: records.MAX_NAME]
+        amount = round(min(1.0, 0.5 * phrase.degree), 3) if name in AGES else 0.0
+        self.add_operation(Operation("identity", "head", None, Attributes(name=name, amount=amount)))
+
+    def bald(self, phrase: Phrase) -> None:
+        self.add_operation(Operation("delete", "hair"))
+
+    def shave(self, phrase: Phrase) -> None:
+        self.delete("beard", replace(phrase, text="beard"), self.is_here("beard"))
+
+    def shaven(self, phrase: Phrase) -> None:
+        for target in ("beard", "moustache"):
+            self.delete(target, replace(phrase, text=target), self.is_here(target))
+
+    # --- operations
+
+    def act(
+        self, kind: str, target: str, phrase: Phrase, attributes: Attributes | None = None, words: str = ""
+    ) -> None:
+        self.add_operation(
+            Operation(kind, target, region_of(phrase, self.notes, self.request.groups), attributes or Attributes()),
+            words,
+        )
+
+    def add_operation(self, operation: Operation, colour_words: str = "") -> None:
+        if operation.kind != "add" and not self.can_change(operation.target):
+            return
+        operation = with_texts(operation, colour_words)
+        if operation not in self.operations:
+            self.operations.append(operation)
+
+    def can_change(self, target: str) -> bool:
+        """Whether the avatar has it, or will have it by an earlier operation; if not, that is noted."""
+        labels = self.request.labels
+        added = {ADDABLE[o.target] for o in self.operations if o.kind == "add"}
+        if target not in targets(self.request.groups):
+            self.notes.append(f"the {target} cannot be changed; only what is added can be described")
+        elif labels is not None and target in LABELS and target not in labels | added:
+            self.notes.append(f"the avatar shows no {said(target)}")
+        else:
+            return True
+        return False
+
+    def bounded(self, name: str, value: float) -> float:
+        low, high = records.RANGES[name]
+        if not low <= value <= high:
+            self.notes.append(f"{name} {value:g} is out of bounds; {min(high, max(low, value)):g} was taken")
+        return min(high, max(low, value))
+
+
+def _tinted(target: str) -> str:
+    """Colour of a mouth is that of its lips, of a head that of its skin."""
+    return {"whole_mouth": "lips", "head": "skin", "face": "skin", "jaw": "skin"}.get(target, target)

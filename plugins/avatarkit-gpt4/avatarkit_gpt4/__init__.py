@@ -1,0 +1,1 @@
+"""OpenAI models, and servers that speak their API, as an avatarkit refiner."""

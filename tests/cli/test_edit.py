@@ -1,0 +1,106 @@
+"""``avatarkit edit --plan-only``: plans in the terminal, as JSON, by hand, and by a refiner that uses the network."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avatarkit.edit.asked import labels_shown, request_for
+from avatarkit.gaussians.avatar_file import load_avatar
+from avatarkit.testing.language_servers import Reply, serving
+
+
+@pytest.fixture
+def plan(command: Callable[..., Any], reconstructed: Path) -> Callable[..., Any]:
+    return lambda *arguments: command("edit", reconstructed, *arguments)
+
+
+def test_a_prompt_becomes_a_table_and_json(plan: Callable[..., Any]) -> None:
+    said = plan("copper red hair and round black glasses", "--plan-only", "--json", "-")
+    assert said.code == 0, said.err
+    assert [row["kind"] for row in said.json["operations"]] == ["recolour", "add"] and said.json["refiner"] == "rules"
+    assert "make the hair copper" in said.err and "add round black glasses (#000000)" in said.err
+    quiet = plan("pink hair", "--plan-only", "--quiet")
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
+
+
+def test_a_plan_can_be_changed_by_hand(plan: Callable[..., Any], tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    assert plan("pink hair", "--plan-only", "--json", file).code == 0
+    data = json.loads(file.read_text())
+    data["operations"][0]["attributes"]["colour"] = "#123456"
+    file.write_text(json.dumps(data))
+    said = plan("--plan", file, "--plan-only", "--json", "-")
+    assert said.code == 0 and said.json == data
+    data["operations"][0]["target"] = "hairs"
+    file.write_text(json.dumps(data))
+    said = plan("--plan", file, "--plan-only")
+    assert said.code == 2 and "plan.json: operations[0].target: unknown target 'hairs'" in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("pink hair",), 2, "add --plan-only"),
+        (("--plan-only",), 2, "give a prompt or --plan FILE"),
+        (("pink hair", "--plan", "p.json", "--plan-only"), 2, "not both"),
+        (("add a flamingo", "--plan-only"), 2, "'flamingo' was not understood"),
+        (("remove the glasses", "--plan-only"), 2, "the avatar shows no glasses: nothing to remove"),
+        (("pink hair", "--llm", "rulez", "--plan-only"), 2, "unknown refiner 'rulez'; did you mean 'rules'?"),
+        (("pink hair", "--llm-set", "model=x", "--plan-only"), 2, "refiner 'rules' takes no options"),
+        (("pink hair", "--llm-set", "model", "--plan-only"), 2, "expected key=value"),
+        (("--plan", "gone.json", "--plan-only"), 2, "gone.json: no such file"),
+    ],
+)
+def test_faults_are_one_line(plan: Callable[..., Any], arguments: tuple[str, ...], code: int, words: str) -> None:
+    said = plan(*arguments)
+    assert said.code == code and words in said.err and len(said.err.strip().splitlines()) == 1, said.err
+
+
+def test_what_the_avatar_shows_is_told(reconstructed: Path) -> None:
+    avatar = load_avatar(reconstructed)
+    avatar.history.append({"prompt": "a hat"})
+    request = request_for(avatar, "x")
+    assert request.labels is not None and {"skin", "hair", "nose", "l_eye", "cloth"} <= request.labels
+    assert "background" not in request.labels and request.history == ("a hat",)
+    avatar.gaussians.label_logits.zero_()
+    assert labels_shown(avatar.gaussians) is None
+
+
+def test_a_plugin_that_returns_no_plan_is_a_plugin_error(plan: Callable[..., Any], tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("class Mine:\n    def refine(self, request, run):\n        return {'operations': []}\n")
+    said = plan("pink hair", "--llm", f"{file}:Mine", "--plan-only")
+    assert said.code == 3 and "returned dict, not an EditPlan" in said.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="servers of this test close late there")
+def test_a_refiner_of_the_network_sees_the_avatar_and_says_so(
+    plan: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("avatarkit_gpt4")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789")
+    rows = [{"kind": "recolour", "target": "hair", "attributes": {"colour": "#b5451f"}}]
+    text = json.dumps({"operations": rows, "ambiguities": ["[/bold] which \x1b[31mred"]})
+    body: dict[str, Any] = {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}
+    with serving(Reply(body), Reply({"error": {"message": "[/x] no"}}, 401)) as server:
+        options = ("--llm", "gpt4", "--llm-set", f"base_url={server.address}/v1", "--plan-only")
+        said = plan("red hair", *options, "--quiet", "--json", "-")
+        assert said.code == 0 and said.json["refiner"] == "gpt4:gpt-4.1"
+        assert "sending the prompt and what the avatar shows and a picture of the avatar" in " ".join(said.err.split())
+        picture = server.requests[0]["messages"][1]["content"][1]["image_url"]["url"]
+        assert picture.startswith("data:image/png;base64,") and len(picture) > 2000
+        said = plan("red hair", *options)
+        assert said.code == 0 and "nothing is sent" in said.err and "unsure: [/bold] which [31mred" in said.err
+        assert len(server.requests) == 1
+        said = plan("blue hair", *options, "--no-look")
+        assert said.code == 3 and "refused the key (401); check OPENAI_API_KEY: [/x] no" in said.err
+        assert isinstance(server.requests[1]["messages"][1]["content"], str)
+        said = plan("green hair", *options, "--no-look", "--llm-fallback", "--json", "-")
+        assert said.code == 0 and said.json["refiner"] == "rules"
+        assert "planned by the rules instead" in " ".join(said.err.split())

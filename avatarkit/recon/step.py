@@ -16,6 +16,7 @@ from avatarkit.losses.photometric import photometric_loss
 from avatarkit.losses.regularisers import position_loss, scale_loss
 from avatarkit.recon.adam import Adam, parameters, require_gradients
 from avatarkit.recon.config import ReconConfig
+from avatarkit.recon.guard import finite
 from avatarkit.recon.head_tuning import HeadState
 from avatarkit.recon.schedule import Schedule
 from avatarkit.recon.views import TrainingView
@@ -61,7 +62,7 @@ def train_step(
     state: TrainState, batch: list[TrainingView], head: HeadModel, config: ReconConfig, schedule: Schedule,
     rasterizer: Rasterizer, background: Tensor, measure: bool = False,
 ) -> dict[str, float] | None:  # fmt: skip
-    """One step on ``batch``; the losses by name, or None where one was not finite (no parameter has changed then).
+    """One step on ``batch``; the losses by name, or None where one, or a gradient, was not finite (no parameter has changed then).
 
     ``measure``: also the PSNR of the batch, which costs a pass over the picture.
     """
@@ -95,7 +96,9 @@ def train_step(
             sight = line_of_sight_loss(state.gaussians, posed, vertices, joints, head.faces, view.cameras, shows)
             loss = loss + config.line_of_sight * config.line_of_sight_every * sight / len(batch)
             totals["line_of_sight"] += float(sight.detach()) / len(batch)
-        if not torch.isfinite(loss):
+        if not torch.isfinite(loss) or not finite(
+            (vertices, joints)
+        ):  # a broken head makes Gaussians invisible, not NaN
             return None
         loss.backward()
         visible |= shows
@@ -110,6 +113,9 @@ def train_step(
             totals[name] += float(value.detach()) / (1 if name == "loss" else len(batch))
         if measure:
             error += float(((render.features.detach() - view.target) ** 2).mean()) / len(batch)
+    heads = [leaf.grad for _, vertices, joints, _ in gathered for leaf in (vertices, joints) if leaf.requires_grad]
+    if not finite((*(leaf.grad for leaf in parameters(state.gaussians).values()), *heads)):
+        return None
     for view, vertices, joints, render in gathered:
         if config.tune_head:
             state.head.gather(view.timestep, vertices.grad, joints.grad)

@@ -90,6 +90,9 @@ def load(path: Path) -> TrainState:
 def load_newest(run: Run) -> TrainState | None:
     """The newest readable checkpoint of the run, or None; an unreadable one is said and the one before it tried."""
     assert run.folder is not None
+    for half in (run.folder / "checkpoints").glob(".step-*.part"):  # a killed run was writing it
+        with contextlib.suppress(OSError):
+            half.unlink()
     for path in sorted((run.folder / "checkpoints").glob("step-*.safetensors"), reverse=True):
         try:
             state = load(path)

@@ -9,6 +9,7 @@ March 2024; models that were trained before compose the two rotations the other 
 from __future__ import annotations
 
 import io
+import os
 import re
 import zipfile
 import zlib
@@ -184,8 +185,11 @@ def export_trained(
             f"GaussianAvatars itself opens models of FLAME with {COUNTS[0]} and {COUNTS[1]}",
             "warning",
         )
-    write_parameters(cloud.with_name(PARAMETERS), avatar.motion, len(head.template))
-    write_splats(cloud, splats)
+    with atomic_write(cloud.with_name(PARAMETERS)) as stream:
+        stream.write(parameter_bytes(avatar.motion, len(head.template)))
+        stream.flush()  # the one file is in its place only after the other, and both are on the disk before
+        os.fsync(stream.fileno())
+        write_splats(cloud, splats)
 
 
 def trained_splats(avatar: Avatar, head: HeadModel, pose: HeadPose, run: Run, *, drop_free: bool = False) -> Splats:
@@ -216,7 +220,7 @@ def trained_splats(avatar: Avatar, head: HeadModel, pose: HeadPose, run: Run, *,
     )  # fmt: skip
 
 
-def write_parameters(file: Path, motion: HeadParams, vertices: int) -> None:
+def parameter_bytes(motion: HeadParams, vertices: int) -> bytes:
     """``flame_param.npz`` of V = ``vertices``, with zeros for offsets that there are none of, since that code reads them."""
     motion = motion.detach().to("cpu")
     steps = len(motion)
@@ -226,5 +230,4 @@ def write_parameters(file: Path, motion: HeadParams, vertices: int) -> None:
     names = ("shape", *PER_TIMESTEP, "static_offset", "dynamic_offset")
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **{name: getattr(full, name).numpy() for name in names})
-    with atomic_write(file) as stream:
-        stream.write(buffer.getbuffer())
+    return buffer.getvalue()

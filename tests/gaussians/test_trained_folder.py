@@ -20,7 +20,7 @@ from avatarkit.gaussians.binding import pose_gaussians_torch
 from avatarkit.gaussians.draw import picture
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.gaussians.ply_file import Splats, read_splats, write_splats
-from avatarkit.gaussians.trained_folder import export_trained, import_trained, write_parameters
+from avatarkit.gaussians.trained_folder import export_trained, import_trained, parameter_bytes
 from avatarkit.head.bust import BustModel
 from avatarkit.head.parameters import HeadParams
 from avatarkit.render.cpu import CpuRasterizer
@@ -236,7 +236,8 @@ def test_offsets_that_are_missing_are_none(tmp_path: Path) -> None:
     assert import_trained(source, Run(), head="bust").motion.static_offset is None
     with pytest.raises(InputError):
         import_trained(tmp_path / "nowhere", Run())
-    write_parameters(source / "flame_param.npz", replace(a_motion(), static_offset=None), len(HEAD.template))
+    written = parameter_bytes(replace(a_motion(), static_offset=None), len(HEAD.template))
+    (source / "flame_param.npz").write_bytes(written)
     with np.load(source / "flame_param.npz") as archive:
         assert archive["static_offset"].shape == (1, len(HEAD.template), 3) and not archive["static_offset"].any()
         assert archive["dynamic_offset"].shape == (STEPS, len(HEAD.template), 3)

@@ -11,8 +11,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import zipfile
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ import numpy as np
 import torch
 
 from avatarkit import __version__
+from avatarkit.capture.npz import read_npz
 from avatarkit.contracts import HeadModel
 from avatarkit.errors import AvatarkitError, FileFormatError, InputError, nearest
 from avatarkit.events import Run
@@ -94,16 +93,7 @@ def trained_folder(path: PathArg) -> Path:
 
 def read_parameters(file: Path) -> tuple[HeadParams, int | None]:
     """``flame_param.npz``, and V where it says so; offsets of zeros become None.  Raises FileFormatError, naming file and key."""
-    try:
-        with explained(file), np.load(file, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise FileFormatError(f"{file}: not an npz archive but a single array")
-            found = {key: np.asarray(archive[key]) for key in archive.files}
-    except (
-        zipfile.BadZipFile, zlib.error, ValueError, EOFError, KeyError, NotImplementedError, TypeError, MemoryError, OverflowError,
-        SyntaxError,
-    ) as error:  # fmt: skip
-        raise FileFormatError(f"{file}: not an npz that can be read ({error}); it is damaged or cut short") from error
+    found, _ = read_npz(file)
     for key in ("shape", *PER_TIMESTEP):
         if key not in found:
             raise FileFormatError(f"{file}: key '{key}' is missing{nearest(key, found)}")
@@ -112,7 +102,8 @@ def read_parameters(file: Path) -> tuple[HeadParams, int | None]:
     for key, value in known.items():
         if value.dtype.kind not in "fiu":
             raise FileFormatError(f"{file}: '{key}' has dtype {value.dtype}; expected numbers")
-        arrays[key] = np.ascontiguousarray(value, np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # what does not fit becomes infinite, which is refused
+            arrays[key] = np.ascontiguousarray(value, np.float32)
         if not np.isfinite(arrays[key]).all():
             raise FileFormatError(f"{file}: '{key}' has a value that is not finite")
     steps = len(arrays["expr"]) if arrays["expr"].ndim == 2 else -1

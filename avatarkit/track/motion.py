@@ -7,8 +7,6 @@ transferred is said in a notice.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import torch
 from torch import Tensor
 
 from avatarkit.capture.dataset import is_dataset
+from avatarkit.capture.npz import read_npz
 from avatarkit.capture.video import VIDEO_SUFFIXES
 from avatarkit.contracts import HeadModel
 from avatarkit.errors import FileFormatError, InputError, nearest
@@ -118,13 +117,8 @@ def read_motion(source: PathArg, head: HeadModel, run: Run) -> Motion:
 def read_expression_track(path: PathArg) -> ExpressionTrack:
     """Read an expression track.  Raises FileFormatError naming file and key."""
     file = Path(path)
-    try:
-        with explained(file), np.load(file, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise FileFormatError(f"{file}: not an npz archive; expected one with weights and names")
-            arrays: dict[str, Any] = {key: archive[key] for key in archive.files}
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, KeyError, NotImplementedError) as error:
-        raise FileFormatError(f"{file}: not an npz that can be read ({error}); it is damaged or cut short") from error
+    arrays: dict[str, Any]
+    arrays, _ = read_npz(file)
     for key in ("weights", "names"):
         if key not in arrays:
             raise FileFormatError(

@@ -76,4 +76,4 @@ def test_a_few_kills(environment: dict[str, str], tiny_capture: Path, tmp_path: 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_hundred_kills(environment: dict[str, str], tiny_capture: Path, tmp_path: Path) -> None:
-    checked(environment, tiny_capture, tmp_path, STEPS, 100, 0.7)
+    checked(environment, tiny_capture, tmp_path, STEPS, 100, 0.8)

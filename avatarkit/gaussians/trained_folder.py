@@ -27,6 +27,7 @@ from avatarkit.gaussians.avatar import WORLD_DIRECTIONS, Avatar
 from avatarkit.gaussians.carried import bound_to_triangles, world_sh
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.gaussians.ply_file import Splats, read_splats, write_splats
+from avatarkit.head.flame import FLAME_VERTICES, TEETH_VERTICES
 from avatarkit.head.loading import load_head
 from avatarkit.head.parameters import PER_TIMESTEP, HeadParams, HeadPose
 from avatarkit.labels import NUM_LABELS
@@ -34,6 +35,7 @@ from avatarkit.paths import atomic_write, explained
 from avatarkit.types import Float32Array, PathArg
 
 CLOUD, PARAMETERS = "point_cloud.ply", "flame_param.npz"
+FLAME_FACES = 9976  # triangles from here on are teeth
 COUNTS = (300, 100)  # shape and expression coefficients that the public code asks for
 
 
@@ -61,6 +63,13 @@ def import_trained(path: PathArg, run: Run, *, head: str | None = None) -> Avata
         )
     if splats.extra:
         run.notice(f"{folder / CLOUD}: not brought along: {', '.join(splats.extra[:8])}", "warning")
+    toothed = int((torch.from_numpy(splats.binding) >= FLAME_FACES).sum())
+    if toothed and len(model.template) == FLAME_VERTICES + TEETH_VERTICES:
+        run.notice(
+            f"{folder}: {toothed} Gaussians are bound to teeth, whose triangles are numbered as there, but whose shape is avatarkit's: "
+            "what is inside the mouth stands a little elsewhere",
+            "warning",
+        )
     reference = dict(model.reference)
     if head is not None and Path(head).is_file():
         reference["path"] = str(Path(head).resolve())

@@ -241,3 +241,30 @@ def test_offsets_that_are_missing_are_none(tmp_path: Path) -> None:
     with np.load(source / "flame_param.npz") as archive:
         assert archive["static_offset"].shape == (1, len(HEAD.template), 3) and not archive["static_offset"].any()
         assert archive["dynamic_offset"].shape == (STEPS, len(HEAD.template), 3)
+
+
+def test_a_flame_with_teeth_comes_in_whole(test_data: Path, tmp_path: Path) -> None:
+    """The counts choose teeth; both ways the values are the same; what differs inside the mouth is said."""
+    from avatarkit.head.loading import load_head
+
+    file = str(test_data / "flame2023_open" / "flame2023_open_arkit.npz")
+    head = load_head(file, teeth=True)
+    count, random = len(head.faces), np.random.default_rng(0)
+    draw = lambda *shape: random.standard_normal(shape).astype(np.float32)  # noqa: E731
+    folder = tmp_path / "t"
+    folder.mkdir()
+    splats = Splats(
+        draw(count, 3), draw(count, 4), draw(count, 3), draw(count), draw(count, 1, 3), np.arange(count, dtype=np.int32)
+    )
+    write_splats(folder / "point_cloud.ply", splats)
+    motion = HeadParams.zeros(2, head.num_shape, head.num_expr)
+    (folder / "flame_param.npz").write_bytes(parameter_bytes(motion, len(head.template)))
+    run, events = collect()
+    avatar = import_trained(folder, run, head=file)
+    assert avatar.head["vertices"] == 5143 and torch.equal(
+        avatar.gaussians.binding, torch.arange(count, dtype=torch.int32)
+    )
+    assert [event.text.partition(": ")[2][:39] for event in events] == ["168 Gaussians are bound to teeth, whose"]
+    export_trained(avatar, head, tmp_path / "again" / "point_cloud.ply", head.pose(motion[0]), run)
+    for name in ("point_cloud.ply", "flame_param.npz"):
+        assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()

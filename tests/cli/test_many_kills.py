@@ -18,7 +18,7 @@ from avatarkit.recon import checkpoint
 from avatarkit.recon.log import read_scalars
 
 ROOT = Path(__file__).resolve().parents[2]
-STEPS = 900
+STEPS = 450
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and POSIX signals")
 
 
@@ -67,10 +67,6 @@ def checked(environment: dict[str, str], capture: Path, folder: Path, steps: int
     assert len(list((run / "checkpoints").iterdir())) == checkpoint.KEPT, "no half-written files are left"
     psnr = read_scalars(run / "events.jsonl")["psnr"][0]
     assert psnr[-1] == steps
-
-
-def test_a_few_kills(environment: dict[str, str], tiny_capture: Path, tmp_path: Path) -> None:
-    checked(environment, tiny_capture, tmp_path, 60, 4, 0.5)
 
 
 @pytest.mark.slow

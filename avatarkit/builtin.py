@@ -40,6 +40,18 @@ def avatarkit_refiners() -> Iterable[Provider]:
 
 
 @hookimpl
+def avatarkit_exporters() -> Iterable[Provider]:
+    yield Provider(
+        "ply", "avatarkit.gaussians.exporters:PlyExporter", "one pose as a splat in the world, for any splat viewer"
+    )
+    yield Provider(
+        "gaussianavatars",
+        "avatarkit.gaussians.exporters:TrainedFolderExporter",
+        "a trained GaussianAvatars folder: point_cloud.ply on triangles, flame_param.npz",
+    )
+
+
+@hookimpl
 def avatarkit_checks() -> Iterable[Check]:
     from avatarkit import machine
 

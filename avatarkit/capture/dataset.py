@@ -137,8 +137,11 @@ def _read_split(folder: Path, split: Split) -> list[_Row]:
     try:
         with explained(file):
             text = file.read_text(encoding="utf-8")
-        content = json.loads(text)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        content = json.loads(text, object_pairs_hook=_once)
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # JSONDecodeError, UnicodeDecodeError, an integer of thousands of digits
         raise FileFormatError(f"{file}: not valid JSON ({error}); the file is damaged or cut short") from error
     if not isinstance(content, dict) or not isinstance(content.get("frames"), list):
         hint = nearest("frames", content) if isinstance(content, dict) else ""
@@ -162,6 +165,15 @@ def _read_split(folder: Path, split: Split) -> list[_Row]:
             f"{file}: frames[{number}] has no 'fg_mask_path', but {with_mask} of {len(rows)} frames do"
         )
     return rows
+
+
+def _once(pairs: list[tuple[str, Any]]) -> Json:
+    """A JSON object whose keys differ: of one that stands twice nobody can say which value was meant."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"key '{next(key for key in keys if keys.count(key) > 1)}' stands twice in one object")
+    return found
 
 
 def _read_row(folder: Path, file: Path, split: Split, number: int, frame: Any, shared: Json) -> _Row:

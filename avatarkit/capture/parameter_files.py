@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from avatarkit.capture.npz import read_npz
 from avatarkit.errors import FileFormatError, nearest
 from avatarkit.events import Run
-from avatarkit.paths import explained
 from avatarkit.types import Float32Array
 
 POSES = {"translation": 3, "rotation": 3, "neck_pose": 3, "jaw_pose": 3, "eyes_pose": 6}
@@ -60,20 +58,7 @@ def read_parameters(
 def read_parameter_file(file: Path) -> dict[str, Float32Array]:
     """The arrays of one parameter file, squeezed and checked: poses (3,) or (6,), shape (S,), expr (E,), offsets (V, 3)."""
     wanted = (*POSES, "shape", "expr", "static_offset", "dynamic_offset")
-    try:
-        with explained(file):
-            archive = np.load(file, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise FileFormatError(
-                f"{file}: not an npz archive but a single array; expected {', '.join(POSES)}, shape, expr"
-            )
-        with archive:
-            names = list(archive.files)
-            found = {key: np.asarray(archive[key]) for key in wanted if key in names}
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, KeyError, NotImplementedError) as error:
-        raise FileFormatError(
-            f"{file}: not an npz file that can be read ({error}); it is damaged or cut short"
-        ) from error
+    found, names = read_npz(file, wanted)
     arrays: dict[str, Float32Array] = {}
     for key in wanted:
         if key not in found:
@@ -84,7 +69,8 @@ def read_parameter_file(file: Path) -> dict[str, Float32Array]:
         value = found[key]
         if value.dtype.kind not in "fiu":
             raise FileFormatError(f"{file}: '{key}' has dtype {value.dtype}; expected numbers")
-        value = value.astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # what does not fit becomes infinite, which is refused below
+            value = value.astype(np.float32)
         if value.ndim > 1 and value.shape[0] == 1:
             value = value[0]
         want = f"({POSES[key]},)" if key in POSES else "(V, 3)" if key.endswith("_offset") else "(N,)"

@@ -1,72 +1,70 @@
-"""``avatarkit eval``: figures of an avatar on held-out frames."""
+"""``avatarkit eval``: figures of avatars, or of another system's pictures, on held-out frames."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from avatarkit.cli.output import ProgressSink, console, metric, write_json
-from avatarkit.errors import InputError, unknown_name
+from avatarkit.cli.output import ProgressSink, console, metric, short, write_json
+from avatarkit.errors import unknown_name
+
+if TYPE_CHECKING:
+    from avatarkit.evaluate.scoring import Request
 
 
 def evaluate(
-    avatar: Annotated[Path, typer.Argument(metavar="A.avatar", help="The avatar.", show_default=False)],
-    capture: Annotated[Path | None, typer.Argument(metavar="[CAPTURE]", help="A data set or tracked folder. Default: what the avatar was made from.", show_default=False)] = None,
-    split: Annotated[str, typer.Option(help="val, test or train.")] = "test",
+    paths: Annotated[list[Path], typer.Argument(metavar="[A.avatar]… [CAPTURE]…", help="Avatars, and data sets or tracked folders: one for all, or one for each. Default: what each avatar was made from.", show_default=False)],
+    split: Annotated[str | None, typer.Option(help="val, test or train. Default: test; with --protocol or several avatars val and test.", show_default=False)] = None,
+    protocol: Annotated[str | None, typer.Option(metavar="NAME", help="vhap: camera 8, else the last; last 30 % of the timesteps. gaussianavatars: the data set's own val and test files. Default: the capture's own splits.", show_default=False)] = None,
+    images: Annotated[Path | None, typer.Option(metavar="DIR", help="Score these pictures of another system instead of an avatar.", show_default=False)] = None,
+    worst: Annotated[int, typer.Option(metavar="N", min=0, max=32, help="How many of the worst frames are shown.")] = 6,
+    pictures: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the worst frames are shown. Default: beside the JSON.", show_default=False)] = None,
     json: Annotated[str | None, typer.Option("--json", metavar="PATH", help="Write the figures as JSON; - for stdout.", show_default=False)] = None,
     lpips_net: Annotated[str, typer.Option(help="Backbone of LPIPS: alex or vgg.")] = "alex",
     rasterizer: Annotated[str | None, typer.Option(metavar="NAME", help="Default: gsplat where CUDA works, else cpu.", show_default=False)] = None,
     head: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Where the avatar's head model is, if it was moved.", show_default=False)] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
 ) -> None:  # fmt: skip
-    """PSNR, SSIM and LPIPS on held-out frames, in the head, mouth and eyes, beside trivial predictors."""
-    if split not in ("val", "test", "train"):
-        raise unknown_name("split", split, ("val", "test", "train"))
+    """PSNR, SSIM and LPIPS on held-out frames, in the head, mouth and eyes, beside trivial predictors.
+
+    With several avatars, --protocol or --images: a table of systems, whole frame and masked, with figures for every camera and
+    timestep in the JSON.
+    """
+    if split not in (None, "val", "test", "train"):
+        raise unknown_name("split", str(split), ("val", "test", "train"))
     if lpips_net not in ("alex", "vgg"):
         raise unknown_name("LPIPS net", lpips_net, ("alex", "vgg"))
 
-    import time
-
-    from avatarkit.evaluate.evaluation import avatar_predictor, evaluate_split
-    from avatarkit.events import Finished, Progress, Run, Started
-    from avatarkit.gaussians.avatar_file import load_avatar
-    from avatarkit.gaussians.head_of import head_of
+    from avatarkit.evaluate.protocols import PROTOCOLS
+    from avatarkit.evaluate.scoring import Request, one_avatar, paired, table_of
+    from avatarkit.events import Run
     from avatarkit.registry import registry
-    from avatarkit.track.sequence_files import load_sequence
 
-    subject = load_avatar(avatar)
-    model = head_of(subject.head, head)
-    source = subject.source
-    where = capture or (Path(source) if source else None)
-    if where is None or not where.is_dir():
-        raise InputError(
-            f"{avatar}: the capture it was made from is not at {where}; name it: avatarkit eval {avatar} CAPTURE"
-        )
-    sequence = load_sequence(where, model)
-    own = (
-        source is not None and where.resolve() == Path(source).resolve() and len(subject.motion) == len(sequence.params)
-    )
-    params = subject.motion if own else sequence.params
-    frames = sequence.capture.indices(split)  # type: ignore[arg-type]
-    if not frames:
-        raise InputError(f"{where}: it has no frames in split '{split}'")
-    part = registry().create("rasterizer", rasterizer or registry().default("rasterizer"))
-    sink = ProgressSink(quiet)
-    run = Run(sinks=(sink,))
+    if protocol is not None and protocol not in PROTOCOLS:
+        raise unknown_name("protocol", protocol, PROTOCOLS)
+    run = Run(sinks=(ProgressSink(quiet),))
     registry().connect(run)
-    run.emit(Started(f"evaluating {split}", len(frames), "frame"))
-    began = time.monotonic()
-    result = evaluate_split(
-        avatar_predictor(subject, sequence, params, model, part), sequence, model, split,
-        subject.background.numpy(), lpips_net=lpips_net,
-        on_frame=lambda done, total: run.emit(Progress(f"evaluating {split}", done, total)),
-    )  # fmt: skip
-    run.emit(Finished(f"evaluating {split}", time.monotonic() - began))
+    request = Request(
+        paired(paths, images), images, split, protocol, head, rasterizer, lpips_net, worst, _beside(pictures, json)
+    )
+    if images is None and protocol is None and len(request.pairs) == 1:
+        result = one_avatar(request, run)
+        if not quiet:
+            _print(result)
+        write_json(result, json)
+        return
+    table = table_of(request, run)
     if not quiet:
-        _print(result)
-    write_json(result, json)
+        _print_table(table, request)
+    write_json(table, json)
+
+
+def _beside(pictures: Path | None, json: str | None) -> Path | None:
+    if pictures is not None or json in (None, "-"):
+        return pictures
+    return Path(str(json)).with_name(Path(str(json)).stem + "-worst")
 
 
 def _print(result: dict[str, Any]) -> None:
@@ -89,6 +87,35 @@ def _print(result: dict[str, Any]) -> None:
     console.print(table)
     console.print(f"[dim]{result['frames']} frames of '{result['split']}'; PSNR in dB[/]")
     if result["lpips_net"] is None:
-        console.print(
-            "[dim]LPIPS was not measured: the weights of its backbone are not on this machine (avatarkit assets get lpips-alex)[/]"
-        )
+        _no_lpips()
+
+
+def _print_table(table: dict[str, Any], request: Request) -> None:
+    from rich.table import Table
+
+    from avatarkit.evaluate.protocols import TITLES
+
+    for split, rows in table["table"].items():
+        shown = Table(title=TITLES[split], title_justify="left", box=None, header_style="bold", pad_edge=False)
+        for name in ("", "frames", "PSNR ↑", "SSIM ↑", "LPIPS ↓", "masked PSNR ↑", "SSIM ↑", "LPIPS ↓"):
+            shown.add_column(name, justify="left" if not name else "right")
+        best = max((row["psnr"] for row in rows.values() if row["psnr"] is not None), default=None)
+        for name, row in rows.items():
+            style = "bold green" if len(rows) > 1 and row["psnr"] == best else ""
+            inside = row["masked"] or {"psnr": None, "ssim": None, "lpips": None}
+            figures = [metric(each[key], digits) for each in (row, inside) for key, digits in (("psnr", 2), ("ssim", 4), ("lpips", 4))]  # fmt: skip
+            shown.add_row(name, str(row["frames"]), *figures, style=style)
+        console.print(shown)
+    console.print(
+        f"[dim]protocol: {table['protocol'] or 'the splits of the capture'}; PSNR in dB, means over frames[/]"
+    )
+    if request.pictures is not None and table["pictures"]:
+        console.print(f"[dim]worst frames: {short(request.pictures)}[/]")
+    if table["lpips_net"] is None:
+        _no_lpips()
+
+
+def _no_lpips() -> None:
+    console.print(
+        "[dim]LPIPS was not measured: the weights of its backbone are not on this machine (avatarkit assets get lpips-alex)[/]"
+    )

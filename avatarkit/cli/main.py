@@ -13,7 +13,20 @@ import sys
 import typer
 
 from avatarkit import __version__
-from avatarkit.cli import assets, bench, doctor, edit, evaluate, info, plugins, recon, render, report, track
+from avatarkit.cli import (
+    assets,
+    bench,
+    doctor,
+    edit,
+    evaluate,
+    info,
+    interchange,
+    plugins,
+    recon,
+    render,
+    report,
+    track,
+)
 from avatarkit.cli import demo as demo_command
 from avatarkit.errors import AvatarkitError
 
@@ -49,6 +62,8 @@ app.command("recon")(recon.recon)
 app.command("edit")(edit.edit)
 app.command("render")(render.render)
 app.command("eval")(evaluate.evaluate)
+app.command("export")(interchange.export)
+app.command("import")(interchange.import_)
 app.command("report")(report.report)
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatarkit.cli.output import ProgressSink, console, short
+from avatarkit.cli.output import ProgressSink, console, short, write_json
 from avatarkit.errors import InputError
+
+if TYPE_CHECKING:
+    from avatarkit.events import Event
 
 FILMS, PICTURES = (".mp4", ".mov", ".mkv"), (".png", ".jpg", ".jpeg")
 
@@ -27,6 +30,7 @@ def render(
     background: Annotated[str | None, typer.Option(metavar="COLOUR", help="A CSS colour name or #rrggbb. Default: the avatar's own.", show_default=False)] = None,
     rasterizer: Annotated[str | None, typer.Option(metavar="NAME", help="Default: gsplat where CUDA works, else cpu.", show_default=False)] = None,
     head: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Where the avatar's head model is, if it was moved.", show_default=False)] = None,
+    json: Annotated[str | None, typer.Option("--json", metavar="PATH", help="Write what was rendered as JSON, with jitter and identity drift; - for stdout.", show_default=False)] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:  # fmt: skip
     """Film an avatar: driven by its own motion, another avatar's, a capture's, an expression track's or a video's."""
@@ -38,25 +42,30 @@ def render(
     pixels, colour = _size(size), _colour(background)
 
     from avatarkit.drive.filming import film
-    from avatarkit.events import Run, Started
+    from avatarkit.evaluate.reenactment import measure
+    from avatarkit.events import Notice, Run, Started
     from avatarkit.gaussians.avatar_file import load_avatar
     from avatarkit.gaussians.head_of import head_of
     from avatarkit.pictures.film import write_film
     from avatarkit.pictures.sheet import contact_sheet, write_picture
     from avatarkit.registry import registry
-    from avatarkit.track.motion import load_motion
+    from avatarkit.track.motion import driven, read_motion, resampled
 
     sink = ProgressSink(quiet)
-    run = Run(sinks=(sink,))
+    heard: list[Event] = []
+    run = Run(sinks=(sink, heard.append))
     registry().connect(run)
     subject = load_avatar(avatar)
     model = head_of(subject.head, head)
     part = registry().create("rasterizer", rasterizer or registry().default("rasterizer"))
-    moves = (
-        subject.motion
-        if motion is None
-        else load_motion(motion, model, run, shape=subject.motion.shape, fps=fps, like=subject.motion)
-    )
+    moves, driver = subject.motion, None
+    if motion is not None:
+        source = read_motion(motion, model, run)
+        moves = driven(source, model, shape=subject.motion.shape, fps=fps, like=subject.motion)
+        driver = source.driver
+        if driver is not None and source.time is not None:
+            driver = driver[0], resampled(driver[1], source.time, fps)
+    carried = measure(subject, model, moves, fps, driver) if motion is not None or json is not None else None
     if suffix in PICTURES:
         chosen = _moments(len(moves), frame, sheet)
         moves = moves[chosen]
@@ -73,6 +82,15 @@ def render(
     sink.close()
     if not quiet:
         console.print(f"[bold]{short(output)}[/]  {count} frame{'s' if count != 1 else ''}")
+        if carried is not None:
+            console.print(
+                f"  [dim]jitter {carried.jitter:.2f} m/s², {carried.excess_jitter:.2f} beyond its driver's; identity drift "
+                f"{1000 * carried.shape_drift:.2f} mm of the skull, {255 * carried.colour_drift:.2f} of 255 levels of colour[/]"
+            )
+    if carried is not None:
+        notices = [event.text for event in heard if isinstance(event, Notice)]
+        summary = {"output": str(output), "frames": count, "motion": motion, "notices": notices}
+        write_json(summary | {"reenactment": carried.row()}, json)
 
 
 def _moments(steps: int, frame: int | None, sheet: int | None) -> list[int]:

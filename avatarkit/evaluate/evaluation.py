@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from avatarkit.capture.capture import Capture
 from avatarkit.contracts import HeadModel, Rasterizer
 from avatarkit.evaluate.regions import REGIONS, Mask, RegionFinder
 from avatarkit.evaluate.trivial import TrivialPredictors, psnr_of
@@ -21,7 +22,7 @@ from avatarkit.gaussians.draw import picture
 from avatarkit.head.parameters import HeadParams
 from avatarkit.losses.metrics import lpips_or_none, ssim
 from avatarkit.track.sequence import Sequence
-from avatarkit.types import Float32Array
+from avatarkit.types import ByteArray, Float32Array, FloatArray
 
 Predict = Callable[[int], Float32Array]
 
@@ -52,29 +53,35 @@ def avatar_predictor(
     return predict
 
 
+def regions_of(sequence: Sequence, head: HeadModel) -> Callable[[int], dict[str, Mask]]:
+    """frame index → its region masks."""
+    finder = RegionFinder(head)
+    return lambda index: region_masks(finder, sequence, head, index)
+
+
 def score_frames(
     predict: Predict,
-    sequence: Sequence,
-    head: HeadModel,
+    capture: Capture,
     frames: list[int],
     background: Float32Array,
+    regions: Callable[[int], dict[str, Mask]],
     *,
     perceptual: Any = None,
+    masked: bool = False,
 ) -> Iterator[Scored]:
-    """PSNR, SSIM and LPIPS of every frame, whole and by region (PSNR)."""
-    finder = RegionFinder(head)
+    """PSNR, SSIM and LPIPS of every frame, whole and by region (PSNR); ``masked``: also inside the capture's own mask."""
     for index in frames:
-        frame = sequence.capture.frames[index]
-        truth = sequence.capture.composited(index, background).astype(np.float32)
+        frame = capture.frames[index]
+        truth = capture.composited(index, background).astype(np.float32)
         predicted = predict(index)
-        masks = region_masks(finder, sequence, head, index)
+        masks = regions(index)
         error = ((predicted - truth) ** 2).mean(-1)
         pair = [torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)))[None] for x in (predicted, truth)]
         row: dict[str, Any] = {
             "frame": index,
             "source": frame.source,
             "timestep": frame.timestep,
-            "camera": sequence.capture.cameras[frame.camera].name,
+            "camera": capture.cameras[frame.camera].name,
             "psnr": psnr_of(float(error.mean())),
             "ssim": float(ssim(pair[0], pair[1]).mean()),
             "lpips": None if perceptual is None else float(perceptual(pair[0], pair[1]).mean()),
@@ -83,7 +90,29 @@ def score_frames(
                 for name, mask in masks.items()
             },
         }
+        if masked:
+            row["masked"] = _inside(capture.mask(index), pair, error, background, perceptual)
         yield Scored(index, predicted, truth, masks, row)
+
+
+def _inside(
+    mask: ByteArray | None, pair: list[torch.Tensor], error: FloatArray, background: Float32Array, perceptual: Any
+) -> dict[str, float | None] | None:
+    """Figures inside ``mask`` (H, W), which counts from 128 on: PSNR and SSIM over its pixels; LPIPS of pictures that show the
+    background outside.  None where the frame has no mask."""
+    if mask is None:
+        return None
+    inside = np.asarray(mask) >= 128
+    if not inside.any():
+        return None
+    weight = torch.from_numpy(inside)[None, None]
+    plain = torch.from_numpy(np.asarray(background, np.float32))[None, :, None, None]
+    cut = [torch.where(weight, picture, plain) for picture in pair]
+    return {
+        "psnr": psnr_of(float(error[inside].mean())),
+        "ssim": float(ssim(pair[0], pair[1], weight)),
+        "lpips": None if perceptual is None else float(perceptual(cut[0], cut[1]).mean()),
+    }
 
 
 def region_masks(finder: RegionFinder, sequence: Sequence, head: HeadModel, index: int) -> dict[str, Mask]:
@@ -116,7 +145,7 @@ def evaluate_split(
     perceptual = lpips_or_none(lpips_net)
     trivial = TrivialPredictors(sequence, background)
     rows = []
-    for scored in score_frames(predict, sequence, head, frames, background, perceptual=perceptual):
+    for scored in score_frames(predict, capture, frames, background, regions_of(sequence, head), perceptual=perceptual):
         trivial.add(scored.index, scored.truth, scored.masks)
         rows.append(scored.row)
         if keep is not None:

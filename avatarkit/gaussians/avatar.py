@@ -14,6 +14,10 @@ from avatarkit.errors import InputError
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.head.parameters import HeadParams
 
+WORLD_DIRECTIONS = "world"
+"""``meta["view_directions"]`` of an avatar whose spherical harmonics are along world directions, as other systems train them;
+without it they are in the frames that carry the Gaussians."""
+
 
 @dataclass(frozen=True)
 class AvatarCamera:
@@ -73,6 +77,11 @@ class Avatar:
     def antialiased(self) -> bool:
         """Whether it was trained, and so has to be drawn, with the rasterizer's antialiased mode."""
         return bool(self.meta.get("antialiased", False))
+
+    @property
+    def world_directions(self) -> bool:
+        """Whether its spherical harmonics are along world directions: it comes from a system that trains them so."""
+        return self.meta.get("view_directions") == WORLD_DIRECTIONS
 
     def camera(self, index: int) -> Cameras:
         """Camera ``index`` as a batch of one."""

@@ -12,6 +12,7 @@ from avatarkit.gaussians.binding import pose_gaussians
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.head.parameters import HeadPose
 from avatarkit.labels import LABEL_COLOURS
+from avatarkit.render.sh import sh_colours
 
 
 def draw(
@@ -24,20 +25,27 @@ def draw(
     background: Tensor,
     sh_degree: int | None = None,
     antialiased: bool = False,
+    world_directions: bool = False,
 ) -> Render:
     """Colour pictures of one timestep: ``pose`` holds one, ``cameras`` may hold several when SH degree is 0.
 
     Features of the result are (B, 3, H, W) over ``background`` (3,); values may leave [0, 1] and are clipped by the caller.
+    ``world_directions``: spherical harmonics are along world directions (``Avatar.world_directions``).
     """
+    centre = cameras.centres()[0].detach()
     posed = pose_gaussians(
         gaussians,
         pose.vertices[0],
         pose.joints[0],
         faces,
-        camera_centre=cameras.centres()[0].detach(),
-        sh_degree=sh_degree,
+        camera_centre=None if world_directions else centre,
+        sh_degree=0 if world_directions else sh_degree,
         skin=pose.skin,
     )
+    if world_directions:
+        degree = gaussians.sh_degree if sh_degree is None else sh_degree
+        directions = torch.nn.functional.normalize(posed.means - centre, dim=1)
+        posed = posed._replace(colours=sh_colours(gaussians.sh, directions, degree))
     return rasterizer.render(
         posed.means, posed.quats, posed.scales, posed.opacities, posed.colours, cameras,
         background=background, antialiased=antialiased,
@@ -55,7 +63,10 @@ def picture(
     """(3, H, W) in [0, 1] of one timestep and camera, over the avatar's own background unless another (3,) is given."""
     over = avatar.background if background is None else background
     with torch.no_grad():
-        drawn = draw(avatar.gaussians, pose, faces, camera, rasterizer, background=over, antialiased=avatar.antialiased)
+        drawn = draw(
+            avatar.gaussians, pose, faces, camera, rasterizer,
+            background=over, antialiased=avatar.antialiased, world_directions=avatar.world_directions,
+        )  # fmt: skip
     return drawn.features[0].clamp(0.0, 1.0)
 
 

@@ -73,22 +73,29 @@ def teeth_positions(faces: IntArray, template: FloatArray) -> FloatArray:
 
 
 def teeth_faces(first: int) -> IntArray:
-    """(168, 3) triangles over vertices ``first`` …: front, back and biting edge of the upper row, then of the lower."""
+    """(168, 3) triangles over vertices ``first`` …: front, back and biting edge of the upper row, then of the lower.
+
+    VHAP's topology to the last index, since GaussianAvatars bind by triangle and its frame begins at its first corner: diagonals
+    are mirrored between the subject's sides, and each strip says which way they run first.
+    """
     start = {name: first + COLUMNS * index for index, name in enumerate(ROWS)}
 
-    def strip(above: str, below: str) -> list[list[int]]:
-        """Quads between two rows, seen from the side where the subject's left is on the viewer's right."""
+    def strip(above: str, below: str, *ways: list[tuple[int, int, int]]) -> list[list[int]]:
+        """Quads between two rows with corners a b above and c d below; ``ways``: two triangles of a quad, of either side."""
         quads = []
         for column in range(COLUMNS - 1):
-            a, b = start[above] + column, start[above] + column + 1
-            c, d = start[below] + column, start[below] + column + 1
-            quads += [[a, d, c], [a, b, d]]
+            a, c = start[above] + column, start[below] + column
+            corners = (a, a + 1, c, c + 1)
+            quads += [[corners[k] for k in triangle] for triangle in ways[column >= COLUMNS // 2]]
         return quads
 
-    upper = strip("upper_root", "upper_edge") + strip("upper_edge_back", "upper_root_back")
-    upper += strip("upper_edge", "upper_edge_back")
-    lower = strip("lower_edge", "lower_root") + strip("lower_root_back", "lower_edge_back")
-    lower += strip("lower_edge_back", "lower_edge")
+    a, b, c, d = range(4)
+    ad, bc = [(a, d, c), (a, b, d)], [(a, b, c), (b, d, c)]  # by the diagonal that they share
+    ad_in, bc_in = [(a, c, d), (a, d, b)], [(a, c, b), (b, c, d)]  # seen from the other side
+    upper = strip("upper_root", "upper_edge", ad, bc) + strip("upper_root_back", "upper_edge_back", ad_in, bc_in)
+    upper += strip("upper_edge_back", "upper_edge", bc_in, ad_in)
+    lower = strip("lower_edge", "lower_root", bc, ad) + strip("lower_root_back", "lower_edge_back", ad, bc)
+    lower += strip("lower_edge_back", "lower_edge", bc, ad)
     return np.array(upper + lower, np.int64)
 
 

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from avatarkit.errors import AvatarkitError, FileFormatError
+from avatarkit.errors import AvatarkitError, FileFormatError, InputError
 from avatarkit.events import Run
 from avatarkit.gaussians.gaussians import Gaussians
-from avatarkit.gaussians.tensor_file import load_tensors, save_tensors
-from avatarkit.head.parameters import HeadParams, HeadPose
+from avatarkit.gaussians.tensor_file import finite, load_tensors, save_tensors
+from avatarkit.head.parameters import PER_TIMESTEP, HeadParams, HeadPose
+from avatarkit.labels import NUM_LABELS
 from avatarkit.paths import explained
-from avatarkit.recon.adam import Adam, require_gradients
+from avatarkit.recon.adam import Adam, parameters, require_gradients
 from avatarkit.recon.head_tuning import HeadState
 from avatarkit.recon.step import TrainState
 
@@ -82,14 +84,21 @@ def load(path: Path) -> TrainState:
     """Read a checkpoint.  Raises FileFormatError for anything that ``save`` did not write."""
     tensors, metadata = load_tensors(path, FORMAT)
     try:
-        return _state(tensors, metadata)
-    except (KeyError, TypeError) as error:
-        raise FileFormatError(f"{path}: not a checkpoint of this version: {error}") from error
+        state = _state(tensors, metadata)
+    except (KeyError, TypeError, InputError, RuntimeError, IndexError) as error:
+        raise FileFormatError(f"{path}: not a checkpoint of this version: {' '.join(str(error).split())}") from error
+    problem = next(_problems(state), None)
+    if problem is not None:
+        raise FileFormatError(f"{path}: not a checkpoint of this version: {problem}")
+    return state
 
 
 def load_newest(run: Run) -> TrainState | None:
     """The newest readable checkpoint of the run, or None; an unreadable one is said and the one before it tried."""
     assert run.folder is not None
+    for half in (run.folder / "checkpoints").glob(".step-*.part"):  # a killed run was writing it
+        with contextlib.suppress(OSError):
+            half.unlink()
     for path in sorted((run.folder / "checkpoints").glob("step-*.safetensors"), reverse=True):
         try:
             state = load(path)
@@ -99,6 +108,66 @@ def load_newest(run: Run) -> TrainState | None:
         run.notice(f"resuming at step {state.step} of {state.total} from {path.name}")
         return state
     return None
+
+
+INTEGERS = {"binding": torch.int32, "ids": torch.int64, "parents": torch.int64, "groups": torch.int32}
+
+
+def _problems(state: TrainState) -> Iterator[str]:
+    """What does not fit together, in words: every tensor has the shape and type that training gave it, and is finite."""
+    gaussians, head, count = state.gaussians, state.head, len(state.gaussians)
+    pose, moments = head.pose, {f"adam {name}": value for name, value in parameters(gaussians).items()}
+    terms = (max(0, gaussians.sh_degree if gaussians.sh.ndim == 3 else 0) + 1) ** 2
+    wanted: dict[str, tuple[int, ...]] = {
+        "means": (count, 3), "quats": (count, 4), "log_scales": (count, 3), "opacity_logits": (count,), "sh": (count, terms, 3),
+        "binding": (count,), "label_logits": (count, NUM_LABELS), "ids": (count,), "parents": (count,), "groups": (count,),
+    }  # fmt: skip
+    steps, vertices, joints = len(head.params), pose.vertices.shape[1:2], pose.joints.shape[1:2]
+    rows: list[tuple[str, Tensor, tuple[int, ...], torch.dtype]] = [
+        (name, value, wanted[name], INTEGERS.get(name, torch.float32))
+        for name, value in gaussians.tensors().items()
+        if name in wanted
+    ]
+    rows += [("adam.steps", state.adam.steps, (count,), torch.int32)]
+    for kind in (state.adam.first, state.adam.second):
+        if set(kind) != set(parameters(gaussians)):
+            yield "Adam's moments are of other tensors"
+        rows += [
+            (f"adam {name}", value, tuple(moments[f"adam {name}"].shape), torch.float32) for name, value in kind.items()
+        ]
+    real = torch.float32
+    rows += [
+        ("screen_gradient", state.screen_gradient, (count,), real), ("seen", state.seen, (count,), real),
+        ("pose.vertices", pose.vertices, (steps, *vertices, 3), real), ("pose.joints", pose.joints, (steps, *joints, 4, 4), real),
+        ("gathered.vertices", head.vertex_gradient, tuple(pose.vertices.shape), real),
+        ("gathered.joints", head.joint_gradient, tuple(pose.joints.shape), real),
+        ("gathered.touched", head.touched, (steps,), torch.bool),
+    ]  # fmt: skip
+    for name in head.first:
+        tuned = getattr(head.params, name, None)
+        if tuned is None or name not in head.second or name not in head.counts:
+            yield f"the moments of head parameter '{name}' are not complete"
+            return
+        count_rows = steps if name in PER_TIMESTEP else 1
+        rows += [
+            (f"head.{k} {name}", m[name], tuple(tuned.shape), real)
+            for k, m in (("first", head.first), ("second", head.second))
+        ]
+        rows += [(f"head.counts {name}", head.counts[name], (count_rows,), real)]
+    rows += [(f"params {f.name}", v, tuple(v.shape), real) for f in dataclasses.fields(HeadParams) if (v := getattr(head.params, f.name)) is not None]  # fmt: skip
+    for name, value, shape, dtype in rows:
+        if tuple(value.shape) != shape or value.dtype != dtype:
+            yield f"'{name}' is {str(value.dtype)[6:]} {tuple(value.shape)}; expected {str(dtype)[6:]} {shape}"
+        if not finite(value):
+            yield f"'{name}' holds NaN or infinity"
+    for name, number in (("next_id", state.next_id), ("step", state.step), ("total", state.total), ("skipped", state.skipped)):  # fmt: skip
+        if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+            yield f"'{name}' is {number!r}; expected a count"
+    for name, length in (("seconds", state.seconds), ("free_unit", state.adam.free_unit)):
+        if not isinstance(length, int | float) or isinstance(length, bool) or not 0 <= length < float("inf"):
+            yield f"'{name}' is {length!r}; expected a positive number"
+    if not isinstance(state.rolled_back, bool) or not isinstance(state.curve, list):
+        yield "'rolled_back' or 'curve' is of another kind"
 
 
 def _state(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> TrainState:

@@ -174,7 +174,9 @@ def follow(state: TrainState, sequence: Sequence, head: HeadModel) -> None:
 
 def _skip(state: TrainState, run: Run) -> None:
     state.skipped += 1
-    run.notice(f"step {state.step}: the loss is not finite; skipped ({state.skipped} in a row)", "warning")
+    run.notice(
+        f"step {state.step}: the loss or its gradient is not finite; skipped ({state.skipped} in a row)", "warning"
+    )
     if state.skipped >= MAX_SKIPPED and (state.rolled_back or run.folder is None):
         raise DivergedError(
             f"training diverged at step {state.step}: {_broken_tensor(state)}; try lower learning rates"

@@ -17,6 +17,7 @@ from avatarkit.losses.photometric import photometric_loss
 from avatarkit.losses.regularisers import position_loss, scale_loss
 from avatarkit.recon.adam import Adam, parameters, require_gradients
 from avatarkit.recon.config import ReconConfig
+from avatarkit.recon.guard import finite
 from avatarkit.recon.head_tuning import HeadState
 from avatarkit.recon.label_images import LabelImages, label_colours, palette
 from avatarkit.recon.schedule import Schedule
@@ -75,7 +76,7 @@ def train_step(
     state: TrainState, batch: list[TrainingView], head: HeadModel, config: ReconConfig, schedule: Schedule,
     rasterizer: Rasterizer, background: Tensor, measure: bool = False, aids: Aids = Aids(),
 ) -> dict[str, float] | None:  # fmt: skip
-    """One step on ``batch``; the losses by name, or None where one was not finite (no parameter has changed then).
+    """One step on ``batch``; the losses by name, or None where one, or a gradient, was not finite (no parameter has changed then).
 
     ``measure``: also the PSNR of the batch, which costs a pass over the picture.
     """
@@ -119,7 +120,8 @@ def train_step(
             sight = line_of_sight_loss(state.gaussians, posed, vertices, joints, head.faces, view.cameras, shows)
             loss = loss + config.line_of_sight * config.line_of_sight_every * sight / len(batch)
             parts["line_of_sight"] = sight
-        if not torch.isfinite(loss):
+        # A broken head makes Gaussians invisible, not NaN.
+        if not torch.isfinite(loss) or not finite((vertices, joints)):
             return None
         loss.backward()
         visible |= shows
@@ -129,6 +131,9 @@ def train_step(
             totals[name] = totals.get(name, 0.0) + float(value.detach()) / len(batch)
         if measure:
             error += float(((drawn.detach() - view.target) ** 2).mean()) / len(batch)
+    heads = [leaf.grad for _, vertices, joints, _ in gathered for leaf in (vertices, joints) if leaf.requires_grad]
+    if not finite((*(leaf.grad for leaf in parameters(state.gaussians).values()), *heads)):
+        return None
     for view, vertices, joints, render in gathered:
         if config.tune_head:
             state.head.gather(view.timestep, vertices.grad, joints.grad)

@@ -7,8 +7,6 @@ transferred is said in a notice.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import torch
 from torch import Tensor
 
 from avatarkit.capture.dataset import is_dataset
+from avatarkit.capture.npz import read_npz
 from avatarkit.capture.video import VIDEO_SUFFIXES
 from avatarkit.contracts import HeadModel
 from avatarkit.errors import FileFormatError, InputError, nearest
@@ -48,10 +47,14 @@ class ExpressionTrack:
 
 @dataclass(frozen=True)
 class Motion:
-    """params of a source head, with the time of each timestep, seconds (T,), or None where it has no clock."""
+    """What drives: params on the driven head, with the time of each timestep, seconds (T,), or None where it has no clock.
+
+    driver: the head model and parameters that they were transferred from; None for named weights, which have no head.
+    """
 
     params: HeadParams
     time: FloatArray | None
+    driver: tuple[HeadModel, HeadParams] | None = None
 
 
 def load_motion(
@@ -70,7 +73,24 @@ def load_motion(
     the driven avatar's own motion, whose mean is where the head stays; fps: resample to this rate.
     Raises InputError or FileFormatError, in one line, for anything else.
     """
-    run = run or Run()
+    return driven(read_motion(source, head, run or Run()), head, shape=shape, fps=fps, like=like)
+
+
+def driven(
+    motion: Motion,
+    head: HeadModel,
+    *,
+    shape: Tensor | None = None,
+    fps: float | None = None,
+    like: HeadParams | None = None,
+) -> HeadParams:
+    """``motion`` where the driven avatar is, at a steady rate; see ``load_motion``."""
+    params = placed(motion.params, head, shape, like)
+    return params if fps is None or motion.time is None else resampled(params, motion.time, fps)
+
+
+def read_motion(source: PathArg, head: HeadModel, run: Run) -> Motion:
+    """``source`` of ``load_motion``, transferred to ``head``, at its own times and in its own place."""
     path = Path(source)
     with explained(path):
         if not path.exists():
@@ -79,19 +99,16 @@ def load_motion(
             )
     suffix = path.suffix.lower()
     if suffix == ".npz":
-        motion = from_expression_track(read_expression_track(path), head, run)
-    elif suffix == ".avatar":
-        motion = _from_avatar(path, head, run)
-    elif path.is_dir():
-        motion = _from_folder(path, head, run)
-    elif suffix in VIDEO_SUFFIXES:
-        motion = _from_video(path, head, run)
-    else:
-        raise InputError(
-            f"{path}: unknown kind of motion '{suffix or path.name}'; expected .avatar, a data set's folder, a track .npz or a video"
-        )
-    placed_at = placed(motion.params, head, shape, like)
-    return placed_at if fps is None or motion.time is None else resampled(placed_at, motion.time, fps)
+        return from_expression_track(read_expression_track(path), head, run)
+    if suffix == ".avatar":
+        return _from_avatar(path, head, run)
+    if path.is_dir():
+        return _from_folder(path, head, run)
+    if suffix in VIDEO_SUFFIXES:
+        return _from_video(path, head, run)
+    raise InputError(
+        f"{path}: unknown kind of motion '{suffix or path.name}'; expected .avatar, a data set's folder, a track .npz or a video"
+    )
 
 
 # --- expression tracks -----------------------------------------------------------------------------------------------------
@@ -100,13 +117,8 @@ def load_motion(
 def read_expression_track(path: PathArg) -> ExpressionTrack:
     """Read an expression track.  Raises FileFormatError naming file and key."""
     file = Path(path)
-    try:
-        with explained(file), np.load(file, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise FileFormatError(f"{file}: not an npz archive; expected one with weights and names")
-            arrays: dict[str, Any] = {key: archive[key] for key in archive.files}
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, KeyError, NotImplementedError) as error:
-        raise FileFormatError(f"{file}: not an npz that can be read ({error}); it is damaged or cut short") from error
+    arrays: dict[str, Any]
+    arrays, _ = read_npz(file)
     for key in ("weights", "names"):
         if key not in arrays:
             raise FileFormatError(
@@ -176,7 +188,7 @@ def _from_avatar(path: Path, head: HeadModel, run: Run) -> Motion:
     for frame in avatar.frames:
         times[frame.timestep] = frame.time
     model = head if avatar.head.get("sha256") == head.reference["sha256"] else head_of(avatar.head)
-    return Motion(transferred(avatar.motion, model, head, run), clock(times))
+    return Motion(transferred(avatar.motion, model, head, run), clock(times), (model, avatar.motion))
 
 
 def _from_folder(path: Path, head: HeadModel, run: Run) -> Motion:
@@ -192,7 +204,7 @@ def _from_folder(path: Path, head: HeadModel, run: Run) -> Motion:
     times = np.zeros(len(sequence.params))
     for frame in sequence.capture.frames:
         times[frame.timestep] = frame.time
-    return Motion(transferred(sequence.params, model, head, run), clock(times))
+    return Motion(transferred(sequence.params, model, head, run), clock(times), (model, sequence.params))
 
 
 def _from_video(path: Path, head: HeadModel, run: Run) -> Motion:
@@ -207,10 +219,23 @@ def _from_video(path: Path, head: HeadModel, run: Run) -> Motion:
 
 def transferred(params: HeadParams, source: HeadModel, head: HeadModel, run: Run) -> HeadParams:
     """``params`` of ``source`` → expression, jaw, eyes and pose of ``head``; identity is left at zero."""
+    if params.dynamic_offset is not None and bool(params.dynamic_offset.any()):
+        run.notice(
+            "the driver's own offsets of single vertices over time are not transferred: they are of its face", "warning"
+        )
     if source.reference["sha256"] == head.reference["sha256"]:
         return replace(params, static_offset=None, dynamic_offset=None)
     mapping = retarget_matrix(source, head)
     expr, jaw, eyes = mapping(params.expr)
+    moves = mapping.expr.abs().sum(0) + mapping.jaw.abs().sum(0) + mapping.eyes.abs().sum(0) > 1e-6
+    used = params.expr.abs().amax(0) > NOTICEABLE
+    lost = [source.expr_names[i] or f"mode {i}" for i in torch.nonzero(used & ~moves)[:, 0].tolist()]
+    if lost:
+        run.notice(
+            f"head model '{head.name}' cannot show {len(lost)} of the expressions of '{source.name}' in this motion: "
+            f"{', '.join(lost[:8])}{', …' if len(lost) > 8 else ''}",
+            "warning",
+        )
     names = set(head.expr_names)
     if source.expr_names and not names & set(source.expr_names):
         run.notice(

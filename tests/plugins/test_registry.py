@@ -126,7 +126,7 @@ def test_misspelt_hooks_are_said(install: Install) -> None:
     assert "'avatarkit_segmenters' lacks @hookimpl" in problems
     assert "avatarkit_trackers must yield Provider records; it returned Provider" in problems
     assert "it yielded 'a string'" in problems
-    assert [p.name for p in found.providers("exporter")] == ["found"]
+    assert [p.name for p in found.providers("exporter") if p.name not in ("ply", "gaussianavatars")] == ["found"]
     for name, words in (("Bad Name", "bad name"), ("target", "expected 'package.module:attribute'")):
         with pytest.raises(PluginError, match=words):
             found.get("exporter", name)

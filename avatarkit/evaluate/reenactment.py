@@ -148,7 +148,11 @@ def _colours(avatar: Avatar, head: HeadModel, pose: HeadPose) -> Tensor:
     gaussians = avatar.gaussians.detach()
     world = avatar.world_directions
     posed = pose_gaussians(
-        gaussians, pose.vertices[0], pose.joints[0], head.faces, camera_centre=None if world else centre,
+        gaussians,
+        pose.vertices[0],
+        pose.joints[0],
+        head.faces,
+        camera_centre=None if world else centre,
         skin=pose.skin,
     )
     if not world:

@@ -22,6 +22,7 @@ from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.gaussians.ply_file import Splats, read_splats, write_splats
 from avatarkit.gaussians.trained_folder import export_trained, import_trained, parameter_bytes
 from avatarkit.head.bust import BustModel
+from avatarkit.head.frames import with_frames
 from avatarkit.head.parameters import HeadParams
 from avatarkit.render.cpu import CpuRasterizer
 
@@ -84,8 +85,8 @@ def the_camera() -> Cameras:
     return Cameras(view, torch.from_numpy(intrinsics(250.0, 250.0, 48.0, 48.0)).float()[None], 96, 96)
 
 
-def shown(avatar: Avatar, timestep: int) -> torch.Tensor:
-    pose = HEAD.pose(avatar.motion[timestep])
+def shown(avatar: Avatar, timestep: int, frames: str = "triangle") -> torch.Tensor:
+    pose = with_frames(HEAD, frames).pose(avatar.motion[timestep])
     return picture(avatar, pose, HEAD.faces, the_camera(), CpuRasterizer())
 
 
@@ -135,16 +136,18 @@ def test_colours_along_world_directions_are_drawn_so(tmp_path: Path) -> None:
     assert float((shown(other, 1) - shown(avatar, 1)).abs().max()) > 0.02, "the harmonics matter in this test"
 
 
-@pytest.mark.parametrize("degree", [0, 2])
-def test_exported_pictures_are_the_same_in_the_chosen_pose(tmp_path: Path, degree: int) -> None:
+@pytest.mark.parametrize("degree, frames", [(0, "triangle"), (2, "triangle"), (0, "skin"), (2, "skin")])
+def test_exported_pictures_are_the_same_in_the_chosen_pose(tmp_path: Path, degree: int, frames: str) -> None:
     avatar = an_avatar(degree, free=60)
     run, events = collect()
-    export_trained(avatar, HEAD, tmp_path / "point_cloud.ply", HEAD.pose(avatar.motion[2]), run)
+    head = with_frames(HEAD, frames)
+    export_trained(avatar, head, tmp_path / "point_cloud.ply", head.pose(avatar.motion[2]), run)
     again = import_trained(tmp_path, Run(), head="bust")
     assert bool((again.gaussians.binding >= 0).all()) and len(again.gaussians) == len(avatar.gaussians)
-    torch.testing.assert_close(shown(again, 2), shown(avatar, 2), rtol=0, atol=2e-3)
+    torch.testing.assert_close(shown(again, 2), shown(avatar, 2, frames), rtol=0, atol=2e-3)
     texts = [event.text for event in events]
     assert sum("60 free Gaussians ride on joints" in text and "exact in the chosen pose" in text for text in texts) == 1
+    assert sum("skin frames" in text for text in texts) == (frames == "skin")
     assert sum("turn with the head here" in text for text in texts) == (degree > 0)
 
 

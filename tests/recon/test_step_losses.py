@@ -102,7 +102,9 @@ def test_rendered_labels_have_the_colour_of_the_class_that_is_certain(parts: Par
 
 def test_every_loss_of_the_paper_has_its_curve(parts: Parts) -> None:
     run, events = collect()
-    config = parts.config(iterations=6, l1=0.0, dssim=0.0, l2=0.81, perceptual=0.09, label_l2=0.09, label_perceptual=0.01)
+    config = parts.config(
+        iterations=6, l1=0.0, dssim=0.0, l2=0.81, perceptual=0.09, label_l2=0.09, label_perceptual=0.01
+    )
     state = reconstruct(parts.sequence, parts.head, config, run, parts.rasterizer, segmenter=HeadRegions())
     curves = [event.values for event in events if isinstance(event, Scalars) and "loss" in event.values]
     assert curves and {"l2", "dssim", "label_l2", "label_dssim"} <= set(curves[-1])

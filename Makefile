@@ -7,7 +7,7 @@ CLIP ?=
 # What is linted and type checked: the core, the shipped plugins, the tests.
 PLUGIN_PACKAGES := $(sort $(wildcard plugins/*/avatarkit_*))
 
-.PHONY: demo test lint format install install-dev
+.PHONY: demo test test-long lint format install install-dev
 .DEFAULT_GOAL := demo
 
 demo: install  ## the main job on a capture that avatarkit makes itself; make demo CLIP=my.mp4 on your own video
@@ -29,5 +29,8 @@ format: install-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: lint  ## lint, types, then every test
-	$(BIN)/pytest -q --durations=15
+test: lint  ## lint, types, then every test but the long ones
+	$(BIN)/pytest -q --durations=15 -m "not long"
+
+test-long: install-dev  ## a hundred kills, hundreds of damaged files, gigabytes of pictures: ten minutes more
+	$(BIN)/pytest -q --durations=15 -m long

@@ -209,23 +209,23 @@ def mutated_transforms(capture: Path, folder: Path, count: int, seed: int) -> No
     assert loaded < 0.8 * count
 
 
-@pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=pytest.mark.long)])
 def test_mutated_avatars(avatar: Path, tmp_path: Path, count: int) -> None:
     mutated_avatars(avatar, tmp_path, count, count)
 
 
-@pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=pytest.mark.long)])
 def test_mutated_checkpoints(saved: Path, tmp_path: Path, count: int) -> None:
     mutated_checkpoints(saved, tmp_path, count, count)
 
 
 @pytest.mark.parametrize("trained", [False, True])
-@pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=pytest.mark.long)])
 def test_mutated_npz(tmp_path: Path, count: int, trained: bool) -> None:
     mutated_npz(tmp_path, count, count, trained)
 
 
-@pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=pytest.mark.long)])
 def test_mutated_transforms(tiny_capture: Path, tmp_path: Path, count: int) -> None:
     mutated_transforms(tiny_capture, tmp_path, count, count)
 

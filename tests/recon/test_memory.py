@@ -34,7 +34,7 @@ def test_views_keep_no_more_than_the_limit(parts: Parts, monkeypatch: pytest.Mon
         assert 60_000 < held <= 100_000
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="RssAnon is Linux's")
 def test_sixteen_cameras_by_three_hundred_timesteps(environment: dict[str, str]) -> None:

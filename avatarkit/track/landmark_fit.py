@@ -13,6 +13,7 @@ hardly moves in a portrait, so the root is held near its mean over the clip and 
 from __future__ import annotations
 
 import time as clock
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -103,7 +104,7 @@ def fit_landmarks(
         )
     if viewmats is None:
         viewmats = np.tile(CAMERA_AT_ORIGIN, (len(Ks), 1, 1))
-    problem = _Problem.of(
+    problem = ClipProblem.of(
         head, observed, np.asarray(Ks, np.float64), np.asarray(viewmats, np.float64), focal_known, settings
     )
     run.emit(Started("track", settings.iterations, "iteration"))
@@ -114,7 +115,7 @@ def fit_landmarks(
 
 
 @dataclass
-class _State:
+class ClipState:
     """frames (T, 18 + E); shape (S,); log_focal (C,); offsets (L, 3)."""
 
     frames: FloatArray
@@ -124,7 +125,9 @@ class _State:
 
 
 @dataclass
-class _Problem:
+class ClipProblem:
+    """A clip's unknowns and what is known of them: landmarks, priors, smoothness."""
+
     rig: LandmarkRig
     indices: IntArray
     points: FloatArray  # (T, C, L, 2)
@@ -137,7 +140,7 @@ class _Problem:
     reference: FloatArray  # (3, 3)
     priors: Priors
     settings: FitSettings
-    state: _State
+    state: ClipState
 
     @staticmethod
     def of(
@@ -147,7 +150,7 @@ class _Problem:
         viewmats: FloatArray,
         focal_known: bool,
         settings: FitSettings,
-    ) -> _Problem:
+    ) -> ClipProblem:
         embedding = fit_embedding(head, observed.canonical)
         rig = landmark_rig(head, embedding)
         indices = np.asarray(embedding.indices)
@@ -158,8 +161,8 @@ class _Problem:
         distance = None if focal_known else settings.distance
         poses = initial_poses(rig, points, observed.valid, expr, Ks, viewmats, distance)
         frames = np.concatenate([poses.rotation, poses.translation, np.zeros((len(observed), 12)), expr], 1)
-        state = _State(frames, np.zeros(rig.num_shape), np.log(poses.focal), np.zeros((len(indices), 3)))
-        return _Problem(
+        state = ClipState(frames, np.zeros(rig.num_shape), np.log(poses.focal), np.zeros((len(indices), 3)))
+        return ClipProblem(
             rig, indices, points, landmark_noise(indices, points, observed.valid, settings), observed.valid.astype(float),
             viewmats, Ks, not focal_known, np.log(poses.focal), poses.reference, priors, settings, state,
         )  # fmt: skip
@@ -211,7 +214,7 @@ class _Problem:
         self.state.frames[:, POSE:] = np.clip(self.state.frames[:, POSE:], self.priors.low, self.priors.high)
         return done
 
-    def with_offsets(self) -> _State:
+    def with_offsets(self) -> ClipState:
         """The state with each landmark's offset solved for, all else held.
 
         Identity comes first and offsets take what it leaves: solved together they would share a face's form by the ratio of
@@ -233,8 +236,13 @@ class _Problem:
             side += np.einsum("tlca,tlc->la", slope * weight, residual)
         return replace(state, offsets=state.offsets + np.linalg.solve(normal, side[..., None])[..., 0])
 
-    def step(self, active: BoolArray, shared: bool, damping: float) -> tuple[_State, bool]:
-        """One damped Gauss-Newton update of the ``active`` (18 + E,) frame parameters and what is shared."""
+    def step(
+        self, active: BoolArray, shared: bool, damping: float, more: Callable[[ArrowSystem, IntArray], None] | None = None
+    ) -> tuple[ClipState, bool]:
+        """One damped Gauss-Newton update of the ``active`` (18 + E,) frame parameters and what is shared.
+
+        more: adds other residuals' normal equations to the system, for the frame parameters whose numbers it is given.
+        """
         state, priors = self.state, self.priors
         steps, modes = len(state.frames), self.rig.num_shape
         columns = np.flatnonzero(active)
@@ -246,6 +254,8 @@ class _Problem:
         )  # fmt: skip
         for start in range(0, steps, CHUNK):
             self.add_landmarks(system, slice(start, min(start + CHUNK, steps)), columns, shared)
+        if more is not None:
+            more(system, columns)
         self.add_priors(system, columns, shared)
         smooth, _ = smoothness_side(state.frames[:, columns], priors.first[:, columns], priors.second[:, columns])
         system.frames_side += smooth
@@ -255,7 +265,7 @@ class _Problem:
             return state, False
         frames = state.frames.copy()
         frames[:, columns] += change
-        new = _State(frames, state.shape, state.log_focal, state.offsets)
+        new = ClipState(frames, state.shape, state.log_focal, state.offsets)
         if shared:
             new.shape = state.shape + together[:modes]
             new.log_focal = state.log_focal + together[modes:]
@@ -303,7 +313,7 @@ class _Problem:
             system.corner[lenses, lenses] += tight
             system.shared_side[modes:] -= tight * (state.log_focal - self.focal_prior)
 
-    def cost(self, state: _State) -> float:
+    def cost(self, state: ClipState) -> float:
         world, _ = self.rig.points(state.frames, state.shape, state.offsets, self.reference)
         total = self.priors.value(state.frames) + 0.5 * self.repeats * float(state.shape @ state.shape)
         total += smoothness_side(state.frames, self.priors.first, self.priors.second)[1]
@@ -322,7 +332,7 @@ class _Problem:
         square = (residual**2).sum(-1)
         return self.seen[cut, camera, None] / (1.0 + square / self.settings.outlier**2)
 
-    def project(self, world: FloatArray, camera: int, state: _State) -> tuple[FloatArray, FloatArray]:
+    def project(self, world: FloatArray, camera: int, state: ClipState) -> tuple[FloatArray, FloatArray]:
         """World (T, L, 3) → pixels (T, L, 2) and their derivative (T, L, 2, 3)."""
         view, K = self.views[camera], self.Ks[camera]
         turn = view[:3, :3]
@@ -336,33 +346,41 @@ class _Problem:
         inner *= focal[:, None] / depth[..., None, None]
         return slope * focal + K[:2, 2], inner @ turn
 
-    def errors(self, state: _State) -> FloatArray:
+    def errors(self, state: ClipState) -> FloatArray:
         """(T, C, L) pixels, NaN where nothing was seen."""
         error = np.linalg.norm(self.fitted(state) - self.points, axis=-1)
         return np.where(self.seen[..., None] > 0, error, np.nan)
 
-    def fitted(self, state: _State) -> FloatArray:
+    def fitted(self, state: ClipState) -> FloatArray:
         world, _ = self.rig.points(state.frames, state.shape, state.offsets, self.reference)
         return np.stack([self.project(world, c, state)[0] for c in range(len(self.views))], 1)
 
-    def result(self, iterations: int, seconds: float) -> LandmarkFit:
-        state = self.state
+    def params(self, state: ClipState) -> HeadParams:
+        """What ``state`` means in the head model's own terms."""
         turned = rotation_vectors(rotations(state.frames[:, ROTATION]) @ self.reference)
-        Ks = self.Ks.copy()
-        if self.focal_free:
-            Ks[:, 0, 0] = Ks[:, 1, 1] = np.exp(state.log_focal)
 
         def tensor(value: FloatArray) -> Tensor:
             return torch.tensor(value, dtype=torch.float32)
 
         frames = state.frames
-        params = HeadParams(
+        return HeadParams(
             tensor(state.shape), tensor(frames[:, POSE:]), tensor(continuous(turned)), tensor(frames[:, TRANSLATION]),
             tensor(frames[:, NECK]), tensor(frames[:, JAW]), tensor(frames[:, EYES]),
         )  # fmt: skip
+
+    def lenses(self, state: ClipState) -> FloatArray:
+        """(C, 3, 3) pixels, with the focal lengths of ``state``."""
+        Ks = self.Ks.copy()
+        if self.focal_free:
+            Ks[:, 0, 0] = Ks[:, 1, 1] = np.exp(state.log_focal)
+        return Ks
+
+    def result(self, iterations: int, seconds: float) -> LandmarkFit:
+        state = self.state
+        views, Ks = (torch.tensor(value, dtype=torch.float32) for value in (self.views, self.lenses(state)))
         return LandmarkFit(
-            params, tensor(self.views), tensor(Ks), self.indices, self.fitted(state), self.errors(state), state.offsets,
-            iterations, seconds,
+            self.params(state), views, Ks, self.indices, self.fitted(state), self.errors(state), state.offsets, iterations,
+            seconds,
         )  # fmt: skip
 
 

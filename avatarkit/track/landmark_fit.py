@@ -13,7 +13,6 @@ hardly moves in a portrait, so the root is held near its mean over the clip and 
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -236,40 +235,41 @@ class ClipProblem:
             side += np.einsum("tlca,tlc->la", slope * weight, residual)
         return replace(state, offsets=state.offsets + np.linalg.solve(normal, side[..., None])[..., 0])
 
-    def step(
-        self, active: BoolArray, shared: bool, damping: float, more: Callable[[ArrowSystem, IntArray], None] | None = None
-    ) -> tuple[ClipState, bool]:
-        """One damped Gauss-Newton update of the ``active`` (18 + E,) frame parameters and what is shared.
-
-        more: adds other residuals' normal equations to the system, for the frame parameters whose numbers it is given.
-        """
+    def equations(self, columns: IntArray, shared: bool) -> ArrowSystem:
+        """The normal equations about the present state, for the frame parameters ``columns`` and what is shared."""
         state, priors = self.state, self.priors
-        steps, modes = len(state.frames), self.rig.num_shape
-        columns = np.flatnonzero(active)
-        extra = modes + len(self.views) if shared else 0
-        width = len(columns)
+        steps, width = len(state.frames), len(columns)
+        extra = self.rig.num_shape + len(self.views) if shared else 0
         system = ArrowSystem(
             np.zeros((steps, width, width)), np.zeros((steps, width, extra)), np.zeros((extra, extra)),
             np.zeros((steps, width)), np.zeros(extra),
         )  # fmt: skip
         for start in range(0, steps, CHUNK):
             self.add_landmarks(system, slice(start, min(start + CHUNK, steps)), columns, shared)
-        if more is not None:
-            more(system, columns)
         self.add_priors(system, columns, shared)
         smooth, _ = smoothness_side(state.frames[:, columns], priors.first[:, columns], priors.second[:, columns])
         system.frames_side += smooth
+        return system
+
+    def solved(self, system: ArrowSystem, columns: IntArray, damping: float) -> tuple[ClipState, bool]:
+        """The state after the damped step that ``system`` asks for, and whether there is one."""
+        state, priors, modes = self.state, self.priors, self.rig.num_shape
         try:
             change, together = system.solve(priors.first[:, columns], priors.second[:, columns], damping)
         except np.linalg.LinAlgError:
             return state, False
         frames = state.frames.copy()
         frames[:, columns] += change
-        new = ClipState(frames, state.shape, state.log_focal, state.offsets)
-        if shared:
+        new = replace(state, frames=frames)
+        if len(together):
             new.shape = state.shape + together[:modes]
             new.log_focal = state.log_focal + together[modes:]
         return new, bool(np.isfinite(frames).all())
+
+    def step(self, active: BoolArray, shared: bool, damping: float) -> tuple[ClipState, bool]:
+        """One damped Gauss-Newton update of the ``active`` (18 + E,) frame parameters and what is shared."""
+        columns = np.flatnonzero(active)
+        return self.solved(self.equations(columns, shared), columns, damping)
 
     def add_landmarks(self, system: ArrowSystem, cut: slice, columns: IntArray, shared: bool) -> None:
         """Add the reprojection residuals of the timesteps ``cut``; by pieces, so that the Jacobian stays small."""

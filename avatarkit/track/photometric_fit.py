@@ -31,6 +31,10 @@ from avatarkit.track.landmark_rig import POSE
 from avatarkit.track.surface_points import SurfacePoints
 from avatarkit.types import Float32Array, FloatArray, IntArray
 
+ACTIVE_SETS = 4
+HOLD = 1e6
+DAMP = 1e-6
+STOP = 1e-3
 MEANS_FROM = 48  # pictures from which the mean of the shared columns is taken
 
 
@@ -99,8 +103,9 @@ class Alignment:
         pictures, count = len(self.pictures), len(self.points)
         self.vertices, self.joints = self.posed(state)
         if self.values.shape != (pictures, count):
-            self.values, self.trust = (np.zeros((pictures, count), np.float32) for _ in range(2))
+            self.values, self.trust, self.slopes = (np.zeros((pictures, count), np.float32) for _ in range(3))
             self.normals = np.zeros((pictures, count, 3), np.float32)
+        settings = self.settings
         lenses = self.problem.lenses(state)
         mesh = self.head.faces.numpy()
 
@@ -119,7 +124,8 @@ class Alignment:
                 facing = (normal * sight).sum(1) / np.maximum(np.linalg.norm(sight, axis=1), 1e-9)
                 trust = np.clip((facing - self.settings.facing) / 0.25, 0, 1)
                 trust *= shown(at, depth, facing, drawn.depth, float(lenses[camera][0, 0]))
-                value, _ = sampled(self.scaled.images[picture], at, self.scaled.factor)
+                value, slope = sampled(self.scaled.images[picture], at, self.scaled.factor)
+                self.slopes[picture] = (slope**2).sum(1)
                 trust[~np.isfinite(value)] = 0.0
                 value[~np.isfinite(value)] = 0.0
                 self.values[picture], self.trust[picture], self.normals[picture] = value, trust, normal
@@ -127,8 +133,10 @@ class Alignment:
         self.each_timestep(one)
         self.trust[self.problem.seen[self.pictures[:, 0], self.pictures[:, 1]] == 0] = 0.0
         self.appearance = fit_appearance(self.values, self.trust, self.normals, self.pictures[:, 1], self.appearance)
-        bright = [self._shade(f) for f in range(pictures)]
-        self.model = np.stack(bright) * self.appearance.albedo
+        self.shade = np.stack([self._shade(f) for f in range(pictures)])
+        self.model = self.shade * self.appearance.albedo
+        variance = settings.value_noise**2 + self.appearance.noise**2 + self.slopes * settings.slack**2
+        self.weights = (self.trust > 0) / variance
 
     def _shade(self, picture: int) -> Float32Array:
         from avatarkit.track.appearance import harmonics_of
@@ -137,26 +145,26 @@ class Alignment:
         return self.appearance.shade(harmonics_of(self.normals[picture]), picture, int(self.pictures[picture, 1]))
 
     def cost(self, state: ClipState) -> float:
-        """Of the pictures, with appearance and visibility as they were seen last."""
+        """Of the pictures, with visibility, lighting and weights as they were seen last, and the albedo that suits ``state``."""
         assert self.appearance is not None
         vertices, _ = self.posed(state)
         lenses = self.problem.lenses(state)
-        total = np.zeros(len(self.pictures))
-        limit = self.settings.outlier**2
-        base = self.settings.value_noise**2 + self.appearance.noise**2
+        values = np.zeros_like(self.values)
 
         def one(step: int) -> None:
             where, _ = self.points.positions(vertices[step])
             for picture in self.order[step]:
                 camera = self.pictures[picture, 1]
                 at, _, _ = seen_from(where, self.problem.views[camera], lenses[camera])
-                value, slope = sampled(self.scaled.images[picture], at, self.scaled.factor)
-                residual = np.nan_to_num(self.model[picture] - value, nan=0.2)
-                square = residual**2 / (base + (slope**2).sum(1) * self.settings.slack**2)
-                total[picture] = (self.trust[picture] * np.log1p(square / limit)).sum()
+                value, _ = sampled(self.scaled.images[picture], at, self.scaled.factor)
+                values[picture] = np.where(np.isfinite(value), value, self.model[picture] + 0.2)
 
         self.each_timestep(one)
-        return 0.5 * self.share * limit * float(total.sum())
+        weight = self.trust * self.weights / (1.0 + (self.model - self.values) ** 2 * self.weights / self.settings.outlier**2)
+        albedo = (weight * self.shade * values).sum(0) / np.maximum((weight * self.shade**2).sum(0), 1e-9)
+        square = (values - self.shade * albedo) ** 2 * self.weights
+        limit = self.settings.outlier**2
+        return 0.5 * self.share * limit * float((self.trust * np.log1p(square / limit)).sum())
 
     def add(self, system: ArrowSystem, columns: IntArray) -> None:
         """Add the normal equations of the pictures."""
@@ -205,8 +213,8 @@ class Alignment:
         by_world = np.einsum("nc,nca->na", slope, slope_of).astype(np.float32)
         by_focal = (slope * (at - lens[:2, 2])).sum(1) * float(self.problem.focal_free)
         residual = self.model[picture][seen] - value
-        variance = settings.value_noise**2 + self.appearance.noise[seen] ** 2 + (slope**2).sum(1) * settings.slack**2
-        weight = self.trust[picture][seen] / variance / (1.0 + residual**2 / (settings.outlier**2 * variance))
+        precise = self.weights[picture][seen]
+        weight = self.trust[picture][seen] * precise / (1.0 + residual**2 * precise / settings.outlier**2)
         rows = self.points.rows(
             state.frames[step], self.joints[step], seen, where, by_world, by_focal.astype(np.float32)
         )
@@ -247,6 +255,39 @@ def shown(at: FloatArray, depth: FloatArray, facing: FloatArray, drawn: Float32A
     return inside * ((before == 0) | (depth <= before + 5e-4 + 0.7 * pixel * steep))
 
 
+def bounded_step(
+    problem: ClipProblem, system: ArrowSystem, columns: IntArray, damping: float
+) -> tuple[ClipState, bool]:
+    """The damped step of ``system`` that keeps expression within its limits.
+
+    A full step would carry a fifth of the weights far outside; cutting it short to stop that would stop the head's turn with
+    it.  Those that leave are held at their limit, and the rest solved again (an active set, grown a few times).
+    """
+    low, high = problem.priors.low, problem.priors.high
+    expression = np.flatnonzero(columns >= POSE)
+    modes = columns[expression] - POSE
+    own = replace(system, blocks=system.blocks.copy(), frames_side=system.frames_side.copy())
+    held = np.zeros((len(problem.state.frames), len(expression)), bool)
+    now = problem.state.frames[:, columns[expression]]
+    for _ in range(ACTIVE_SETS):
+        update, solvable = problem.solved(own, columns, damping)
+        if not solvable:
+            return update, False
+        wanted = update.frames[:, columns[expression]]
+        bound = np.clip(wanted, low[modes], high[modes])
+        leaving = (np.abs(wanted - bound) > 0.01) & ~held
+        if not leaving.any():
+            break
+        held |= leaving
+        steps, which = np.nonzero(leaving)
+        place = expression[which]
+        own.blocks[steps, place, place] += HOLD
+        own.frames_side[steps, place] += HOLD * (bound - now)[steps, which]
+    frames = update.frames.copy()
+    frames[:, POSE:] = np.clip(frames[:, POSE:], low, high)
+    return replace(update, frames=frames), True
+
+
 def refine(
     capture: Capture, head: HeadModel, problem: ClipProblem, points: SurfacePoints, eyes_apart: float, run: Run,
     settings: PhotometricSettings, watch: Any = None,
@@ -257,20 +298,26 @@ def refine(
     sizes = [(capture.cameras[f.camera].width, capture.cameras[f.camera].height) for f in capture.frames]
     total, done = sum(steps for _, steps in settings.levels), 0
     appearance = None
+    columns = np.flatnonzero(problem.priors.free)
+    start = problem.state.frames.copy()
+    start[:, POSE:] = np.clip(start[:, POSE:], problem.priors.low, problem.priors.high)
+    problem.state = replace(problem.state, frames=start)
     for level, (blur, steps) in enumerate(settings.levels):
         pixels = max(blur * eyes_apart, 0.7)
         scaled = scaled_images(capture, pixels)
         apart = 5.0 * eyes_apart**2 / settings.points  # a face is some five squares of the distance between the eyes
         share = settings.share * min(1.0, apart / (4 * np.pi * pixels**2))
         alignment = Alignment(head, points, problem, scaled, pictures, sizes, share, settings, appearance)
-        damping = 1e-4
+        damping = DAMP
         for _ in range(steps):
             if run.stopping:
                 return done
             alignment.look(problem.state)
             cost = alignment.cost(problem.state) + problem.cost(problem.state)
+            system = problem.equations(columns, True)
+            alignment.add(system, columns)
             for _ in range(4):
-                update, solvable = problem.step(problem.priors.free, True, damping, alignment.add)
+                update, solvable = bounded_step(problem, system, columns, damping)
                 trial = alignment.cost(update) + problem.cost(update) if solvable else np.inf
                 if trial <= cost:
                     problem.state, damping = update, max(damping / 5, 1e-6)
@@ -279,12 +326,8 @@ def refine(
             done += 1
             run.emit(Progress("photometric", done, total, {"cost": min(trial, cost)}))
             if watch is not None:
-                watch(level, problem, alignment, cost, trial)
-            if trial > cost or cost - trial < 1e-3 * cost:
+                alignment.damping = damping; watch(level, problem, alignment, cost, trial)
+            if trial > cost or cost - trial < STOP * cost:
                 break
         appearance = alignment.appearance
-    low, high = problem.priors.low, problem.priors.high
-    frames = problem.state.frames.copy()
-    frames[:, POSE:] = np.clip(frames[:, POSE:], low, high)
-    problem.state = replace(problem.state, frames=frames)
     return done

@@ -32,7 +32,9 @@ from avatarkit.track.surface_points import SurfacePoints
 from avatarkit.types import Float32Array, FloatArray, IntArray
 
 ACTIVE_SETS = 4
+STRANGE, STRANGE_VALUE = 4.0, 0.05  # of the typical picture's misfit, and at least this much
 HOLD = 1e6
+OFFS = True
 DAMP = 1e-6
 STOP = 1e-3
 MEANS_FROM = 48  # pictures from which the mean of the shared columns is taken
@@ -47,12 +49,12 @@ class PhotometricSettings:
     landmark fit; facing: least cosine between skin and line of sight; share: of the pictures' weight, since neighbouring points are alike.
     """
 
-    points: int = 6000
-    levels: tuple[tuple[float, int], ...] = ((0.06, 4), (0.03, 4), (0.015, 4))
+    points: int = 4000
+    levels: tuple[tuple[float, int], ...] = ((0.06, 2), (0.03, 5), (0.015, 4))
     value_noise: float = 0.012
     slack: float = 0.2
-    outlier: float = 2.0
-    landmark_noise: float = 2.0
+    outlier: float = 1.0
+    landmark_noise: float = 8.0
     facing: float = 0.25
     share: float = 0.5
 
@@ -135,8 +137,15 @@ class Alignment:
         self.appearance = fit_appearance(self.values, self.trust, self.normals, self.pictures[:, 1], self.appearance)
         self.shade = np.stack([self._shade(f) for f in range(pictures)])
         self.model = self.shade * self.appearance.albedo
+        self._drop_strangers()
         variance = settings.value_noise**2 + self.appearance.noise**2 + self.slopes * settings.slack**2
         self.weights = (self.trust > 0) / variance
+
+    def _drop_strangers(self) -> None:
+        """Pictures that show something else than this face, a hand before it or nobody, say nothing."""
+        gaps = [np.abs(m - v)[t > 0] for m, v, t in zip(self.model, self.values, self.trust, strict=True)]
+        typical = np.array([np.median(gap) if len(gap) else 0.0 for gap in gaps])
+        self.trust[typical > max(STRANGE * float(np.median(typical)), STRANGE_VALUE)] = 0.0
 
     def _shade(self, picture: int) -> Float32Array:
         from avatarkit.track.appearance import harmonics_of
@@ -294,6 +303,8 @@ def refine(
 ) -> int:  # fmt: skip
     """Align the clip, changing ``problem.state``; returns the number of steps.  eyes_apart: pixels."""
     problem.noise = problem.noise * settings.landmark_noise
+    # the share of a landmark's bias that goes into its offset stays what it was
+    problem.settings = replace(problem.settings, offset_noise=problem.settings.offset_noise * settings.landmark_noise)
     pictures = np.array([(frame.timestep, frame.camera) for frame in capture.frames])
     sizes = [(capture.cameras[f.camera].width, capture.cameras[f.camera].height) for f in capture.frames]
     total, done = sum(steps for _, steps in settings.levels), 0
@@ -313,6 +324,7 @@ def refine(
             if run.stopping:
                 return done
             alignment.look(problem.state)
+            if OFFS: problem.state = problem.with_offsets()
             cost = alignment.cost(problem.state) + problem.cost(problem.state)
             system = problem.equations(columns, True)
             alignment.add(system, columns)

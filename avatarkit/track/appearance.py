@@ -72,7 +72,9 @@ def fit_appearance(
             normal = basis.T @ (basis * weight[:, None])
             side = basis.T @ (values[own].reshape(-1) * weight)
             held = HELD * normal[0, 0] * np.r_[1e-6, np.ones(HARMONICS - 1)]
-            look.light[camera] = np.linalg.solve(normal + np.diag(held), side + held * np.r_[1.0, np.zeros(HARMONICS - 1)])
+            look.light[camera] = np.linalg.solve(
+                normal + np.diag(held), side + held * np.r_[1.0, np.zeros(HARMONICS - 1)]
+            )
         shade = np.stack([look.shade(harmonics_of(normals[f]), f, int(cameras[f])) for f in range(pictures)])
         model = shade * look.albedo
         inner, own_inner = (robust * model * values).sum(1), (robust * model * model).sum(1)

@@ -23,7 +23,7 @@ from avatarkit.contracts import HeadModel
 from avatarkit.events import Progress, Run
 from avatarkit.render.compiled import run_parts, thread_count
 from avatarkit.render.mesh import rasterize_mesh
-from avatarkit.track.appearance import Appearance, fit_appearance
+from avatarkit.track.appearance import Appearance, fit_appearance, harmonics_of
 from avatarkit.track.arrow_system import ArrowSystem
 from avatarkit.track.image_pyramid import ScaledImages, sampled, scaled_images
 from avatarkit.track.landmark_fit import ClipProblem, ClipState
@@ -33,27 +33,26 @@ from avatarkit.types import Float32Array, FloatArray, IntArray
 
 ACTIVE_SETS = 4
 STRANGE, STRANGE_VALUE = 4.0, 0.05  # of the typical picture's misfit, and at least this much
-HOLD = 1e6
-OFFS = True
-DAMP = 1e-6
-STOP = 1e-3
+HOLD = 1e6  # inverse variance that holds an expression at its limit
+FIRST_DAMPING = 1e-6
+SETTLED = 1e-3  # of the cost: a scale is done with when a step gains less
 MEANS_FROM = 48  # pictures from which the mean of the shared columns is taken
 
 
 @dataclass(frozen=True)
 class PhotometricSettings:
-    """points: how many on the skin.  levels: (blur, steps), blur as a share of the distance between the eyes.
+    """points: how many on the skin.  levels: (blur, steps, outlier): blur as a share of the distance between the eyes; where the loss bends,
+    in standard deviations, wide at first, since what is not aligned yet looks like an outlier.
 
     value_noise: least standard deviation of a picture's values; slack: pixels, how well the model can follow the skin at best;
-    outlier: where the loss bends, in standard deviations; landmark_noise: by how much landmarks count less than in the
+    landmark_noise: by how much landmarks count less than in the
     landmark fit; facing: least cosine between skin and line of sight; share: of the pictures' weight, since neighbouring points are alike.
     """
 
     points: int = 4000
-    levels: tuple[tuple[float, int], ...] = ((0.06, 2), (0.03, 5), (0.015, 4))
+    levels: tuple[tuple[float, int, float], ...] = ((0.12, 3, 3.0), (0.06, 3, 3.0), (0.03, 4, 1.5), (0.015, 3, 1.0))
     value_noise: float = 0.012
     slack: float = 0.2
-    outlier: float = 1.0
     landmark_noise: float = 8.0
     facing: float = 0.25
     share: float = 0.5
@@ -73,12 +72,17 @@ class Alignment:
     pictures: IntArray
     sizes: list[tuple[int, int]]
     share: float
+    outlier: float
     settings: PhotometricSettings
     appearance: Appearance | None = None
     vertices: Float32Array = field(default_factory=lambda: np.zeros((0, 0, 3), np.float32))
     joints: FloatArray = field(default_factory=lambda: np.zeros((0, 0, 4, 4)))
     values: Float32Array = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     trust: Float32Array = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    slopes: Float32Array = field(default_factory=lambda: np.zeros((0, 0), np.float32))  # (F, N) squared
+    shade: Float32Array = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    model: Float32Array = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    weights: Float32Array = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     normals: Float32Array = field(default_factory=lambda: np.zeros((0, 0, 3), np.float32))
     order: list[IntArray] = field(default_factory=list)  # pictures of each timestep
 
@@ -148,8 +152,6 @@ class Alignment:
         self.trust[typical > max(STRANGE * float(np.median(typical)), STRANGE_VALUE)] = 0.0
 
     def _shade(self, picture: int) -> Float32Array:
-        from avatarkit.track.appearance import harmonics_of
-
         assert self.appearance is not None
         return self.appearance.shade(harmonics_of(self.normals[picture]), picture, int(self.pictures[picture, 1]))
 
@@ -169,10 +171,10 @@ class Alignment:
                 values[picture] = np.where(np.isfinite(value), value, self.model[picture] + 0.2)
 
         self.each_timestep(one)
-        weight = self.trust * self.weights / (1.0 + (self.model - self.values) ** 2 * self.weights / self.settings.outlier**2)
+        weight = self.trust * self.weights / (1.0 + (self.model - self.values) ** 2 * self.weights / self.outlier**2)
         albedo = (weight * self.shade * values).sum(0) / np.maximum((weight * self.shade**2).sum(0), 1e-9)
         square = (values - self.shade * albedo) ** 2 * self.weights
-        limit = self.settings.outlier**2
+        limit = self.outlier**2
         return 0.5 * self.share * limit * float((self.trust * np.log1p(square / limit)).sum())
 
     def add(self, system: ArrowSystem, columns: IntArray) -> None:
@@ -217,13 +219,13 @@ class Alignment:
         lens, view = self.problem.lenses(state)[camera], self.problem.views[camera]
         where, _ = self.points.positions(self.vertices[step])
         where = where[seen]
-        at, depth, slope_of = seen_from(where, view, lens)
+        at, _, slope_of = seen_from(where, view, lens)
         value, slope = sampled(self.scaled.images[picture], at, self.scaled.factor)
         by_world = np.einsum("nc,nca->na", slope, slope_of).astype(np.float32)
         by_focal = (slope * (at - lens[:2, 2])).sum(1) * float(self.problem.focal_free)
         residual = self.model[picture][seen] - value
         precise = self.weights[picture][seen]
-        weight = self.trust[picture][seen] * precise / (1.0 + residual**2 * precise / settings.outlier**2)
+        weight = self.trust[picture][seen] * precise / (1.0 + residual**2 * precise / self.outlier**2)
         rows = self.points.rows(
             state.frames[step], self.joints[step], seen, where, by_world, by_focal.astype(np.float32)
         )
@@ -307,24 +309,24 @@ def refine(
     problem.settings = replace(problem.settings, offset_noise=problem.settings.offset_noise * settings.landmark_noise)
     pictures = np.array([(frame.timestep, frame.camera) for frame in capture.frames])
     sizes = [(capture.cameras[f.camera].width, capture.cameras[f.camera].height) for f in capture.frames]
-    total, done = sum(steps for _, steps in settings.levels), 0
+    total, done = sum(steps for _, steps, _ in settings.levels), 0
     appearance = None
     columns = np.flatnonzero(problem.priors.free)
     start = problem.state.frames.copy()
     start[:, POSE:] = np.clip(start[:, POSE:], problem.priors.low, problem.priors.high)
     problem.state = replace(problem.state, frames=start)
-    for level, (blur, steps) in enumerate(settings.levels):
+    for level, (blur, steps, outlier) in enumerate(settings.levels):
         pixels = max(blur * eyes_apart, 0.7)
         scaled = scaled_images(capture, pixels)
         apart = 5.0 * eyes_apart**2 / settings.points  # a face is some five squares of the distance between the eyes
         share = settings.share * min(1.0, apart / (4 * np.pi * pixels**2))
-        alignment = Alignment(head, points, problem, scaled, pictures, sizes, share, settings, appearance)
-        damping = DAMP
+        alignment = Alignment(head, points, problem, scaled, pictures, sizes, share, outlier, settings, appearance)
+        damping = FIRST_DAMPING
         for _ in range(steps):
             if run.stopping:
                 return done
             alignment.look(problem.state)
-            if OFFS: problem.state = problem.with_offsets()
+            problem.state = problem.with_offsets()
             cost = alignment.cost(problem.state) + problem.cost(problem.state)
             system = problem.equations(columns, True)
             alignment.add(system, columns)
@@ -338,8 +340,8 @@ def refine(
             done += 1
             run.emit(Progress("photometric", done, total, {"cost": min(trial, cost)}))
             if watch is not None:
-                alignment.damping = damping; watch(level, problem, alignment, cost, trial)
-            if trial > cost or cost - trial < STOP * cost:
+                watch(level, problem, alignment, cost, trial)
+            if trial > cost or cost - trial < SETTLED * cost:
                 break
         appearance = alignment.appearance
     return done

@@ -56,7 +56,9 @@ class PhotometricTracker:
         if self._first is None:
             name = self.config.landmarks or registry().default("tracker")
             if name == NAME:
-                raise InputError("the photometric tracker cannot start from itself; name a landmark tracker in 'landmarks'")
+                raise InputError(
+                    "the photometric tracker cannot start from itself; name a landmark tracker in 'landmarks'"
+                )
             self._first = registry().create("tracker", name)
         return self._first
 
@@ -70,9 +72,7 @@ class PhotometricTracker:
     ) -> TrackedSequence:
         """See ``contracts.Tracker.track``; ``initial`` stands for the landmark tracker's answer."""
         begun = self._from_landmarks(capture, head, run) if initial is None else from_sequence(initial, head, run)
-        settings = replace(
-            PhotometricSettings(), points=self.config.points, landmark_noise=self.config.landmark_noise
-        )
+        settings = replace(PhotometricSettings(), points=self.config.points, landmark_noise=self.config.landmark_noise)
         return refined(capture, head, begun, run, settings).sequence
 
     def _from_landmarks(self, capture: Capture, head: HeadModel, run: Run) -> Beginning:
@@ -102,7 +102,9 @@ def from_sequence(sequence: TrackedSequence, head: HeadModel, run: Run) -> Begin
     views, Ks = sequence.viewmats.double().numpy(), sequence.Ks.double().numpy()
     indices = embedding.indices.numpy()
     for frame in capture.frames:
-        local = (world[frame.timestep] @ views[frame.camera, :3, :3].T + views[frame.camera, :3, 3]) @ Ks[frame.camera].T
+        local = (world[frame.timestep] @ views[frame.camera, :3, :3].T + views[frame.camera, :3, 3]) @ Ks[
+            frame.camera
+        ].T
         points[frame.timestep, frame.camera, indices] = local[:, :2] / local[:, 2:]
         valid[frame.timestep, frame.camera] = bool((local[:, 2] > 0).all())
         times[frame.timestep] = frame.time
@@ -124,7 +126,7 @@ def refined(capture: Capture, head: HeadModel, begun: Beginning, run: Run, setti
     Ks = begun.Ks if known else np.stack([unknown_lens(camera) for camera in capture.cameras])
     problem = ClipProblem.of(head, begun.observed, Ks, begun.viewmats, known, FitSettings())
     problem.state = state_of(problem, begun)
-    run.emit(Started("photometric", sum(steps for _, steps in settings.levels), "step"))
+    run.emit(Started("photometric", sum(steps for _, steps, _ in settings.levels), "step"))
     eyes_apart = float(problem.noise.min()) / (0.7 * problem.settings.noise)
     with kernels_first():
         steps = refine(capture, head, problem, surface_points(head, settings.points), eyes_apart, run, settings)

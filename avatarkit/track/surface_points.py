@@ -178,7 +178,11 @@ def _rows(
             for k in range(joints):
                 share += below[j, k] * weights[i, k]
             ax, ay, az = points[n, 0] - place[j, 0], points[n, 1] - place[j, 1], points[n, 2] - place[j, 2]
-            tx, ty, tz = ay * gz - az * gy, az * gx - ax * gz, ax * gy - ay * gx  # (arm × slope)·axis = slope·(axis × arm)
+            tx, ty, tz = (
+                ay * gz - az * gy,
+                az * gx - ax * gz,
+                ax * gy - ay * gx,
+            )  # (arm × slope)·axis = slope·(axis × arm)
             start = 0 if j == 0 else 3 + 3 * j
             for k in range(3):
                 value = share * (axes[j, 0, k] * tx + axes[j, 1, k] * ty + axes[j, 2, k] * tz)

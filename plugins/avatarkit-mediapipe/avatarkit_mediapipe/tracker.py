@@ -33,9 +33,7 @@ class MediapipeTracker:
         """``track`` with the landmarks that it rests on, for trackers that start from it."""
         settings = FitSettings() if self.config.landmark_bias else FitSettings(offset_noise=0.0)
         canonical = average_face(model_file(self.config.model))
-        return track_landmarks(
-            self, capture, head, run, canonical=canonical, settings=settings, initial=initial
-        )
+        return track_landmarks(self, capture, head, run, canonical=canonical, settings=settings, initial=initial)
 
     def detect(self, images: Sequence[Any]) -> list[FaceLandmarks | None]:
         return self._detector.detect(images)

@@ -143,7 +143,7 @@ class Alignment:
         self.model = self.shade * self.appearance.albedo
         self._drop_strangers()
         variance = settings.value_noise**2 + self.appearance.noise**2 + self.slopes * settings.slack**2
-        self.weights = (self.trust > 0) / variance
+        self.weights = np.asarray((self.trust > 0) / variance, np.float32)
 
     def _drop_strangers(self) -> None:
         """Pictures that show something else than this face, a hand before it or nobody, say nothing."""
@@ -213,7 +213,7 @@ class Alignment:
     def _rows(self, picture: int) -> tuple[IntArray, Float32Array, Float32Array, Float32Array]:
         """The points that one picture shows, their rows, residuals and weights."""
         step, camera = self.pictures[picture]
-        state, settings = self.problem.state, self.settings
+        state = self.problem.state
         assert self.appearance is not None
         seen = np.flatnonzero(self.trust[picture] > 0)
         lens, view = self.problem.lenses(state)[camera], self.problem.views[camera]

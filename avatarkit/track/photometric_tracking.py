@@ -30,6 +30,7 @@ from avatarkit.track.surface_points import surface_points
 from avatarkit.types import FloatArray
 
 NAME = "photometric"
+GIVEN_NOISE = 4.0  # landmarks that only repeat given parameters would hold them where they are
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ class PhotometricTracker:
     ) -> TrackedSequence:
         """See ``contracts.Tracker.track``; ``initial`` stands for the landmark tracker's answer."""
         begun = self._from_landmarks(capture, head, run) if initial is None else from_sequence(initial, head, run)
-        settings = replace(PhotometricSettings(), points=self.config.points, landmark_noise=self.config.landmark_noise)
+        noise = self.config.landmark_noise * (1.0 if begun.offsets is not None else GIVEN_NOISE)
+        settings = replace(PhotometricSettings(), points=self.config.points, landmark_noise=noise)
         return refined(capture, head, begun, run, settings).sequence
 
     def _from_landmarks(self, capture: Capture, head: HeadModel, run: Run) -> Beginning:

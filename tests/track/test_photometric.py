@@ -93,7 +93,7 @@ def errors(found: Sequence, true: Sequence, head: HeadModel) -> tuple[float, flo
 
 
 def tracker() -> PhotometricTracker:
-    return PhotometricTracker(PhotometricConfig(points=1500, landmark_noise=30.0))
+    return PhotometricTracker(PhotometricConfig(points=1500))
 
 
 def test_one_camera_finds_the_head_again(film: Sequence, bust: HeadModel) -> None:

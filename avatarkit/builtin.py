@@ -26,6 +26,16 @@ def avatarkit_head_models() -> Iterable[Provider]:
 
 
 @hookimpl
+def avatarkit_trackers() -> Iterable[Provider]:
+    yield Provider(
+        "photometric",
+        "avatarkit.track.photometric_tracking:PhotometricTracker",
+        "aligns the pictures themselves, from a landmark tracker's answer or given parameters",
+        config="avatarkit.track.photometric_options:PhotometricConfig",
+    )
+
+
+@hookimpl
 def avatarkit_segmenters() -> Iterable[Provider]:
     yield Provider(
         "head-regions",

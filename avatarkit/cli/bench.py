@@ -53,3 +53,23 @@ def labels(
     console.print(table(result))
     console.print(class_table(result))
     write_json(result, json)
+
+
+@app.command()
+def track(
+    tracked: Path = typer.Argument(help="Folder that avatarkit track wrote.", metavar="SEQUENCE_DIR"),
+    true: Path = typer.Argument(help="Data set with the true parameters of the same pictures.", metavar="TRUE_DIR"),
+    head: str | None = typer.Option(
+        None, "--head", help="Head model of both; default: found by its counts.", metavar="NAME|FILE"
+    ),
+    json: str | None = typer.Option(None, "--json", help="Write the figures to PATH; - for stdout.", metavar="PATH"),
+) -> None:
+    """A tracked sequence against true head parameters: rotation, face vertices and projected landmarks."""
+    from avatarkit.bench.tracking import run, table
+    from avatarkit.events import Run
+    from avatarkit.recon.prepare import read_known
+
+    _, model = read_known(true, head, Run())
+    result = run(tracked, true, model)
+    console.print(table(result))
+    write_json(result, json)

@@ -103,7 +103,7 @@ def fit_landmarks(
         )
     if viewmats is None:
         viewmats = np.tile(CAMERA_AT_ORIGIN, (len(Ks), 1, 1))
-    problem = _Problem.of(
+    problem = ClipProblem.of(
         head, observed, np.asarray(Ks, np.float64), np.asarray(viewmats, np.float64), focal_known, settings
     )
     run.emit(Started("track", settings.iterations, "iteration"))
@@ -114,7 +114,7 @@ def fit_landmarks(
 
 
 @dataclass
-class _State:
+class ClipState:
     """frames (T, 18 + E); shape (S,); log_focal (C,); offsets (L, 3)."""
 
     frames: FloatArray
@@ -124,7 +124,9 @@ class _State:
 
 
 @dataclass
-class _Problem:
+class ClipProblem:
+    """A clip's unknowns and what is known of them: landmarks, priors, smoothness."""
+
     rig: LandmarkRig
     indices: IntArray
     points: FloatArray  # (T, C, L, 2)
@@ -137,7 +139,7 @@ class _Problem:
     reference: FloatArray  # (3, 3)
     priors: Priors
     settings: FitSettings
-    state: _State
+    state: ClipState
 
     @staticmethod
     def of(
@@ -147,7 +149,7 @@ class _Problem:
         viewmats: FloatArray,
         focal_known: bool,
         settings: FitSettings,
-    ) -> _Problem:
+    ) -> ClipProblem:
         embedding = fit_embedding(head, observed.canonical)
         rig = landmark_rig(head, embedding)
         indices = np.asarray(embedding.indices)
@@ -158,8 +160,8 @@ class _Problem:
         distance = None if focal_known else settings.distance
         poses = initial_poses(rig, points, observed.valid, expr, Ks, viewmats, distance)
         frames = np.concatenate([poses.rotation, poses.translation, np.zeros((len(observed), 12)), expr], 1)
-        state = _State(frames, np.zeros(rig.num_shape), np.log(poses.focal), np.zeros((len(indices), 3)))
-        return _Problem(
+        state = ClipState(frames, np.zeros(rig.num_shape), np.log(poses.focal), np.zeros((len(indices), 3)))
+        return ClipProblem(
             rig, indices, points, landmark_noise(indices, points, observed.valid, settings), observed.valid.astype(float),
             viewmats, Ks, not focal_known, np.log(poses.focal), poses.reference, priors, settings, state,
         )  # fmt: skip
@@ -211,7 +213,7 @@ class _Problem:
         self.state.frames[:, POSE:] = np.clip(self.state.frames[:, POSE:], self.priors.low, self.priors.high)
         return done
 
-    def with_offsets(self) -> _State:
+    def with_offsets(self) -> ClipState:
         """The state with each landmark's offset solved for, all else held.
 
         Identity comes first and offsets take what it leaves: solved together they would share a face's form by the ratio of
@@ -233,13 +235,11 @@ class _Problem:
             side += np.einsum("tlca,tlc->la", slope * weight, residual)
         return replace(state, offsets=state.offsets + np.linalg.solve(normal, side[..., None])[..., 0])
 
-    def step(self, active: BoolArray, shared: bool, damping: float) -> tuple[_State, bool]:
-        """One damped Gauss-Newton update of the ``active`` (18 + E,) frame parameters and what is shared."""
+    def equations(self, columns: IntArray, shared: bool) -> ArrowSystem:
+        """The normal equations about the present state, for the frame parameters ``columns`` and what is shared."""
         state, priors = self.state, self.priors
-        steps, modes = len(state.frames), self.rig.num_shape
-        columns = np.flatnonzero(active)
-        extra = modes + len(self.views) if shared else 0
-        width = len(columns)
+        steps, width = len(state.frames), len(columns)
+        extra = self.rig.num_shape + len(self.views) if shared else 0
         system = ArrowSystem(
             np.zeros((steps, width, width)), np.zeros((steps, width, extra)), np.zeros((extra, extra)),
             np.zeros((steps, width)), np.zeros(extra),
@@ -249,17 +249,27 @@ class _Problem:
         self.add_priors(system, columns, shared)
         smooth, _ = smoothness_side(state.frames[:, columns], priors.first[:, columns], priors.second[:, columns])
         system.frames_side += smooth
+        return system
+
+    def solved(self, system: ArrowSystem, columns: IntArray, damping: float) -> tuple[ClipState, bool]:
+        """The state after the damped step that ``system`` asks for, and whether there is one."""
+        state, priors, modes = self.state, self.priors, self.rig.num_shape
         try:
             change, together = system.solve(priors.first[:, columns], priors.second[:, columns], damping)
         except np.linalg.LinAlgError:
             return state, False
         frames = state.frames.copy()
         frames[:, columns] += change
-        new = _State(frames, state.shape, state.log_focal, state.offsets)
-        if shared:
+        new = replace(state, frames=frames)
+        if len(together):
             new.shape = state.shape + together[:modes]
             new.log_focal = state.log_focal + together[modes:]
         return new, bool(np.isfinite(frames).all())
+
+    def step(self, active: BoolArray, shared: bool, damping: float) -> tuple[ClipState, bool]:
+        """One damped Gauss-Newton update of the ``active`` (18 + E,) frame parameters and what is shared."""
+        columns = np.flatnonzero(active)
+        return self.solved(self.equations(columns, shared), columns, damping)
 
     def add_landmarks(self, system: ArrowSystem, cut: slice, columns: IntArray, shared: bool) -> None:
         """Add the reprojection residuals of the timesteps ``cut``; by pieces, so that the Jacobian stays small."""
@@ -303,7 +313,7 @@ class _Problem:
             system.corner[lenses, lenses] += tight
             system.shared_side[modes:] -= tight * (state.log_focal - self.focal_prior)
 
-    def cost(self, state: _State) -> float:
+    def cost(self, state: ClipState) -> float:
         world, _ = self.rig.points(state.frames, state.shape, state.offsets, self.reference)
         total = self.priors.value(state.frames) + 0.5 * self.repeats * float(state.shape @ state.shape)
         total += smoothness_side(state.frames, self.priors.first, self.priors.second)[1]
@@ -322,7 +332,7 @@ class _Problem:
         square = (residual**2).sum(-1)
         return self.seen[cut, camera, None] / (1.0 + square / self.settings.outlier**2)
 
-    def project(self, world: FloatArray, camera: int, state: _State) -> tuple[FloatArray, FloatArray]:
+    def project(self, world: FloatArray, camera: int, state: ClipState) -> tuple[FloatArray, FloatArray]:
         """World (T, L, 3) → pixels (T, L, 2) and their derivative (T, L, 2, 3)."""
         view, K = self.views[camera], self.Ks[camera]
         turn = view[:3, :3]
@@ -336,33 +346,41 @@ class _Problem:
         inner *= focal[:, None] / depth[..., None, None]
         return slope * focal + K[:2, 2], inner @ turn
 
-    def errors(self, state: _State) -> FloatArray:
+    def errors(self, state: ClipState) -> FloatArray:
         """(T, C, L) pixels, NaN where nothing was seen."""
         error = np.linalg.norm(self.fitted(state) - self.points, axis=-1)
         return np.where(self.seen[..., None] > 0, error, np.nan)
 
-    def fitted(self, state: _State) -> FloatArray:
+    def fitted(self, state: ClipState) -> FloatArray:
         world, _ = self.rig.points(state.frames, state.shape, state.offsets, self.reference)
         return np.stack([self.project(world, c, state)[0] for c in range(len(self.views))], 1)
 
-    def result(self, iterations: int, seconds: float) -> LandmarkFit:
-        state = self.state
+    def params(self, state: ClipState) -> HeadParams:
+        """What ``state`` means in the head model's own terms."""
         turned = rotation_vectors(rotations(state.frames[:, ROTATION]) @ self.reference)
-        Ks = self.Ks.copy()
-        if self.focal_free:
-            Ks[:, 0, 0] = Ks[:, 1, 1] = np.exp(state.log_focal)
 
         def tensor(value: FloatArray) -> Tensor:
             return torch.tensor(value, dtype=torch.float32)
 
         frames = state.frames
-        params = HeadParams(
+        return HeadParams(
             tensor(state.shape), tensor(frames[:, POSE:]), tensor(continuous(turned)), tensor(frames[:, TRANSLATION]),
             tensor(frames[:, NECK]), tensor(frames[:, JAW]), tensor(frames[:, EYES]),
         )  # fmt: skip
+
+    def lenses(self, state: ClipState) -> FloatArray:
+        """(C, 3, 3) pixels, with the focal lengths of ``state``."""
+        Ks = self.Ks.copy()
+        if self.focal_free:
+            Ks[:, 0, 0] = Ks[:, 1, 1] = np.exp(state.log_focal)
+        return Ks
+
+    def result(self, iterations: int, seconds: float) -> LandmarkFit:
+        state = self.state
+        views, Ks = (torch.tensor(value, dtype=torch.float32) for value in (self.views, self.lenses(state)))
         return LandmarkFit(
-            params, tensor(self.views), tensor(Ks), self.indices, self.fitted(state), self.errors(state), state.offsets,
-            iterations, seconds,
+            self.params(state), views, Ks, self.indices, self.fitted(state), self.errors(state), state.offsets, iterations,
+            seconds,
         )  # fmt: skip
 
 

@@ -180,6 +180,8 @@ def _write(sequence: Sequence, folder: Path) -> None:
     for frame in capture.frames:
         times[frame.timestep] = frame.time
     ours = {"format": FORMAT, "head": sequence.head, "times": times, "source": capture.source}
+    if any(camera.crop is not None for camera in capture.cameras):
+        ours["crops"] = [None if camera.crop is None else vars(camera.crop) for camera in capture.cameras]
     (folder / OURS).write_text(json.dumps(ours, indent=1, allow_nan=False, default=str), "utf-8")
 
 

@@ -9,7 +9,7 @@ from avatarkit.capture.capture import Capture
 from avatarkit.contracts import FaceLandmarks, HeadModel
 from avatarkit.events import Run
 from avatarkit.track.fit_priors import FitSettings
-from avatarkit.track.landmark_tracking import track_landmarks
+from avatarkit.track.landmark_tracking import Tracked, track_landmarks
 from avatarkit.track.sequence import Sequence as TrackedSequence
 from avatarkit_mediapipe.average_face import average_face
 from avatarkit_mediapipe.detector import FaceDetector, model_file
@@ -27,11 +27,13 @@ class MediapipeTracker:
         self, capture: Capture, head: HeadModel, run: Run, initial: TrackedSequence | None = None
     ) -> TrackedSequence:
         """See ``contracts.Tracker.track``; ``initial`` gives cameras where the capture has none."""
+        return self.tracked(capture, head, run, initial).sequence
+
+    def tracked(self, capture: Capture, head: HeadModel, run: Run, initial: TrackedSequence | None = None) -> Tracked:
+        """``track`` with the landmarks that it rests on, for trackers that start from it."""
         settings = FitSettings() if self.config.landmark_bias else FitSettings(offset_noise=0.0)
         canonical = average_face(model_file(self.config.model))
-        return track_landmarks(
-            self, capture, head, run, canonical=canonical, settings=settings, initial=initial
-        ).sequence
+        return track_landmarks(self, capture, head, run, canonical=canonical, settings=settings, initial=initial)
 
     def detect(self, images: Sequence[Any]) -> list[FaceLandmarks | None]:
         return self._detector.detect(images)

@@ -32,6 +32,7 @@ def avatarkit_trackers() -> Iterable[Provider]:
         "avatarkit.track.photometric_tracking:PhotometricTracker",
         "aligns the pictures themselves, from a landmark tracker's answer or given parameters",
         config="avatarkit.track.photometric_options:PhotometricConfig",
+        install_hint="pip install avatarkit-mediapipe",
     )
 
 

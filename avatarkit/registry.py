@@ -46,10 +46,12 @@ PROTOCOLS: dict[Role, type] = {
 # The first usable one is the default of a role; a role without a row here is chosen by the user.
 PREFERRED: dict[Role, tuple[str, ...]] = {
     "rasterizer": ("gsplat", "cpu"),
-    "tracker": ("mediapipe",),
+    "tracker": ("photometric", "mediapipe"),
     "segmenter": ("head-regions",),
     "refiner": ("rules",),
 }
+STARTS_FROM = {"photometric": "mediapipe"}
+"""What a preferred part is no default without."""
 
 
 @dataclass(frozen=True)
@@ -162,10 +164,11 @@ class Registry:
         """
         known = {provider.name: provider for provider in self.providers(role)}
         for name in PREFERRED.get(role, ()):
-            if name in known and self.usable(known[name]):
+            needed = [known.get(part) for part in (name, STARTS_FROM.get(name, name))]
+            if all(part is not None and self.usable(part) for part in needed):
                 return name
         hints = [known[name].install_hint for name in PREFERRED.get(role, ()) if name in known]
-        mend = _run(hints[0]) if hints and hints[0] else f"choose one of: {', '.join(known) or 'none is installed'}"
+        mend = _run(next(filter(None, hints))) if any(hints) else f"choose one of: {', '.join(known) or 'none is installed'}"
         raise EnvironmentProblem(f"no default {_said(role)} is usable here; {mend}")
 
     def connect(self, run: Run) -> None:

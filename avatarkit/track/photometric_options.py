@@ -10,7 +10,7 @@ class PhotometricConfig:
     """Settings of the photometric tracker."""
 
     landmarks: str = ""
-    """The tracker that it starts from; default: the default tracker."""
+    """The tracker that it starts from; default: mediapipe."""
     points: int = 4000
     """How many points on the skin are followed."""
     landmark_noise: float = 8.0

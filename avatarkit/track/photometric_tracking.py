@@ -16,7 +16,7 @@ from avatarkit.errors import DivergedError, InputError
 from avatarkit.events import Finished, Picture, Run, Started
 from avatarkit.head.parameters import HeadParams
 from avatarkit.paths import atomic_path
-from avatarkit.registry import registry
+from avatarkit.registry import STARTS_FROM, registry
 from avatarkit.render.compiled import kernels_first
 from avatarkit.track.fit_priors import FitSettings, fit_embedding
 from avatarkit.track.landmark_fit import ClipProblem, ClipState
@@ -55,7 +55,7 @@ class PhotometricTracker:
     def first(self) -> Any:
         """The landmark tracker, made when it is needed."""
         if self._first is None:
-            name = self.config.landmarks or registry().default("tracker")
+            name = self.config.landmarks or STARTS_FROM[NAME]
             if name == NAME:
                 raise InputError(
                     "the photometric tracker cannot start from itself; name a landmark tracker in 'landmarks'"

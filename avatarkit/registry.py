@@ -168,7 +168,11 @@ class Registry:
             if all(part is not None and self.usable(part) for part in needed):
                 return name
         hints = [known[name].install_hint for name in PREFERRED.get(role, ()) if name in known]
-        mend = _run(next(filter(None, hints))) if any(hints) else f"choose one of: {', '.join(known) or 'none is installed'}"
+        mend = (
+            _run(next(filter(None, hints)))
+            if any(hints)
+            else f"choose one of: {', '.join(known) or 'none is installed'}"
+        )
         raise EnvironmentProblem(f"no default {_said(role)} is usable here; {mend}")
 
     def connect(self, run: Run) -> None:

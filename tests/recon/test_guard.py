@@ -105,7 +105,7 @@ PLACES: tuple[Callable[..., TrainingView], ...] = (
 def test_a_step_with_a_bad_number_changes_nothing(
     parts: Parts, monkeypatch: pytest.MonkeyPatch, place: Callable[..., TrainingView], value: float
 ) -> None:
-    config = parts.config(tune_head=True)
+    config = parts.config(tune_head=True, position=0.01)
     state = start(parts.sequence, parts.head, config)
     state.total = 24
     views = Views(parts.sequence, parts.sequence.capture.indices("train"), config.background)

@@ -20,7 +20,7 @@ def recon(
     iterations: Annotated[int | None, typer.Option(min=1, help="Training steps; every schedule shrinks in proportion.", show_default=False)] = None,
     rasterizer: Annotated[str | None, typer.Option(metavar="NAME", help="Default: gsplat where CUDA works, else cpu.", show_default=False)] = None,
     head: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Head model: bust, flame, or a FLAME-topology .npz.", show_default=False)] = None,
-    tracker: Annotated[str | None, typer.Option(metavar="NAME", help="For videos and images. Default: mediapipe.", show_default=False)] = None,
+    tracker: Annotated[str | None, typer.Option(metavar="NAME", help="For videos and images. Default: photometric, which starts from mediapipe.", show_default=False)] = None,
     segmenter: Annotated[str | None, typer.Option(metavar="NAME", help="Where labels come from. Default: head-regions.", show_default=False)] = None,
     size: Annotated[int, typer.Option(min=64, max=2048, help="Side of the square crop around the head, pixels (videos and images).")] = 512,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn.", show_default=False)] = None,

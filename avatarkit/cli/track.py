@@ -16,7 +16,7 @@ from avatarkit.errors import InputError
 def track(
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="A video (or several of one person), or a folder of images.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write, in GaussianAvatars/VHAP layout.", show_default=False)],
-    tracker: Annotated[str | None, typer.Option(metavar="NAME", help="Default: mediapipe.", show_default=False)] = None,
+    tracker: Annotated[str | None, typer.Option(metavar="NAME", help="Default: photometric, which starts from mediapipe.", show_default=False)] = None,
     head: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Head model: bust, flame, or a FLAME-topology .npz. Default: flame if registered, else bust.", show_default=False)] = None,
     size: Annotated[int, typer.Option(min=64, max=2048, help="Side of the square crop around the head, pixels.")] = 512,
     json: Annotated[str | None, typer.Option("--json", metavar="PATH", help="Write the summary as JSON; - for stdout.", show_default=False)] = None,

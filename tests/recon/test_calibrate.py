@@ -15,15 +15,19 @@ from avatarkit.recon.views import Views
 from .conftest import Parts
 
 
-def test_the_count_is_the_time_over_the_mean_step(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = parts.config(minutes=1.0, iterations=100, coarse_until=20, densify_until=60, max_splats=20000)
+@pytest.mark.parametrize("tuned", [False, True])
+def test_the_count_is_the_time_over_the_mean_step(parts: Parts, monkeypatch: pytest.MonkeyPatch, tuned: bool) -> None:
+    config = parts.config(
+        minutes=1.0, iterations=100, coarse_until=20, densify_until=60, max_splats=20000, tune_head=tuned, tune_every=4
+    )
+    monkeypatch.setattr(calibrate, "_tuning_seconds", lambda *_: 0.08)
     seconds = lambda state, splats, *_, half: 0.01 if half else {True: 0.02, False: 0.04}[splats < 20000]  # noqa: E731
     monkeypatch.setattr(calibrate, "_seconds", seconds)
     state = start(parts.sequence, parts.head, config)
     run, events = collect()
     views = Views(parts.sequence, parts.sequence.capture.indices("train"), config.background)
     total = calibrate.measured_total(state, views, parts.head, config, run, parts.rasterizer)
-    mean = 0.2 * 0.01 + 0.4 * 0.03 + 0.4 * 0.04
+    mean = 0.2 * 0.01 + calibrate.OVERLAP * (0.4 * 0.03 + 0.4 * 0.04) + (0.08 / 4 if tuned else 0.0)
     assert abs(total - 60.0 / mean) <= 1 and f"{total} steps in 1 minutes" in events[0].text
 
 

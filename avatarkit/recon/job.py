@@ -24,6 +24,7 @@ from avatarkit.evaluate.evaluation import avatar_predictor, evaluate_split
 from avatarkit.events import Finished, Progress, Run, Started
 from avatarkit.gaussians.avatar import Avatar, AvatarCamera
 from avatarkit.gaussians.avatar_file import save_avatar
+from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.head.frames import with_frames
 from avatarkit.paths import atomic_write_text, explained
 from avatarkit.recon import checkpoint
@@ -85,6 +86,8 @@ def run_job(job: Job, run: Run) -> dict[str, Any]:
             log.begin()
         with interruptible(run):
             state = reconstruct(sequence, head, config, run, rasterizer, resume=job.resume, segmenter=segmenter)
+        if not run.stopping:
+            state.gaussians = shown(state)
         if segmenter is not None and not run.stopping:
             # labelling takes a while: who interrupts it keeps the head, and --resume goes on here
             save_avatar(make_avatar(state, sequence, head, job, config, run), job.output)
@@ -129,6 +132,13 @@ def _segmenter(job: Job) -> Segmenter:
     made = registry().create("segmenter", job.segmenter or registry().default("segmenter"))
     assert isinstance(made, Segmenter)
     return made
+
+
+def shown(state: TrainState) -> Gaussians:
+    """The Gaussians that some step saw: what lies outside every picture, shoulders below the frame say, has learnt nothing."""
+    gaussians = state.gaussians.detach()
+    seen = state.adam.steps > 0
+    return gaussians.select(seen) if bool(seen.any()) else gaussians
 
 
 def make_avatar(

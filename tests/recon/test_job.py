@@ -14,8 +14,9 @@ from avatarkit.errors import InputError
 from avatarkit.events import Event, Notice, Run, Scalars
 from avatarkit.gaussians.avatar_file import load_avatar
 from avatarkit.labels import LABEL_INDEX, NUM_LABELS
-from avatarkit.recon.job import Job, interruptible, resumed_config, run_job
+from avatarkit.recon.job import Job, interruptible, resumed_config, run_job, shown
 from avatarkit.recon.log import read_scalars
+from avatarkit.recon.loop import start
 
 from .conftest import Parts
 
@@ -128,3 +129,13 @@ def test_the_first_ctrl_c_asks_and_the_second_interrupts() -> None:
         assert run.stopping
         os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_what_no_step_saw_is_left_out(parts: Parts) -> None:
+    """And where nothing was seen at all (a run of no steps), everything stays."""
+    state = start(parts.sequence, parts.head, parts.config(free_gaussians=0))
+    whole = len(state.gaussians)
+    assert len(shown(state)) == whole
+    state.adam.steps[5:] = 2
+    left = shown(state)
+    assert torch.equal(left.ids, state.gaussians.ids[5:]) and len(left) == whole - 5

@@ -123,12 +123,17 @@ def test_nothing_is_made_for_a_bad_rasterizer_or_a_folder(parts: Parts, tiny_cap
 
 
 def test_the_first_ctrl_c_asks_and_the_second_interrupts() -> None:
-    run, before = Run(), signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), interruptible(run):
-        os.kill(os.getpid(), signal.SIGINT)
-        assert run.stopping
-        os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+    run, found = Run(), signal.getsignal(signal.SIGINT)
+    before = signal.default_int_handler  # a job that a shell put into the background finds the signal ignored
+    signal.signal(signal.SIGINT, before)
+    try:
+        with pytest.raises(KeyboardInterrupt), interruptible(run):
+            os.kill(os.getpid(), signal.SIGINT)
+            assert run.stopping
+            os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is before
+    finally:
+        signal.signal(signal.SIGINT, found)
 
 
 def test_what_no_step_saw_is_left_out(parts: Parts) -> None:

@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from avatarkit.render.lane_types import DOUBLE, FLOAT, INT, VECTOR, WIDTH, doubles, lanes
+from avatarkit.render.lane_types import DOUBLE, FLOAT, INT, VECTOR, WIDTH, doubles, lanes, shuffled
 
 COLUMNS = 8
 """Numbers in a row of ``gather_columns``."""
@@ -35,10 +35,6 @@ def transposed(builder: Any, rows: list[Any]) -> list[Any]:
             rows[i + size] = shuffled(builder, one, two, [e + len(rows) if e & size else e + size for e in places])
         size *= 2
     return rows
-
-
-def shuffled(builder: Any, a: Any, b: Any, order: list[int]) -> Any:
-    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT, len(order)), order))
 
 
 @intrinsic

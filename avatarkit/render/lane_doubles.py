@@ -13,8 +13,22 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from avatarkit.render.lane_columns import COLUMNS, shuffled, transposed
-from avatarkit.render.lane_types import DOUBLE, INT, INTS, VECTOR, WIDE, WIDTH, as_vector, doubles, lanes, mask, same
+from avatarkit.render.lane_columns import COLUMNS, transposed
+from avatarkit.render.lane_types import (
+    DOUBLE,
+    INT,
+    INTS,
+    VECTOR,
+    WIDE,
+    WIDTH,
+    as_vector,
+    doubles,
+    lanes,
+    mask,
+    same,
+    shuffled,
+    tree_sum,
+)
 
 LONG = ir.IntType(64)
 LONGS = ir.VectorType(LONG, WIDTH)
@@ -203,12 +217,7 @@ def total(typingctx: Any, value: Any) -> Any:
         return None
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        vector, width = args[0], WIDTH
-        while width > 1:
-            width //= 2
-            low = shuffled(builder, vector, vector, list(range(width)))
-            vector = builder.fadd(low, shuffled(builder, vector, vector, list(range(width, 2 * width))))
-        return builder.extract_element(vector, ir.Constant(INT, 0))
+        return tree_sum(builder, args[0])
 
     return types.float64(value), codegen
 

@@ -92,6 +92,21 @@ def float32_constant(value: float) -> float:
     return float(np.float32(value))
 
 
+def shuffled(builder: Any, a: Any, b: Any, order: list[int]) -> Any:
+    """Lanes of two LLVM vectors side by side, picked by ``order``."""
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT, len(order)), order))
+
+
+def tree_sum(builder: Any, vector: Any) -> Any:
+    """The sum of WIDTH lanes: lane i with lane i + WIDTH/2, and so on."""
+    width = WIDTH
+    while width > 1:
+        width //= 2
+        low = shuffled(builder, vector, vector, list(range(width)))
+        vector = builder.fadd(low, shuffled(builder, vector, vector, list(range(width, 2 * width))))
+    return builder.extract_element(vector, ir.Constant(INT, 0))
+
+
 def _splat(builder: Any, vector: ir.VectorType, value: Any) -> Any:
     start = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(INT, 0))
     return builder.shuffle_vector(start, ir.Constant(vector, ir.Undefined), ir.Constant(INTS, [0] * WIDTH))

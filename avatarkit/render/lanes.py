@@ -25,7 +25,20 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from avatarkit.render.lane_types import BIT, INT, INTS, VECTOR, WIDTH, as_vector, float32_constant, lanes, mask, same
+from avatarkit.render.lane_types import (
+    BIT,
+    INT,
+    INTS,
+    VECTOR,
+    WIDTH,
+    as_vector,
+    float32_constant,
+    lanes,
+    mask,
+    same,
+    shuffled,
+    tree_sum,
+)
 
 
 def _call(builder: Any, name: str, result: Any, *args: Any) -> Any:
@@ -174,10 +187,6 @@ def bits(typingctx: Any, keep: Any) -> Any:
     return types.int64(keep), codegen
 
 
-def _shuffle(builder: Any, a: Any, b: Any, order: list[int]) -> Any:
-    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT, len(order)), order))
-
-
 @intrinsic
 def hsum(typingctx: Any, value: Any) -> Any:
     """The sum of all lanes, as a tree: lane i with lane i + WIDTH/2, and so on."""
@@ -185,12 +194,7 @@ def hsum(typingctx: Any, value: Any) -> Any:
         return None
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        vector, width = args[0], WIDTH
-        while width > 1:
-            width //= 2
-            low = _shuffle(builder, vector, vector, list(range(width)))
-            vector = builder.fadd(low, _shuffle(builder, vector, vector, list(range(width, 2 * width))))
-        return builder.extract_element(vector, ir.Constant(INT, 0))
+        return tree_sum(builder, args[0])
 
     return types.float32(value), codegen
 
@@ -226,13 +230,13 @@ def store_sums(typingctx: Any, array: Any, index: Any, values: Any) -> Any:
                     other = pair[-1]
                     folded.append(
                         builder.fadd(
-                            _shuffle(builder, pair[0], other, low + fill),
-                            _shuffle(builder, pair[0], other, high + fill),
+                            shuffled(builder, pair[0], other, low + fill),
+                            shuffled(builder, pair[0], other, high + fill),
                         )
                     )
                     sizes.append(total)
                 vectors, groups, width = folded, sizes, width // 2
-            sums = _shuffle(builder, vectors[0], vectors[0], list(range(len(chosen))))
+            sums = shuffled(builder, vectors[0], vectors[0], list(range(len(chosen))))
             here = builder.add(at, ir.Constant(at.type, first))
             pointer = _pointer(context, builder, sig.args[0], args[0], here, sums.type)
             builder.store(sums, pointer, align=4)

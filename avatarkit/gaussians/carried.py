@@ -77,16 +77,13 @@ def off_skin_frames(
             quats=quat_multiply(quat_from_matrix(rotation.mT.contiguous()), posed.quats),
         )  # fmt: skip
         strays = torch.zeros(len(rows))
-        moments = np.unique(np.linspace(0, len(motion) - 1, min(SAMPLED, len(motion))).round().astype(int)).tolist()
+        moments = _moments(motion)
         for moment in moments:
             then = head.pose(motion[moment])
             skinned = pose_gaussians(bound, then.vertices[0], then.joints[0], faces, skin=then.skin).means
             frames = triangle_frames(then.vertices[0], faces)
             strays += (_out_of(frames, own, moved.means) - skinned).norm(dim=1) / len(moments)
-    values = {name: value.detach().clone() for name, value in gaussians.tensors().items()}
-    for name, value in moved.tensors().items():
-        values[name][rows] = value
-    return Gaussians(**values), strays
+    return _with_rows(gaussians, rows, moved), strays
 
 
 def bound_to_triangles(
@@ -112,7 +109,7 @@ def bound_to_triangles(
     candidates = usable[torch.from_numpy(np.asarray(found).reshape(len(rows), count))]
     local = _into(here, candidates, posed.means[:, None].expand(-1, count, -1))
     strays = torch.zeros(len(rows), count)
-    moments = np.unique(np.linspace(0, len(motion) - 1, min(SAMPLED, len(motion))).round().astype(int)).tolist()
+    moments = _moments(motion)
     for moment in moments:
         with torch.no_grad():
             then = head.pose(motion[moment])
@@ -130,10 +127,21 @@ def bound_to_triangles(
         free, means=local.gather(1, best[:, :, None].expand(-1, -1, 3))[:, 0], quats=quats, sh=sh,
         log_scales=(posed.scales / size[:, None]).log(), binding=chosen.to(torch.int32),
     )  # fmt: skip
+    return _with_rows(gaussians, rows, bound), strays.gather(1, best)[:, 0]
+
+
+def _moments(motion: HeadParams) -> list[int]:
+    """At most ``SAMPLED`` timesteps, evenly spread."""
+    spread = np.linspace(0, len(motion) - 1, min(SAMPLED, len(motion)))
+    return [int(step) for step in np.unique(spread.round())]
+
+
+def _with_rows(gaussians: Gaussians, rows: Tensor, changed: Gaussians) -> Gaussians:
+    """``gaussians`` with ``changed`` (R) in the places ``rows`` (R,)."""
     values = {name: value.detach().clone() for name, value in gaussians.tensors().items()}
-    for name, value in bound.tensors().items():
+    for name, value in changed.tensors().items():
         values[name][rows] = value
-    return Gaussians(**values), strays.gather(1, best)[:, 0]
+    return Gaussians(**values)
 
 
 def _into(frames: Frames, chosen: Tensor, points: Tensor) -> Tensor:

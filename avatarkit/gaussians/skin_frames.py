@@ -29,8 +29,9 @@ _last: list[tuple[weakref.ref[Tensor], weakref.ref[Tensor], SkinFrames]] = []
 
 def skin_frames(skin: Skinning, faces: Tensor) -> SkinFrames:
     """The constant part; kept while the same neutral head comes again."""
-    if _last and _last[0][0]() is skin.neutral and _last[0][1]() is faces:
-        return _last[0][2]
+    for neutral, triangles, kept in tuple(_last):  # one entry; a copy, since other threads may put theirs
+        if neutral() is skin.neutral and triangles() is faces:
+            return kept
     with torch.no_grad():
         rest = triangle_frames(skin.neutral.T.contiguous(), faces)
         weights = skin.weights.T[faces.long()].mean(1).contiguous()

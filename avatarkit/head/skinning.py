@@ -138,7 +138,10 @@ def pose_rig(rig: Rig, params: HeadParams) -> HeadPose:
     planar = torch.addmm(neutral.view(1, -1), motion, rig.motion_basis).view(steps, 3, -1)
     if params.dynamic_offset is not None:
         planar = planar + params.dynamic_offset.transpose(1, 2)
-    return HeadPose(blend_vertices(planar, affine, rig.weights), transforms, Skinning(neutral.detach(), rig.weights))
+    fixed = (
+        neutral.detach() if neutral.requires_grad else neutral
+    )  # the same tensor again, so that others can keep what follows
+    return HeadPose(blend_vertices(planar, affine, rig.weights), transforms, Skinning(fixed, rig.weights))
 
 
 def neutral_head(rig: Rig, params: HeadParams) -> tuple[Tensor, Tensor]:

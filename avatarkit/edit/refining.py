@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -64,11 +64,16 @@ class Asker(Protocol):
         ...
 
 
-def refine_by_model(asker: Asker, request: EditRequest, run: Run, *, deadline: float, cache: bool = True) -> EditPlan:
+def refine_by_model(
+    asker: Asker, request: EditRequest, run: Run, *, deadline: float, cache: bool = True, pictures: bool = True
+) -> EditPlan:
     """A valid plan from a model; from the cache where the same was asked before.  deadline: seconds for everything.
+
+    pictures: false keeps the request's pictures here.
 
     Raises PlanError where neither the answer nor its repair is a plan, and what ``ask`` raises.
     """
+    request = request if pictures else replace(request, images=())
     who = f"{asker.name}:{clean(asker.model)}"[:80]
 
     def read(data: Any, where: str) -> EditPlan:
@@ -78,9 +83,11 @@ def refine_by_model(asker: Asker, request: EditRequest, run: Run, *, deadline: f
 
 
 def finalise_by_model(
-    asker: Asker, request: FinalRequest, run: Run, *, deadline: float, cache: bool = True
+    asker: Asker, request: FinalRequest, run: Run, *, deadline: float, cache: bool = True, pictures: bool = True
 ) -> tuple[KeyframeText, ...]:
     """The second turn by a model: one text for each keyframe.  As ``refine_by_model``."""
+    if not pictures:
+        request = replace(request, keyframes=tuple(replace(k, image=None) for k in request.keyframes))
     names = [keyframe.name for keyframe in request.keyframes]
 
     def read(data: Any, where: str) -> tuple[KeyframeText, ...]:

@@ -15,7 +15,8 @@ import torch
 
 from avatarkit.capture.capture import Capture
 from avatarkit.contracts import HeadModel, Rasterizer
-from avatarkit.evaluate.regions import REGIONS, Mask, RegionFinder
+from avatarkit.evaluate.averages import METRICS, means
+from avatarkit.evaluate.regions import Mask, RegionFinder
 from avatarkit.evaluate.trivial import TrivialPredictors, psnr_of
 from avatarkit.gaussians.avatar import Avatar
 from avatarkit.gaussians.draw import picture
@@ -152,22 +153,12 @@ def evaluate_split(
             keep(scored)
         if on_frame is not None:
             on_frame(len(rows), len(frames))
+    averages = means(rows)
     return {
         "split": split,
-        "frames": len(rows),
-        "psnr": _mean([row["psnr"] for row in rows]),
-        "ssim": _mean([row["ssim"] for row in rows]),
-        "lpips": _mean([row["lpips"] for row in rows]),
+        **{name: averages[name] for name in ("frames", *METRICS)},
         "lpips_net": lpips_net if perceptual is not None else None,
-        "regions": {
-            name: {"psnr": _mean([row["regions"][name]["psnr"] for row in rows if row["regions"][name]])}
-            for name in REGIONS
-        },
+        "regions": averages["regions"],
         "trivial": trivial.scores() if rows else {},
         "rows": rows,
     }
-
-
-def _mean(values: list[Any]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None

@@ -11,16 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from avatarkit.capture.capture import Capture
+from avatarkit.evaluate.averages import METRICS, mean, means
 from avatarkit.evaluate.evaluation import Predict, Scored, score_frames
-from avatarkit.evaluate.regions import REGIONS, Mask
+from avatarkit.evaluate.regions import Mask
 from avatarkit.losses.metrics import lpips_or_none
 from avatarkit.pictures.sheet import contact_sheet, error_picture, to_bytes, write_picture
 from avatarkit.types import ByteArray, Float32Array
-
-METRICS = ("psnr", "ssim", "lpips")
 
 
 class WorstFrames:
@@ -82,25 +79,6 @@ def score_split(
         "timesteps": {capture.timestep_names[step]: each for step, each in _grouped(rows, "timestep").items()},
         "rows": rows,
     }
-
-
-def means(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means over frames; None where nothing was measured."""
-    masked = [row["masked"] for row in rows if row.get("masked")]
-    return {
-        "frames": len(rows),
-        **{name: mean([row[name] for row in rows]) for name in METRICS},
-        "masked": {name: mean([each[name] for each in masked]) for name in METRICS} if masked else None,
-        "regions": {
-            name: {"psnr": mean([row["regions"][name]["psnr"] for row in rows if row["regions"].get(name)])}
-            for name in REGIONS
-        },
-    }
-
-
-def mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
 
 
 def pooled(results: list[dict[str, Any]]) -> dict[str, Any]:

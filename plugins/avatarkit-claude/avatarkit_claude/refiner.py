@@ -10,7 +10,6 @@ import base64
 import json
 import os
 import threading
-from dataclasses import replace
 from typing import Any
 
 import anthropic
@@ -59,14 +58,13 @@ class ClaudeRefiner:
 
     def refine(self, request: EditRequest, run: Run) -> EditPlan:
         """The model's plan, checked; see ``refining.refine_by_model``."""
-        seen = request if self.config.pictures else replace(request, images=())
-        return refining.refine_by_model(self, seen, run, deadline=self.config.deadline, cache=self.config.cache)
+        c = self.config
+        return refining.refine_by_model(self, request, run, deadline=c.deadline, cache=c.cache, pictures=c.pictures)
 
     def finalise(self, request: FinalRequest, run: Run) -> tuple[KeyframeText, ...]:
         """The second turn; see ``refining.finalise_by_model``."""
-        if not self.config.pictures:
-            request = replace(request, keyframes=tuple(replace(k, image=None) for k in request.keyframes))
-        return refining.finalise_by_model(self, request, run, deadline=self.config.deadline, cache=self.config.cache)
+        c = self.config
+        return refining.finalise_by_model(self, request, run, deadline=c.deadline, cache=c.cache, pictures=c.pictures)
 
     def ask(self, question: Question, attempts: int, stopped: threading.Event) -> Answer:
         """One question; the answer's text.  Raises AvatarkitError in words for whatever the server does."""

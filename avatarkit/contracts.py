@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from avatarkit.cameras import Cameras
     from avatarkit.capture.capture import Capture
-    from avatarkit.edit.plan import EditPlan, EditRequest, FinalRequest, KeyframeText
+    from avatarkit.edit.plan import EditPlan, EditRequest, FinalRequest, KeyframeText, Operation
     from avatarkit.events import Run
     from avatarkit.gaussians.avatar import Avatar
     from avatarkit.head.parameters import HeadParams, HeadPose
@@ -244,30 +244,79 @@ class FinalisingRefiner(Refiner, Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Correspondences:
+    """Where each pixel of B views lies on the head: the same triangle and place is the same point of the head, whatever its
+    expression and wherever it is seen from.
+
+    triangle (B, H, W) int32, −1 where the mesh does not show; barycentrics (B, H, W, 3) float32; rest (B, H, W, 3) float32:
+    that point on the neutral head, metres, 0 where there is none.
+    """
+
+    triangle: Tensor
+    barycentrics: Tensor
+    rest: Tensor
+
+
+@dataclass(frozen=True)
+class EditStep:
+    """What an editor is asked to paint into one batch of views.
+
+    operation: of the plan; texts: the final words, one for each view; round: 0 for the first pass over a keyframe, then 1, 2;
+    noise: in (0, 1], how much of the picture may be made anew (a diffusion editor starts that far up its schedule).
+    latent: what a correction is to do, "" for none: "add" the thing that is missing in ``masks``, "delete" what is there,
+    "reposition" it by ``shift`` (x right, y down, shares of the picture's width and height), "change" its attributes (Wu et al.,
+    Self-correcting LLM-controlled diffusion models, CVPR 2024).
+    """
+
+    operation: Operation
+    texts: tuple[KeyframeText, ...]
+    round: int = 0
+    noise: float = 0.98
+    latent: Literal["", "add", "delete", "reposition", "change"] = ""
+    shift: tuple[float, float] = (0.0, 0.0)
+
+
 @runtime_checkable
 class Editor(Protocol):
+    """Paints an operation into pictures.  The core registers, masks and judges what comes back, so an editor may do too much."""
+
     def edit(
         self,
         views: Tensor,
         masks: Tensor,
-        step: Any,
+        step: EditStep,
         *,
         references: Tensor | None,
         cameras: Cameras,
-        correspondences: Any,
+        correspondences: Correspondences | None,
         seed: int,
         run: Run,
     ) -> Tensor:
-        """views (B, 3, H, W), masks (B, 1, H, W) → edited views of the same shape."""
+        """Edited views (B, 3, H, W), float32 in [0, 1]; the inputs are left as they are.
+
+        views (B, 3, H, W) float32 in [0, 1]; masks (B, 1, H, W) in [0, 1]: where the operation belongs.  references: None, or
+        (B, 3, H, W): the avatar after it has learnt earlier views of this edit, seen from the same places.  cameras: one a view.
+        The same seed and inputs give the same pictures.  An editor that sends views off the machine says what and where with
+        ``run.notice`` before it does; it emits Progress and gives up with KeyboardInterrupt once ``run.stopping``.  Raises an
+        AvatarkitError where it cannot paint.
+        """
         ...
 
 
 @runtime_checkable
 class Discriminator(Protocol):
-    def logits(self, x: Tensor, condition: Tensor) -> Tensor: ...
+    """Tells accepted keyframes from renders while an edit is fitted.  A ``torch.nn.Module``: the core makes its optimiser.
+
+    ``condition`` (B, 4, H, W): the view before the edit (3) and the region mask (1).
+    """
+
+    def logits(self, x: Tensor, condition: Tensor) -> Tensor:
+        """x (B, 3, H, W) in [0, 1] → (B, …), one logit for each patch."""
+        ...
 
     def d_loss(self, real: Tensor, fake: Tensor, condition: Tensor) -> Tensor:
-        """E[relu(1 − D(real))] + E[relu(1 + D(fake))]; ``fake`` is detached by the implementation."""
+        """E[relu(1 − D(real))] + E[relu(1 + D(fake))]; ``fake`` is detached by the implementation.  A penalty may be added."""
         ...
 
     def g_loss(self, fake: Tensor, condition: Tensor) -> Tensor:

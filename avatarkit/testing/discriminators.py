@@ -17,7 +17,7 @@ def _batch(seed: int, channels: int = 3) -> Tensor:
 
 
 def its_logits_are_finite(part: Any) -> str:
-    logits = part.logits(_batch(1), _batch(2))
+    logits = part.logits(_batch(1), _batch(2, 4))
     require(logits.shape[0] == 2, f"logits: shape {tuple(logits.shape)}; expected (B, …)")
     require(bool(logits.isfinite().all()), "logits: not finite")
     return f"logits {tuple(logits.shape)}"
@@ -25,7 +25,7 @@ def its_logits_are_finite(part: Any) -> str:
 
 def its_losses_are_the_hinge(part: Any) -> str:
     """d = E[relu(1 − D(real))] + E[relu(1 + D(fake))], g = −E[D(fake)]; a gradient penalty may only add to d."""
-    real, fake, condition = _batch(3), _batch(4), _batch(5)
+    real, fake, condition = _batch(3), _batch(4), _batch(5, 4)
     expected = torch.relu(1 - part.logits(real, condition)).mean() + torch.relu(1 + part.logits(fake, condition)).mean()
     d, g = part.d_loss(real, fake, condition), part.g_loss(fake, condition)
     require(d.ndim == 0 and g.ndim == 0, "losses must be scalars")
@@ -38,10 +38,10 @@ def its_losses_are_the_hinge(part: Any) -> str:
 
 def the_fake_is_detached_for_d_and_not_for_g(part: Any) -> str:
     fake = _batch(6).requires_grad_()
-    d = part.d_loss(_batch(7), fake, _batch(8))
+    d = part.d_loss(_batch(7), fake, _batch(8, 4))
     (leak,) = torch.autograd.grad(d, fake, allow_unused=True)
     require(leak is None or float(leak.abs().max()) == 0.0, "d_loss has a gradient by the fake; detach it")
-    (gradient,) = torch.autograd.grad(part.g_loss(fake, _batch(8)), fake)
+    (gradient,) = torch.autograd.grad(part.g_loss(fake, _batch(8, 4)), fake)
     require(bool(gradient.isfinite().all()) and float(gradient.abs().max()) > 0, "g_loss has no gradient by the fake")
     return "gradients go where they should"
 

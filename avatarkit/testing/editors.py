@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from avatarkit.contracts import Editor
+from avatarkit.contracts import Editor, EditStep
+from avatarkit.edit.plan import KeyframeText, Operation
 from avatarkit.events import Run
 from avatarkit.testing.conformance import Check, require
 from avatarkit.testing.scenes import cameras
@@ -26,13 +26,12 @@ def _edited(part: Any, seed: int) -> tuple[Tensor, Tensor]:
     masks = torch.zeros(2, 1, SIZE, SIZE)
     masks[:, :, SIZE // 4 : SIZE // 2, SIZE // 4 : SIZE // 2] = 1.0
     before = views.clone()
-    step = SimpleNamespace(
-        operation="restyle", target="hair", prompt="copper red hair", source_caption="a head", target_caption="a head with red hair",
-        negative="", strength=0.8, attributes={},
-    )  # fmt: skip
+    operation = Operation("restyle", "hair", prompt="paint the hair copper red")
+    texts = tuple(KeyframeText(f"k{i}", "paint the hair copper red", "a head with copper red hair") for i in range(2))
     edited = part.edit(
-        views, masks, step, references=None, cameras=cameras(2, SIZE, SIZE), correspondences=None, seed=seed, run=Run()
-    )
+        views, masks, EditStep(operation, texts), references=None, cameras=cameras(2, SIZE, SIZE), correspondences=None,
+        seed=seed, run=Run(),
+    )  # fmt: skip
     require(torch.equal(views, before), "edit changed its input")
     return views, edited
 

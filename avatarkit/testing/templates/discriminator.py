@@ -12,7 +12,7 @@ class Mine(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(6, 32, 4, stride=2, padding=1),
+            nn.Conv2d(7, 32, 4, stride=2, padding=1),
             nn.LeakyReLU(0.2),
             nn.Conv2d(32, 64, 4, stride=2, padding=1),
             nn.LeakyReLU(0.2),
@@ -20,7 +20,7 @@ class Mine(nn.Module):
         )
 
     def logits(self, x: Tensor, condition: Tensor) -> Tensor:
-        """x, condition (B, 3, H, W) → (B, 1, H/4, W/4), one logit per patch."""
+        """x (B, 3, H, W), condition (B, 4, H, W) → (B, 1, H/4, W/4), one logit per patch."""
         scores: Tensor = self.layers(torch.cat([x, condition], 1))
         return scores
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from avatarkit.cameras import Cameras
+from avatarkit.contracts import Correspondences, EditStep
 from avatarkit.events import Run
 
 
@@ -18,14 +17,14 @@ class Mine:
         self,
         views: Tensor,
         masks: Tensor,
-        step: Any,
+        step: EditStep,
         *,
         references: Tensor | None,
         cameras: Cameras,
-        correspondences: Any,
+        correspondences: Correspondences | None,
         seed: int,
         run: Run,
     ) -> Tensor:
-        """views (B, 3, H, W) and masks (B, 1, H, W) in [0, 1] → edited views.  ``step``: the plan's operation."""
+        """views (B, 3, H, W) and masks (B, 1, H, W) in [0, 1] → edited views.  ``step``: the plan's operation, in words too."""
         tint = torch.rand(3, 1, 1, generator=torch.Generator().manual_seed(seed)).to(views)
         return (views * (1.0 - masks) + (0.5 * views + 0.5 * tint) * masks).clamp(0.0, 1.0)

@@ -15,6 +15,7 @@ import typer
 from avatarkit import __version__
 from avatarkit.cli import (
     assets,
+    batch,
     bench,
     doctor,
     edit,
@@ -65,6 +66,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("export")(interchange.export)
 app.command("import")(interchange.import_)
 app.command("report")(report.report)
+app.command("batch")(batch.batch)
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)
 app.add_typer(plugins.app, name="plugins")

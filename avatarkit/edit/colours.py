@@ -5,6 +5,15 @@ from __future__ import annotations
 import math
 import re
 
+# What things of a material look like under white light, where no colour is said.
+MATERIAL_COLOURS: dict[str, str] = {
+    "gold": "#d4a63a", "silver": "#c3c6cb", "copper": "#b8693d", "bronze": "#8c6a3a", "steel": "#8f959c", "metal": "#9a9ea3",
+    "pearl": "#efe8dc", "diamond": "#dfeaf2", "gemstone": "#2f5fb3", "plastic": "#3a3a3e", "wood": "#8a5f38",
+    "leather": "#6b432a", "wool": "#8a8478", "felt": "#5d5a57", "denim": "#3d5a80", "cotton": "#d9d5cc", "silk": "#c9b8a8",
+    "velvet": "#5e1f38", "straw": "#d9b976", "fur": "#7a6550", "glass": "#cfe0e4", "stone": "#8d8a84", "ceramic": "#e6e2da",
+    "rubber": "#2b2b2d",
+}  # fmt: skip
+
 HEX = re.compile(r"#[0-9a-f]{6}")
 Triple = tuple[float, float, float]
 

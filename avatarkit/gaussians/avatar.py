@@ -37,7 +37,8 @@ class Avatar:
     source: the capture that it was made from; frames: every image of that capture, with its timestep, camera and split, so
     that held-out frames are found again;
     cameras (C), viewmats (C, 4, 4) OpenCV world-to-camera, Ks (C, 3, 3) pixels; background (3,) sRGB in [0, 1];
-    history: one entry for every edit, oldest first; meta: config, seed, metrics, versions and the like, as JSON.
+    history: one entry for every edit, oldest first; undo: for each of them the tensors that bring the state before it back
+    (``avatarkit.edit.history``); meta: config, seed, metrics, versions and the like, as JSON.
     """
 
     gaussians: Gaussians
@@ -52,6 +53,7 @@ class Avatar:
     source: str = ""
     history: list[dict[str, Any]] = field(default_factory=list)
     meta: dict[str, Any] = field(default_factory=dict)
+    undo: list[dict[str, Tensor]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for name, value, expected in (
@@ -62,6 +64,8 @@ class Avatar:
         ):
             if value != expected:
                 raise InputError(f"avatar: '{name}' has size {value}; expected {expected}")
+        if len(self.undo) != len(self.history):
+            raise InputError(f"avatar: {len(self.history)} edits and {len(self.undo)} ways back; expected one each")
         for i, frame in enumerate(self.frames):
             if not (0 <= frame.timestep < len(self.motion) and 0 <= frame.camera < len(self.cameras)):
                 raise InputError(

@@ -2,7 +2,8 @@
 
 Tensors: ``gaussians/<field>``, ``motion/<field>``, ``viewmats``, ``Ks``, ``background``.  JSON metadata: ``head``,
 ``timestep_names``, ``frames`` (rows of timestep, camera, split, source, time), ``cameras`` (rows of name, width, height),
-``source``, ``history``, ``meta``.
+``source``, ``history``, ``meta``.  Edit ``i`` of the history can be undone with ``undo/i/<name>``: whole rows of the Gaussians that it
+changed or took away, ``order`` (ids of all Gaussians before it) and the tensors of the motion that it changed.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def save_avatar(avatar: Avatar, path: PathArg) -> None:
     tensors |= {f"gaussians/{name}": value for name, value in avatar.gaussians.tensors().items()}
     motion = {f"motion/{f.name}": getattr(avatar.motion, f.name) for f in fields(HeadParams)}
     tensors |= {name: value for name, value in motion.items() if value is not None}
+    tensors |= {f"undo/{i}/{name}": value for i, back in enumerate(avatar.undo) for name, value in back.items()}
     metadata = {
         "head": avatar.head,
         "timestep_names": list(avatar.timestep_names),
@@ -73,6 +75,7 @@ def load_avatar(path: PathArg) -> Avatar:
             background=tensors["background"],
             source=metadata["source"],
             history=metadata["history"],
+            undo=[group(f"undo/{i}/") for i in range(len(metadata["history"]))],
             meta=metadata["meta"],
         )
     except InputError as error:
@@ -86,7 +89,8 @@ def _problems(tensors: dict[str, Tensor], metadata: Json) -> Iterator[str]:
     expected |= {"viewmats", "Ks", "background"}
     for name in sorted(expected - set(_OPTIONAL) - tensors.keys()):
         yield f"tensor '{name}' is missing"
-    for name in sorted(tensors.keys() - expected):
+    backs = {name for name in tensors if name.startswith("undo/")}
+    for name in sorted(tensors.keys() - expected - backs):
         yield f"unknown tensor '{name}'"
     for name, shape in _shapes(tensors, metadata).items():
         if name not in tensors:
@@ -99,6 +103,7 @@ def _problems(tensors: dict[str, Tensor], metadata: Json) -> Iterator[str]:
             yield f"tensor '{name}' has shape {tuple(value.shape)}; expected {shape}"
         if not finite(value):
             yield f"tensor '{name}' holds NaN or infinity"
+    yield from _undo_problems({name: tensors[name] for name in sorted(backs)}, tensors, metadata)
     ids = tensors["gaussians/ids"]
     if len(torch.unique(ids)) != len(ids):
         yield "tensor 'gaussians/ids' names a Gaussian twice"
@@ -121,6 +126,31 @@ def _shapes(tensors: dict[str, Tensor], metadata: Json) -> dict[str, tuple[int, 
         "motion/dynamic_offset": (steps, head["vertices"], 3), "viewmats": (cameras, 4, 4), "Ks": (cameras, 3, 3),
         "background": (3,),
     }  # fmt: skip
+
+
+def _undo_problems(backs: dict[str, Tensor], tensors: dict[str, Tensor], metadata: Json) -> Iterator[str]:
+    """Each edit has an order, and rows of the Gaussians' shapes; what it changed of the motion may have another count of nothing."""
+    edits = range(len(metadata["history"]))
+    names = {f"gaussians/{f.name}" for f in fields(Gaussians)} | {"order"}
+    motion = {f"motion/{f.name}" for f in fields(HeadParams)}
+    for i in edits:
+        missing = sorted(name for name in names if f"undo/{i}/{name}" not in backs)
+        if missing:
+            yield f"tensor 'undo/{i}/{missing[0]}' is missing"
+            continue
+        count = backs[f"undo/{i}/gaussians/ids"].shape[:1]
+        for name in sorted(names - {"order"}):
+            value, now = backs[f"undo/{i}/{name}"], tensors[name]
+            if value.dtype != now.dtype or value.shape[:1] != count or value.ndim != now.ndim:
+                yield f"tensor 'undo/{i}/{name}' does not fit 'undo/{i}/gaussians/ids'"
+        if backs[f"undo/{i}/order"].dtype != torch.int64 or backs[f"undo/{i}/order"].ndim != 1:
+            yield f"tensor 'undo/{i}/order' is no list of ids"
+    for name, value in backs.items():
+        parts = name.split("/", 2)
+        if not parts[1].isdecimal() or int(parts[1]) not in edits or parts[2] not in names | motion:
+            yield f"unknown tensor '{name}'"
+        if not finite(value):
+            yield f"tensor '{name}' holds NaN or infinity"
 
 
 def _metadata_problems(metadata: Json) -> Iterator[str]:

@@ -20,6 +20,7 @@ from avatarkit.contracts import HeadModel, View
 from avatarkit.head.parameters import HeadPose
 from avatarkit.labels import LABEL_INDEX, NUM_LABELS
 from avatarkit.render.mesh import rasterize_mesh
+from avatarkit.segment.colour_evidence import Scenery, recoloured
 from avatarkit.types import Float32Array, IntArray
 
 # From what covers most to what lies on top of it; a head model has some of these regions.
@@ -44,6 +45,8 @@ NOT_NECK = (
     "l_eye",
     "r_eye",
 )
+INNER = (0.8, -0.15)
+"""How far from the middle and how far back the inner face reaches, in eye distances from the point between the eyes."""
 CLEAR = 0.5
 """Mask above which a pixel beside the mesh is the person."""
 
@@ -55,14 +58,19 @@ class HeadRegions:
         """images (B, 3, H, W) → probabilities (B, 19, H, W).  A view without a posed head is hair where its mask is."""
         height, width = images.shape[-2:]
         found = torch.zeros(len(images), NUM_LABELS, height, width)
-        for at, view in enumerate(views):
+        for at, (image, view) in enumerate(zip(images, views, strict=True)):
             classes = np.full((height, width), LABEL_INDEX["hair"])
             drawn = np.zeros((height, width), bool)
+            face, jaw_row = drawn, float(height)
             if view.head is not None and view.pose is not None:
-                classes, drawn = _drawn(view.head, view.pose, view, height, width)
+                classes, drawn, face, jaw_row = _drawn(view.head, view.pose, view, height, width)
             mask = torch.from_numpy(drawn).float() if view.mask is None else view.mask.reshape(height, width)
             if view.mask is None:
                 classes = np.where(drawn, classes, LABEL_INDEX["background"])
+            if face.any():
+                picture = (image.permute(1, 2, 0).numpy() * 255.0).round().astype(np.uint8)
+                below = np.broadcast_to(np.arange(height)[:, None] + 0.5 >= jaw_row, (height, width))
+                classes = recoloured(picture, Scenery(classes, mask.numpy() > CLEAR, face, below, ~drawn))
             shares = torch.nn.functional.one_hot(torch.from_numpy(classes), NUM_LABELS).permute(2, 0, 1).float()
             background = torch.zeros(NUM_LABELS, 1, 1)
             background[LABEL_INDEX["background"]] = 1.0
@@ -100,8 +108,10 @@ def _below_the_jaw(head: HeadModel) -> Float32Array | None:
     return (~claimed & (at[:, 1] < corner + share * (chin[1] - corner))).astype(np.float32)
 
 
-def _drawn(head: HeadModel, pose: HeadPose, view: View, height: int, width: int) -> tuple[IntArray, np.ndarray]:
-    """Class (H, W) of every pixel that is the person's, and (H, W) bool: where the mesh shows."""
+def _drawn(
+    head: HeadModel, pose: HeadPose, view: View, height: int, width: int
+) -> tuple[IntArray, np.ndarray, np.ndarray, float]:
+    """Class (H, W) of every pixel that is the person's; (H, W) bool: where the mesh shows, and where its face does; the jaw's row."""
     vertices = pose.vertices[0].detach().cpu().numpy()
     viewmat, K = view.cameras.viewmats[0].detach().cpu().numpy(), view.cameras.Ks[0].detach().cpu().numpy()
     faces = head.faces.numpy()
@@ -117,8 +127,21 @@ def _drawn(head: HeadModel, pose: HeadPose, view: View, height: int, width: int)
     if drawn.any():
         rows, columns = ndimage.distance_transform_edt(~drawn, return_distances=False, return_indices=True)
         beside[classes[rows, columns] == LABEL_INDEX["cloth"]] = LABEL_INDEX["cloth"]
-    beside[np.arange(height) + 0.5 >= _jaw_row(head, vertices, viewmat, K)] = LABEL_INDEX["cloth"]
-    return np.where(drawn, classes, beside), drawn
+    jaw_row = _jaw_row(head, vertices, viewmat, K)
+    beside[np.arange(height) + 0.5 >= jaw_row] = LABEL_INDEX["cloth"]
+    face = np.zeros((height, width), bool)
+    face[drawn] = (inner_face(head)[corners] * weights).sum(1) >= 0.5
+    return np.where(drawn, classes, beside), drawn, face, jaw_row
+
+
+def inner_face(head: HeadModel) -> Float32Array:
+    """(V,) 1 on the front of the face, where the skin shows whatever the hair does; 0 everywhere where the model has no such regions."""
+    if not {"face", "l_eye", "r_eye"} <= set(head.regions):
+        return np.zeros(len(head.template), np.float32)
+    at = head.template.numpy()
+    left, right = (at[head.regions[name].numpy() > 0.5].mean(0) for name in ("l_eye", "r_eye"))
+    x, _, z = ((at - 0.5 * (left + right)) / np.linalg.norm(left - right)).T
+    return (head.regions["face"].numpy() * (np.abs(x) < INNER[0]) * (z > INNER[1])).astype(np.float32)
 
 
 def _jaw_row(head: HeadModel, vertices: np.ndarray, viewmat: np.ndarray, K: np.ndarray) -> float:

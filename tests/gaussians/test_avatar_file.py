@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avatarkit.capture.capture import Frame
+from avatarkit.edit.history import with_entry
 from avatarkit.errors import FileFormatError, InputError
 from avatarkit.gaussians.avatar import Avatar, AvatarCamera
 from avatarkit.gaussians.avatar_file import FORMAT, load_avatar, save_avatar
@@ -32,11 +33,14 @@ def an_avatar() -> Avatar:
         Frame(1, 0, "val", "a/1.png", 0.04),
         Frame(1, 1, "test", "b/1.png", 0.04),
     )
-    return Avatar(
+    made = Avatar(
         gaussians, {"name": "bust", "sha256": "ab", "vertices": 9, "shape": 4, "expr": 3}, motion, ("t0", "t1"), frames,
         (AvatarCamera("left", 30, 40), AvatarCamera("right", 50, 60)), torch.eye(4).repeat(2, 1, 1), torch.eye(3).repeat(2, 1, 1),
-        torch.tensor([0.1, 0.2, 0.3]), "somewhere/capture", [{"prompt": "red hair"}], {"seed": 3, "psnr": 31.5},
+        torch.tensor([0.1, 0.2, 0.3]), "somewhere/capture", [], {"seed": 3, "psnr": 31.5},
     )  # fmt: skip
+    edited = replace(gaussians, groups=torch.tensor([0, 0, 1, 0, 0, 0, 0]).int())
+    after = replace(made, gaussians=edited, motion=replace(motion, expr=motion.expr + 0.5))
+    return with_entry(made, after, {"prompt": "red hair"})
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +62,10 @@ def test_round_trip(saved: Path) -> None:
     for name in ("head", "timestep_names", "frames", "cameras", "source", "history", "meta", "sh_degree"):
         assert getattr(after, name) == getattr(before, name), name
     assert torch.equal(after.background, before.background)
+    assert [sorted(back) for back in after.undo] == [sorted(back) for back in before.undo]
+    assert all(
+        torch.equal(after.undo[0][name], value) for name, value in before.undo[0].items() if value.isfinite().all()
+    )
 
 
 def test_it_knows_its_held_out_frames_and_cameras(saved: Path) -> None:
@@ -82,6 +90,12 @@ CHANGES: list[tuple[str, Any, str]] = [
     ("viewmats", torch.eye(4)[None], "'viewmats' has shape"),
     ("background", torch.tensor([float("inf"), 0.0, 0.0]), "'background' holds NaN or infinity"),
     ("surprise", torch.zeros(1), "unknown tensor 'surprise'"),
+    ("undo/0/order", None, "'undo/0/order' is missing"),
+    ("undo/0/order", torch.zeros(7), "'undo/0/order' is no list of ids"),
+    ("undo/0/gaussians/sh", torch.zeros(2, 4, 3), "'undo/0/gaussians/sh' does not fit"),
+    ("undo/0/motion/expr", torch.full((2, 3), float("nan")), "'undo/0/motion/expr' holds NaN"),
+    ("undo/3/order", torch.zeros(1, dtype=torch.int64), "unknown tensor 'undo/3/order'"),
+    ("undo/0/surprise", torch.zeros(1), "unknown tensor 'undo/0/surprise'"),
 ]
 
 

@@ -1,0 +1,164 @@
+"""How far a head reaches, its hair included: outwards from the skull's centre, and outwards from the neck's axis.
+
+What is visible from outside decides, not the outermost Gaussian: in each cell of directions the splats are counted from outside
+inwards, each by the share of the cell that it covers, and the head begins where that sum reaches ``COVERED``.  A few strands or a
+faint blob that stand off do not make a hat grow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates, maximum_filter
+from scipy.spatial import cKDTree
+
+from avatarkit.types import FloatArray, IntArray
+
+COVERED = 0.35
+DIRECTIONS = 900  # cells of the sphere, 6.8 degrees wide
+NEIGHBOURS = 9
+MOST = 0.12  # metres that hair may stand off the skin
+AZIMUTHS, ROW = 72, 0.003  # cells of the column: 5 degrees by 3 mm
+DRAPED = 0.03  # metres that clothes may stand off the body
+
+
+@dataclass(frozen=True)
+class Splats:
+    """Visible Gaussians at rest: points (N, 3) metres; scales (N, 3) standard deviations along axes (N, 3, 3), columns;
+    opacities (N,)."""
+
+    points: FloatArray
+    scales: FloatArray
+    axes: FloatArray
+    opacities: FloatArray
+
+    def along(self, directions: FloatArray) -> FloatArray:
+        """(N,) standard deviation of each along its own unit direction (N, 3)."""
+        return np.linalg.norm(np.einsum("nij,ni->nj", self.axes, directions) * self.scales, axis=1)
+
+    def seen_area(self, directions: FloatArray) -> FloatArray:
+        """(N,) m²: opacity times the area that each covers when it is looked at along its own unit direction (N, 3)."""
+        flattened = self.scales.prod(1) / np.maximum(self.along(directions), 1e-9)
+        return 2 * np.pi * self.opacities * np.minimum(flattened, self.scales.max(1) * np.median(self.scales, axis=1))
+
+
+def visible_reach(cells: IntArray, reach: FloatArray, cover: FloatArray, count: int) -> FloatArray:
+    """(count,) where each cell becomes opaque, counted from outside; −∞ where its splats do not suffice.
+
+    cells (N,) of each splat; reach (N,) metres; cover (N,) share of its cell that it hides.
+    """
+    order = np.lexsort((-reach, cells))
+    cells, reach, cover = cells[order], reach[order], cover[order]
+    total = np.cumsum(cover)
+    first = np.searchsorted(cells, np.arange(count))
+    before = np.concatenate([[0.0], total])[first]
+    opaque = np.flatnonzero(total - before[cells] >= COVERED)
+    found = np.full(count, -np.inf)
+    own, index = np.unique(cells[opaque], return_index=True)
+    found[own] = reach[opaque[index]]
+    return found
+
+
+class Envelope:
+    """Distance from ``centre`` (3,) to the outside of the head, by direction; metres."""
+
+    def __init__(self, centre: FloatArray, points: FloatArray, splats: Splats | None) -> None:
+        """points (P, 3): densely over the skin."""
+        self.centre = centre
+        index = np.arange(DIRECTIONS) + 0.5
+        polar, turn = np.arccos(1 - 2 * index / DIRECTIONS), np.pi * (1 + 5**0.5) * index
+        self.directions = np.stack([np.sin(polar) * np.sin(turn), np.cos(polar), np.sin(polar) * np.cos(turn)], 1)
+        self._tree = cKDTree(self.directions)
+        self._near = np.asarray(self._tree.query(self.directions, k=NEIGHBOURS)[1])
+        distance = np.linalg.norm(points - centre, axis=1)
+        cells = np.asarray(self._tree.query((points - centre) / distance[:, None])[1])
+        bald = np.full(DIRECTIONS, -np.inf)
+        np.maximum.at(bald, cells, distance)
+        bald = np.where(np.isinf(bald), bald[self._near].max(1), bald)
+        bald = np.where(np.isinf(bald), np.median(distance), bald)
+        self.bald = bald
+        self.values = bald if splats is None else self._with_hair(bald, splats)
+
+    def _with_hair(self, bald: FloatArray, splats: Splats) -> FloatArray:
+        offset = splats.points - self.centre
+        distance = np.maximum(np.linalg.norm(offset, axis=1), 1e-6)
+        outward = offset / distance[:, None]
+        cells = np.asarray(self._tree.query(outward)[1])
+        reach = distance + splats.along(outward)
+        kept = (distance > 0.9 * bald[cells]) & (distance < bald[cells] + MOST)
+        cover = splats.seen_area(outward) / (bald[cells] ** 2 * 4 * np.pi / DIRECTIONS)
+        found = visible_reach(cells[kept], reach[kept], cover[kept], DIRECTIONS)
+        height = np.clip(found - bald, 0.0, MOST)
+        height = np.median(height[self._near], axis=1)  # a cell that differs from all around it is a floater
+        smooth = height[self._near].mean(1)
+        return bald + np.maximum(smooth, 0.9 * height)
+
+    def reach(self, directions: FloatArray, *, hair: bool = True) -> FloatArray:
+        """(…,) metres along unit ``directions`` (…, 3); without ``hair`` that of the skin."""
+        flat = directions.reshape(-1, 3)
+        gaps, near = self._tree.query(flat, k=6)
+        weights = np.exp(-0.5 * (np.asarray(gaps) / 0.08) ** 2) + 1e-12
+        values = (self.values if hair else self.bald)[np.asarray(near)]
+        return ((weights * values).sum(1) / weights.sum(1)).reshape(directions.shape[:-1])
+
+    def around(self, azimuths: FloatArray, heights: FloatArray, *, hair: bool = True) -> FloatArray:
+        """(…,) metres from the vertical axis through the centre to the outside, at ``heights`` (…) metres above the centre;
+        0 where the head does not reach that high.  azimuths (…): radians from +z towards +x."""
+        low = np.zeros(np.broadcast_shapes(azimuths.shape, heights.shape))
+        high = low + 0.35
+        for _ in range(16):
+            middle = 0.5 * (low + high)
+            offset = np.stack(
+                np.broadcast_arrays(middle * np.sin(azimuths), heights + 0 * middle, middle * np.cos(azimuths)), -1
+            )
+            distance = np.maximum(np.linalg.norm(offset, axis=-1), 1e-9)
+            inside = distance < self.reach(offset / distance[..., None], hair=hair)
+            low, high = np.where(inside, middle, low), np.where(inside, high, middle)
+        return 0.5 * (low + high)
+
+
+class Column:
+    """Distance from the vertical axis through ``centre`` (3,) to the outside of neck and shoulders, by azimuth and height."""
+
+    def __init__(self, centre: FloatArray, top: float, points: FloatArray, splats: Splats | None) -> None:
+        """points (P, 3): densely over the skin; top: the height below which there is nothing but neck and body."""
+        self.centre, self.top = centre, top
+        low = float(points[:, 1].min())
+        if splats is not None and len(splats.points):
+            low = min(low, float(np.quantile(splats.points[:, 1], 0.02)))
+        rows = max(2, int((top - low) / ROW))
+        cells, distance = self._cells(points, rows)
+        body = np.full((rows, AZIMUTHS), -np.inf)
+        np.maximum.at(body.reshape(-1), cells[cells >= 0], distance[cells >= 0])
+        if splats is not None:
+            body = np.maximum(body, self._dressed(body, splats, rows))
+        found = distance_transform_edt(np.isinf(body), sampling=(1.0, 0.6), return_distances=False, return_indices=True)
+        smooth = gaussian_filter(body[tuple(found)], 1.0, mode=("nearest", "wrap"))
+        self.grid = np.concatenate([smooth, smooth[:, :1]], 1)
+
+    def _cells(self, points: FloatArray, rows: int) -> tuple[IntArray, FloatArray]:
+        """Cell of each point, −1 for those outside the rows, and its distance from the axis."""
+        offset = points - self.centre
+        turn = (np.arctan2(offset[:, 0], offset[:, 2]) / (2 * np.pi) * AZIMUTHS).round().astype(int) % AZIMUTHS
+        row = np.floor((self.top - points[:, 1]) / ROW).astype(int)
+        cells = np.where((row >= 0) & (row < rows), row * AZIMUTHS + turn, -1)
+        return cells, np.hypot(offset[:, 0], offset[:, 2])
+
+    def _dressed(self, body: FloatArray, splats: Splats, rows: int) -> FloatArray:
+        cells, distance = self._cells(splats.points, rows)
+        outward = (splats.points - self.centre) * np.array([1.0, 0.0, 1.0])
+        outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-9)
+        bare = maximum_filter(np.where(np.isinf(body), 0.0, body), (3, 3), mode=("nearest", "wrap")).reshape(-1)
+        known = bare[cells] > 0
+        kept = (cells >= 0) & (~known | ((distance > 0.9 * bare[cells]) & (distance < bare[cells] + DRAPED)))
+        cover = splats.seen_area(outward) / (np.maximum(distance, 0.02) * 2 * np.pi / AZIMUTHS * ROW)
+        reach = distance + splats.along(outward)
+        return visible_reach(cells[kept], reach[kept], cover[kept], rows * AZIMUTHS).reshape(rows, AZIMUTHS)
+
+    def reach(self, azimuths: FloatArray, heights: FloatArray) -> FloatArray:
+        """(…,) metres; azimuths (…) radians from +z towards +x; heights (…): y in metres; beyond the rows as at their end."""
+        turn = np.asarray(azimuths) / (2 * np.pi) * AZIMUTHS % AZIMUTHS
+        row = (self.top - np.asarray(heights)) / ROW - 0.5
+        row, turn = np.broadcast_arrays(row, turn)
+        return map_coordinates(self.grid, [row.ravel(), turn.ravel()], order=1, mode="nearest").reshape(row.shape)

@@ -1,0 +1,114 @@
+"""Which Gaussians a target of an operation is made of: labels, groups of labels, pieces, and what earlier edits added.
+
+Labels ride on Gaussians, so this answers "where" for every time and every camera at once; rendered, it is the region's mask.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from avatarkit.edit.pieces import ZONES, face_coordinates, zone
+from avatarkit.edit.scene import Scene
+from avatarkit.edit.vocabulary import ADDABLE, GROUPS
+from avatarkit.errors import InputError
+from avatarkit.gaussians.avatar import Avatar
+from avatarkit.labels import LABEL_INDEX, LABELS
+from avatarkit.losses.colour_difference import lab
+from avatarkit.render.sh import Y00
+
+WORN = ("glasses", "hat", "earring", "necklace", "hair")
+"""Classes whose Gaussians count for the label whoever added them; facial hair and nose rings are no skin or nose."""
+HAIRY = ("beard", "moustache", "lashes")
+"""Pieces that are of another colour than the skin that they grow on."""
+HAIR_CONTRAST = (8.0, 22.0)
+"""Lightness (CIELAB) below the skin's at which a Gaussian begins to be hair, and is."""
+PALE = (40.0, 55.0)  # lightness from which on the inside of a mouth is teeth
+RED = (14.0, 24.0)  # a* from which on what is not pale there is tongue
+PRESENT = 0.5
+"""Gaussians that are at least so much of a target are counted as it."""
+LEAST = 5
+"""A target of fewer Gaussians is not there."""
+
+
+def colours(avatar: Avatar) -> Tensor:
+    """(N, 3) sRGB of the Gaussians as seen from no side in particular."""
+    return (0.5 + Y00 * avatar.gaussians.sh[:, 0]).clamp(0.0, 1.0)
+
+
+def shares(avatar: Avatar) -> Tensor:
+    """(N, 19) label probabilities.  Raises InputError for an avatar without labels."""
+    logits = avatar.gaussians.label_logits
+    if not len(logits) or bool((logits == logits[:, :1]).all()):
+        raise InputError("this avatar has no labels, so its parts cannot be found; reconstruct it with a segmenter")
+    return torch.softmax(logits, 1)
+
+
+def groups_of(avatar: Avatar) -> dict[str, int]:
+    """Named groups: what earlier edits added, by name."""
+    return {str(name): int(number) for name, number in avatar.meta.get("groups", {}).items()}
+
+
+def membership(scene: Scene, target: str) -> Tensor:
+    """(N,) in [0, 1]: how far each Gaussian belongs to ``target``: a label, a group of ``vocabulary``, or a named group.
+
+    Raises InputError for an avatar without labels and for a target that it does not show.
+    """
+    found = _membership(scene, target)
+    if int((found > PRESENT).sum()) < LEAST:
+        raise InputError(f"the avatar shows no '{target.replace('_', ' ')}'")
+    return found
+
+
+def _membership(scene: Scene, target: str) -> Tensor:
+    avatar = scene.avatar
+    groups = groups_of(avatar)
+    if target in groups:
+        return (avatar.gaussians.groups == groups[target]).float()
+    own = _things(avatar, target)
+    if target not in LABELS and target not in GROUPS:
+        return own
+    grown = avatar.gaussians.groups > 0
+    probabilities = shares(avatar)
+    kept = torch.zeros(len(grown))
+    for label in GROUPS.get(target, (target,)):
+        share = probabilities[:, LABEL_INDEX[label]]
+        kept = kept + (share if label in WORN else torch.where(grown, torch.zeros_like(share), share))
+    if target == "head":
+        kept = torch.where(grown, 1.0 - probabilities[:, 0], kept)
+    return torch.maximum((kept * _piece(scene, target)).clamp(0.0, 1.0), own)
+
+
+def _things(avatar: Avatar, target: str) -> Tensor:
+    """What was added as ``target`` under any name ("beard", "beard 2"); hats and the like count by their label instead."""
+    kinds = avatar.meta.get("group_kinds", {})
+    numbers = [
+        n for name, n in groups_of(avatar).items() if kinds.get(name) == target and ADDABLE.get(target) != target
+    ]
+    return torch.isin(avatar.gaussians.groups, torch.tensor(numbers, dtype=torch.int32)).float()
+
+
+def _piece(scene: Scene, target: str) -> Tensor:
+    """(N,): what of its classes belongs to a piece."""
+    rest, avatar = scene.rest, scene.avatar
+    if target in ("teeth", "tongue"):
+        seen = lab(colours(avatar))
+        pale = _ramp(seen[:, 0], PALE) * (1.0 - _ramp(seen[:, 1], RED))
+        return pale if target == "teeth" else _ramp(seen[:, 1], RED) * (1.0 - pale)
+    if target not in ZONES:
+        return torch.ones(len(rest.means))
+    inside = zone(target, face_coordinates(scene.head, rest.vertices)(rest.means))
+    return inside * hairiness(avatar) if target in HAIRY else inside
+
+
+def hairiness(avatar: Avatar) -> Tensor:
+    """(N,) in [0, 1]: how much darker than the skin of this avatar each Gaussian is."""
+    lightness = lab(colours(avatar))[:, 0]
+    skin = shares(avatar)[:, LABEL_INDEX["skin"]] > PRESENT
+    weight = avatar.gaussians.opacity_logits.sigmoid()
+    typical = lightness[skin & (weight > 0.3)].median() if bool((skin & (weight > 0.3)).any()) else lightness.median()
+    return _ramp(typical - lightness, HAIR_CONTRAST)
+
+
+def _ramp(value: Tensor, edges: tuple[float, float]) -> Tensor:
+    return ((value - edges[0]) / (edges[1] - edges[0])).clamp(0.0, 1.0)

@@ -1,0 +1,122 @@
+"""What a painter works on: the box of one view that its mask touches, the picture there in OKLab, and the surface below it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from avatarkit.edit.paint.oklab import oklab
+from avatarkit.edit.paint.surface import BoolArray, Box, Surface, anchored_surface, flat_surface
+from avatarkit.types import Float32Array, FloatArray, IntArray
+
+LEAST = 1 / 255
+"""A mask below this changes no 8-bit picture and counts as outside."""
+BORDER = 12  # pixels around the mask that filters may look at
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """One view's box.  rgb (h, w, 3) sRGB and mask (h, w), float32 in [0, 1]; box: rows and columns in the view."""
+
+    rgb: Float32Array
+    mask: Float32Array
+    surface: Surface
+    box: Box
+
+    @property
+    def pitch(self) -> float:
+        """Metres between pixels."""
+        return self.surface.pitch
+
+    @cached_property
+    def lab(self) -> Float32Array:
+        """(h, w, 3) OKLab."""
+        return oklab(self.rgb)
+
+    @cached_property
+    def inside(self) -> BoolArray:
+        """(h, w): what the mask touches; N pixels."""
+        return self.mask >= LEAST
+
+    @cached_property
+    def points(self) -> Float32Array:
+        """(N, 3) of the pixels inside, on the neutral head, metres."""
+        return self.surface.points[self.inside]
+
+    @cached_property
+    def trust(self) -> Float32Array:
+        """(N,) how far those points can be believed."""
+        return self.surface.trust[self.inside]
+
+    def spread(self, values: FloatArray, outside: float = 0.0) -> Float32Array:
+        """(N,) or (N, C) of the pixels inside → (h, w) or (h, w, C)."""
+        laid = np.full((*self.inside.shape, *values.shape[1:]), outside, np.float32)
+        laid[self.inside] = values
+        return laid
+
+    def blurred(self, values: Float32Array, metres: float) -> Float32Array:
+        """(h, w) or (h, w, C) blurred by a Gaussian of that deviation, looking only at what is inside."""
+        return blurred(values, self.inside.astype(np.float32), metres / self.pitch)
+
+
+def canvas(
+    picture: Float32Array, mask: Float32Array, rest: Float32Array | None, triangle: IntArray | None
+) -> Canvas | None:
+    """The canvas of one view (H, W, 3); None where its mask touches nothing.  rest, triangle: its correspondences."""
+    rows, columns = (np.flatnonzero((mask >= LEAST).any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return None
+    height, width = mask.shape
+    box = (
+        slice(max(0, int(rows[0]) - BORDER), min(height, int(rows[-1]) + 1 + BORDER)),
+        slice(max(0, int(columns[0]) - BORDER), min(width, int(columns[-1]) + 1 + BORDER)),
+    )
+    surface = None
+    if rest is not None and triangle is not None:
+        surface = anchored_surface(rest, triangle, box)
+    if surface is None:
+        surface = flat_surface(height, width, box)
+    return Canvas(picture[box], mask[box], surface, box)
+
+
+def blurred(values: Float32Array, weight: Float32Array, sigma: float) -> Float32Array:
+    """(h, w) or (h, w, C) blurred with ``weight`` (h, w): a mean over what counts.  sigma in pixels."""
+    total = np.maximum(gaussian_filter(weight, sigma, truncate=2.5), 1e-6)
+    if values.ndim == 2:
+        return gaussian_filter(values * weight, sigma, truncate=2.5) / total
+    layers = [gaussian_filter(values[..., k] * weight, sigma, truncate=2.5) / total for k in range(values.shape[2])]
+    return np.stack(layers, -1)
+
+
+def smoothed(canvas: Canvas, metres: float, edge: float, times: int = 1) -> Float32Array:
+    """(h, w, 3) OKLab without detail smaller than ``metres`` and fainter than ``edge`` in lightness; edges stay.
+
+    A guided filter (He, Sun, Tang, ECCV 2010) with the lightness as guide, looking only at what is inside.
+    """
+    weight, sigma, lab = canvas.inside.astype(np.float32), metres / canvas.pitch, canvas.lab
+    for _ in range(times):
+        guide = lab[..., 0]
+        products = np.concatenate([lab, guide[..., None] * lab], -1)
+        means = blurred(products, weight, sigma)
+        middle = means[..., :1]
+        varied = means[..., 3:] - middle * means[..., :3]
+        slope = varied / (np.maximum(varied[..., :1], 0.0) + np.float32(edge**2))
+        level = means[..., :3] - slope * middle
+        spread = blurred(np.concatenate([slope, level], -1), weight, sigma)
+        lab = spread[..., :3] * guide[..., None] + spread[..., 3:]
+    return lab
+
+
+def strokes_of_edges(canvas: Canvas, metres: float, *, sensitivity: float = 1.0) -> Float32Array:
+    """(h, w) in [0, 1]: dark lines where the picture has edges or dark creases, ``metres`` wide.
+
+    Extended difference of Gaussians (Winnemöller, Kyprianidis, Olsen, Computers & Graphics 2012) of the lightness.
+    """
+    sigma = max(0.6, metres / canvas.pitch)
+    light = canvas.lab[..., 0]
+    fine, coarse = (gaussian_filter(light, factor * sigma, truncate=3.0) for factor in (1.0, 1.6))
+    hollow = (coarse - fine) * sensitivity
+    return np.clip((hollow - 0.008) / 0.03, 0.0, 1.0).astype(np.float32)

@@ -1,0 +1,193 @@
+"""Where an operation acts: a weight for every Gaussian, and so a soft mask at any time and from any camera.
+
+A region begins with its target (``membership``) and is cut by a relation to an anchor: sides are told apart in the head's own frame at
+rest, x to the subject's left, y up, z forward; ``viewer`` is the frame of somebody who looks the subject in the face.  Marks that are painted on the skin (a
+tattoo, a mole) have no Gaussians of their own yet: theirs is a disc of skin beside or on the anchor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from avatarkit.edit.membership import PRESENT, membership
+from avatarkit.edit.pieces import above
+from avatarkit.edit.plan import LabelBox, Operation, Region
+from avatarkit.edit.scene import Place, Scene
+from avatarkit.errors import InputError
+from avatarkit.labels import LABELS
+
+MARKS = {"tattoo": 0.012, "mole": 0.0025, "scar": 0.012, "freckles": 0.0}
+"""Radius in metres of what is painted on the skin at size 1; freckles fill their anchor."""
+MARK_ROOM = 1.6
+"""How much larger than the mark its disc is: the editor's ink must not meet the edge of the mask."""
+ANCHORS = {"tattoo": "l_cheek", "mole": "l_cheek", "scar": "l_cheek", "freckles": "cheeks"}
+"""Where a mark goes if nothing is said."""
+NEAR = 0.008  # metres: what still counts as on an anchor
+EDGE = 0.0015  # metres: half the width of a cut's edge
+SEEN = 0.02  # share of a picture's largest mask below which a region does not show
+SKIN = ("skin", "nose", "neck", "l_ear", "r_ear")
+
+
+@dataclass(frozen=True)
+class Located:
+    """weights (N,) in [0, 1]: how far each Gaussian may be touched; centre (3,): of the region at rest, metres; radius: of a
+    painted mark, metres, else 0."""
+
+    weights: Tensor
+    centre: Tensor
+    radius: float = 0.0
+
+    @property
+    def core(self) -> Tensor:
+        """(N,) bool: what surely belongs to it."""
+        return self.weights > PRESENT
+
+
+def locate(scene: Scene, operation: Operation) -> Located:
+    """The region of an operation on an avatar.
+
+    Raises InputError where the target or the anchor does not show, and where their cut is empty.
+    """
+    if operation.kind == "add":
+        return _beside(scene, operation)
+    weights = membership(scene, operation.target)
+    if operation.region is not None:
+        weights = weights * related(scene, operation.region, operation.target)
+        if not bool((weights > PRESENT).any()):
+            raise InputError(
+                f"nothing of the {operation.target.replace('_', ' ')} lies {operation.region.relation.replace('_', ' ')} "
+                f"the {operation.region.anchor.replace('_', ' ')}"
+            )
+    return Located(weights, _centre(scene, weights))
+
+
+def related(scene: Scene, region: Region, target: str) -> Tensor:
+    """(N,) in [0, 1]: which Gaussians stand in ``region``'s relation to its anchor."""
+    anchor = membership(scene, region.anchor)
+    points = scene.rest.means
+    if region.relation == "on":
+        if region.anchor == target:
+            return torch.ones(len(points))
+        gaps = cKDTree(points[anchor > PRESENT].numpy()).query(points.numpy())[0]
+        return torch.maximum(anchor, 1.0 - above(torch.from_numpy(gaps).float(), NEAR, 2.0 * EDGE))
+    axis, sign = direction(region)
+    return above(sign * (points[:, axis] - _centre(scene, anchor)[axis]), 0.0, EDGE)
+
+
+def direction(region: Region) -> tuple[int, float]:
+    """Axis and sign at rest of a relation other than "on": what lies there has a larger sign · coordinate than its anchor."""
+    axis, sign = {
+        "above": (1, 1.0), "below": (1, -1.0), "left_of": (0, 1.0), "right_of": (0, -1.0), "in_front": (2, 1.0), "behind": (2, -1.0),
+    }[region.relation]  # fmt: skip
+    return axis, -sign if axis == 0 and region.frame == "viewer" else sign
+
+
+def _centre(scene: Scene, weights: Tensor) -> Tensor:
+    """(3,): the middle of what is surely meant, robust to strays."""
+    points = scene.rest.means[weights > PRESENT]
+    return 0.5 * (points.quantile(0.1, dim=0) + points.quantile(0.9, dim=0))
+
+
+def _beside(scene: Scene, operation: Operation) -> Located:
+    """Where something new goes: a disc of skin for a mark, else what lies around the anchor."""
+    region = operation.region or Region(ANCHORS.get(operation.target, "head"))
+    anchor = membership(scene, region.anchor)
+    radius = MARKS.get(operation.target, 0.0) * operation.attributes.size
+    if operation.target not in MARKS:
+        weights = membership(scene, "head")
+        return Located(weights, _centre(scene, weights))
+    skin = torch.stack([_or_none(scene, name) for name in SKIN]).amax(0)
+    if radius == 0.0:  # freckles
+        return Located(skin * related(scene, region, ""), _centre(scene, anchor))
+    at = _mark_centre(scene, region, anchor, skin, radius)
+    gaps = (scene.rest.means - at).norm(dim=1)
+    weights = skin * (1.0 - above(gaps, MARK_ROOM * radius, EDGE))
+    if not bool((weights > PRESENT).any()):
+        raise InputError(
+            f"there is no skin {region.relation.replace('_', ' ')} the {region.anchor.replace('_', ' ')} for a {operation.target}"
+        )
+    return Located(weights, at, radius)
+
+
+def _mark_centre(scene: Scene, region: Region, anchor: Tensor, skin: Tensor, radius: float) -> Tensor:
+    """(3,): a point of the mesh's skin on the anchor, or next to it on the asked side."""
+    points = scene.rest.means
+    inside = points[anchor > PRESENT]
+    wanted = _centre(scene, anchor)
+    if region.relation != "on":
+        axis, sign = direction(region)
+        edge = (sign * inside[:, axis]).quantile(0.95)
+        wanted = wanted.clone()
+        wanted[axis] = sign * (edge + 1.2 * radius)
+    wanted[2] = max(float(wanted[2]), float(inside[:, 2].quantile(0.5)))  # the side that faces the world
+    facing = skin > PRESENT
+    if not bool(facing.any()):
+        raise InputError("the avatar shows no skin")
+    vertices = scene.rest.vertices
+    on_skin = cKDTree(points[facing].numpy()).query(vertices.numpy())[0] < NEAR
+    candidates = vertices[torch.from_numpy(on_skin)]
+    flat = (candidates - wanted) * torch.tensor([1.0, 1.0, 0.35])  # how far forward the face is there counts little
+    return candidates[flat.norm(dim=1).argmin()]
+
+
+def _or_none(scene: Scene, target: str) -> Tensor:
+    try:
+        return membership(scene, target)
+    except InputError:
+        return torch.zeros(len(scene.avatar.gaussians))
+
+
+def region_mask(scene: Scene, weights: Tensor, place: Place) -> Tensor:
+    """(1, H, W) in [0, 1]: weights (N,) rendered: the region at a time and from a camera."""
+    return scene.field(weights[:, None].contiguous(), place)[0].clamp(0.0, 1.0)
+
+
+def mask_box(mask: Tensor) -> tuple[float, float, float, float] | None:
+    """The box of what is over one half in a mask (1, H, W), as shares of width and height; None where nothing is."""
+    rows, columns = torch.nonzero(mask[0] > 0.5, as_tuple=True)
+    if not len(rows):
+        return None
+    height, width = mask.shape[-2:]
+    return (
+        float(columns.min()) / width, float(rows.min()) / height,
+        float(columns.max() + 1) / width, float(rows.max() + 1) / height,
+    )  # fmt: skip
+
+
+def label_boxes(scene: Scene, place: Place) -> tuple[LabelBox, ...]:
+    """Where each class shows in a picture, for a refiner's second turn."""
+    field, alpha, _ = scene.field(torch.softmax(scene.avatar.gaussians.label_logits, 1), place)
+    field = torch.cat([field[:1] + 1.0 - alpha, field[1:]])
+    best = field.argmax(0)
+    boxes = []
+    for index, label in enumerate(LABELS[1:], 1):
+        box = mask_box((best == index).float()[None])
+        if box is not None:
+            boxes.append(LabelBox(label, box))
+    return tuple(boxes)
+
+
+def lifted(scene: Scene, masks: list[tuple[Place, Tensor]]) -> Tensor:
+    """(N,) in [0, 1]: free-form masks (1, H, W) from some places as weights of the Gaussians: Σ mask·α·T / Σ α·T over the
+    masked places; a Gaussian that shows in none of them takes the mean of its nearest three neighbours that do."""
+    count = len(scene.avatar.gaussians)
+    inside, total = torch.zeros(count), torch.zeros(count)
+    for place, mask in masks:
+        both = torch.cat([mask, torch.ones_like(mask)])
+        _, _, sums = scene.field(torch.zeros(count, 1), place, masks=both)
+        assert sums is not None
+        inside, total = inside + sums[0], total + sums[1]
+    known = total > SEEN
+    if not bool(known.any()):
+        raise InputError("the mask shows nothing of the avatar")
+    weights = inside / total.clamp(min=1e-6)
+    if not bool(known.all()):
+        points = scene.rest.means
+        _, near = cKDTree(points[known].numpy()).query(points[~known].numpy(), k=min(3, int(known.sum())))
+        near = torch.from_numpy(near).reshape(int((~known).sum()), -1)
+        weights[~known] = weights[known][near].mean(1)
+    return weights.clamp(0.0, 1.0)

@@ -1,0 +1,171 @@
+"""An avatar and everything that is needed to look at it: from which places, what shows there, where its Gaussians lie at rest."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avatarkit.cameras import Cameras
+from avatarkit.contracts import Correspondences, HeadModel, Rasterizer
+from avatarkit.gaussians.avatar import Avatar
+from avatarkit.gaussians.binding import pose_gaussians
+from avatarkit.gaussians.carried import frame_rotations
+from avatarkit.gaussians.draw import picture
+from avatarkit.gaussians.frames import quat_from_matrix
+from avatarkit.head.parameters import HeadParams, HeadPose
+from avatarkit.render.mesh import MeshRender, rasterize_mesh
+
+SKULL = 1
+"""The joint that carries the skull: the neck turns it, for both head models."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a picture is taken from: a timestep of the avatar's motion, one of its cameras, perhaps at a smaller size.
+
+    name: as people and refiners see it, "t12 c3".
+    """
+
+    timestep: int
+    camera: int
+    cameras: Cameras
+    name: str
+
+
+@dataclass(frozen=True)
+class Rest:
+    """The avatar on its own neutral head: no expression, no pose.
+
+    means (N, 3), scales (N, 3) metres; rotations (N, 3, 3): the frame that carries each Gaussian, local → world; pose: the
+    neutral head; vertices (V, 3).
+    """
+
+    means: Tensor
+    scales: Tensor
+    rotations: Tensor
+    pose: HeadPose
+
+    @property
+    def vertices(self) -> Tensor:
+        return self.pose.vertices[0]
+
+
+class Scene:
+    """An avatar with its head model and a rasterizer.  Cheap to make; poses are kept while the motion stays the same.
+
+    The avatar is never changed in place: ``with_avatar`` makes the next scene.
+    """
+
+    def __init__(self, avatar: Avatar, head: HeadModel, rasterizer: Rasterizer, size: int = 512) -> None:
+        """size: longest side of pictures in pixels; larger cameras are scaled down."""
+        self.avatar, self.head, self.rasterizer, self.size = avatar, head, rasterizer, size
+        self._poses: dict[int, HeadPose] = {}
+
+    def with_avatar(self, avatar: Avatar) -> Scene:
+        """The same scene with another state of the avatar."""
+        made = Scene(avatar, self.head, self.rasterizer, self.size)
+        if avatar.motion is self.avatar.motion:
+            made._poses = self._poses
+        return made
+
+    def place(self, timestep: int, camera: int) -> Place:
+        """A place by its numbers."""
+        cameras = self.avatar.camera(camera)
+        longest = max(cameras.width, cameras.height)
+        if longest > self.size:
+            factor = self.size / longest
+            cameras = cameras.resized(round(cameras.width * factor), round(cameras.height * factor))
+        return Place(timestep, camera, cameras, f"t{timestep} c{camera}")
+
+    def places(self, split: str = "train") -> list[Place]:
+        """Places of the avatar's own frames of one split, in their order; all frames where the split has none."""
+        indices = self.avatar.indices(split) or range(len(self.avatar.frames))
+        return [self.place(self.avatar.frames[i].timestep, self.avatar.frames[i].camera) for i in indices]
+
+    def pose(self, timestep: int) -> HeadPose:
+        """The head at one timestep of the avatar's motion."""
+        if timestep not in self._poses:
+            with torch.no_grad():
+                self._poses[timestep] = self.head.pose(self.avatar.motion[timestep])
+        return self._poses[timestep]
+
+    @cached_property
+    def rest(self) -> Rest:
+        """The avatar at rest."""
+        with torch.no_grad():
+            pose = self.head.pose(neutral(self.avatar.motion))
+            posed = pose_gaussians(
+                self.avatar.gaussians, pose.vertices[0], pose.joints[0], self.head.faces, skin=pose.skin
+            )
+            rotations = frame_rotations(self.avatar.gaussians, pose, self.head.faces)
+        return Rest(posed.means, posed.scales, rotations, pose)
+
+    def picture(self, place: Place, background: Tensor | None = None) -> Tensor:
+        """(3, H, W) in [0, 1]: what the avatar looks like from ``place``."""
+        return picture(
+            self.avatar, self.pose(place.timestep), self.head.faces, place.cameras, self.rasterizer, background
+        )
+
+    def field(self, values: Tensor, place: Place, masks: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Values of the Gaussians (N, D) blended like colour over zeros: (D, H, W), alpha (1, H, W), and with ``masks``
+        (M, H, W) the sums (M, N) of mask·α·T."""
+        pose = self.pose(place.timestep)
+        with torch.no_grad():
+            posed = pose_gaussians(
+                self.avatar.gaussians, pose.vertices[0], pose.joints[0], self.head.faces, sh_degree=0, skin=pose.skin
+            )
+            drawn = self.rasterizer.render(
+                posed.means, posed.quats, posed.scales, posed.opacities, values, place.cameras,
+                masks=None if masks is None else masks[None].contiguous(), antialiased=self.avatar.antialiased,
+            )  # fmt: skip
+        return drawn.features[0], drawn.alpha[0], None if drawn.sums is None else drawn.sums[0]
+
+    def mesh(self, place: Place) -> MeshRender:
+        """The head's mesh as ``place`` sees it."""
+        return rasterize_mesh(
+            self.pose(place.timestep).vertices[0].numpy(), self.head.faces.numpy(), place.cameras.viewmats[0].numpy(),
+            place.cameras.Ks[0].numpy(), place.cameras.width, place.cameras.height,
+        )  # fmt: skip
+
+    def correspondences(self, places: list[Place]) -> Correspondences:
+        """Where each pixel of ``places`` lies on the head.  All places must have one image size."""
+        drawn = [self.mesh(place) for place in places]
+        triangle = torch.from_numpy(np.stack([mesh.triangle for mesh in drawn]))
+        weights = torch.from_numpy(np.stack([mesh.barycentrics for mesh in drawn]))
+        corners = self.rest.vertices[self.head.faces.long()[triangle.clamp(min=0).long()]]
+        rest = (corners * weights[..., None]).sum(-2) * (triangle >= 0)[..., None]
+        return Correspondences(triangle, weights, rest)
+
+    def direction(self, place: Place) -> tuple[float, float]:
+        """(azimuth, elevation) of the camera in the head's own frame, radians; positive azimuth: on the subject's left."""
+        joint = self.pose(place.timestep).joints[0, SKULL]
+        local = joint[:3, :3].T @ (place.cameras.centres()[0] - joint[:3, 3])
+        x, y, z = local.tolist()
+        return math.atan2(x, z), math.atan2(y, math.hypot(x, z))
+
+    def local_offsets(self, offsets: Tensor) -> Tensor:
+        """Displacements (N, 3) of Gaussians at rest, world metres → what to add to their local means.
+
+        Exact for what rides on a frame that rest and motion share, which is all there is (``skin_frames``, triangles, joints).
+        """
+        rest = self.rest
+        turned = (rest.rotations.mT @ offsets[..., None])[..., 0]
+        sizes = (rest.scales / self.avatar.gaussians.log_scales.exp()).mean(1, keepdim=True)  # k of the frame
+        return turned / sizes
+
+    def rest_quats(self) -> Tensor:
+        """(N, 4) wxyz: the frames' rotations at rest."""
+        return quat_from_matrix(self.rest.rotations)
+
+
+def neutral(motion: HeadParams) -> HeadParams:
+    """One timestep of the same head without expression or pose."""
+    first = motion[0]
+    still = {name: torch.zeros_like(getattr(first, name)) for name in
+             ("expr", "rotation", "translation", "neck_pose", "jaw_pose", "eyes_pose")}  # fmt: skip
+    return replace(first, **still, dynamic_offset=None)

@@ -1,0 +1,1 @@
+"""A conditional patch discriminator with hinge losses for avatarkit."""

@@ -1,0 +1,1 @@
+"""InstructPix2Pix as an avatarkit image editor."""

@@ -46,6 +46,11 @@ def avatarkit_segmenters() -> Iterable[Provider]:
 
 
 @hookimpl
+def avatarkit_editors() -> Iterable[Provider]:
+    yield Provider("paint", "avatarkit.edit.paint.painter:Paint", "makeup, marks, styles and looks by code; needs no weights")
+
+
+@hookimpl
 def avatarkit_refiners() -> Iterable[Provider]:
     yield Provider("rules", "avatarkit.edit.rules:RulesRefiner", "plans by a lexicon; needs no model, key or network")
 

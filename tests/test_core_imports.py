@@ -34,7 +34,7 @@ LIGHT = (
 # docs/architecture.md's list, top first; what is not named is the core.
 LAYERS = (
     ("cli", "__main__"),
-    ("demo", "recon.job", "report", "evaluate", "drive", "bench", "pictures"),
+    ("demo", "batch", "recon.job", "edit.job", "edit.pictures", "report", "evaluate", "drive", "bench", "pictures"),
     ("testing",),
     ("synthetic",),
     ("edit",),
@@ -113,7 +113,7 @@ def test_the_documented_layers_are_these() -> None:
     """Every layer stands in docs/architecture.md, in this order; every package of the source has a place there."""
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     rows = [line for line in text.splitlines() if line.startswith("| `")]
-    cells = [re.findall(r"`([\w.]+)/?`", row.split("|")[1].replace("recon/job.py", "recon.job")) for row in rows]
+    cells = [re.findall(r"`([\w.]+)/?`", row.split("|")[1].replace("recon/job.py", "recon.job").replace("edit/job.py", "edit.job").replace("edit/pictures.py", "edit.pictures")) for row in rows]
     documented = [set(" ".join(names).split()) for names in cells]
     position = {name: k for k, names in enumerate(documented) for name in names}
     shown = [tuple(name for name in names if name in position) for names in LAYERS]

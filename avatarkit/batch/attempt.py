@@ -60,9 +60,8 @@ class Place:
 def attempt(task: Task, stop: Stop, place: Place) -> State:
     """Run the task's command once; returns its state afterwards, which is in its file by then where an attempt was begun.
 
-    Where the batch is to stop it is "queued" (not begun) or "interrupted"; a KeyboardInterrupt in this thread counts as
-    ``stop.asked``.  Raises AttemptFailed for exit code 1 and for signals; codes 2 and 3 say that the input or the machine is
-    wrong, and stay so.
+    Where the batch is to stop it is "queued" (not begun) or "interrupted".  Raises AttemptFailed for exit code 1 and for
+    signals; codes 2 and 3 say that the input or the machine is wrong, and stay so.
     """
     before, host = read_state(task.state), socket.gethostname()
     if before is None or before.fingerprint != task.fingerprint:
@@ -142,24 +141,20 @@ def _tail(log: Path, start: int = 0) -> list[str]:
 
 def _run(
     command: tuple[str, ...], task: Task, title: str, stop: Stop, place: Place, limit: float = float("inf")
-) -> tuple[Status, int | None, str]:
+) -> tuple[Status, int, str]:
     """A process with its output at the end of the task's log: "done", "failed" or "interrupted", its exit code, the reason."""
-    process = None
     with explained(task.log), task.log.open("ab") as log:
         log.write(f"=== {title}\n$ {shlex.join(command)}\n".encode())
         log.flush()
         start = log.tell()
-        try:
-            process = _started(command, log.fileno(), place)
-            code = _ended(process, stop, limit)
-            stopped = code is None
-        except KeyboardInterrupt:  # how Ray cancels
-            stopped, code = True, None
+        process = _started(command, log.fileno(), place)
+        code = _ended(process, stop, limit)
+        stopped = code is None
         if code is None:
-            code = _interrupted(process, stop) if process is not None else None
+            code = _interrupted(process, stop)
     if code == 0:
         return "done", code, ""
-    if stopped or code is None:
+    if stopped:
         return "interrupted", code, ""
     return "failed", code, _reason(code, task.log, start)
 
@@ -195,12 +190,9 @@ def _interrupted(process: subprocess.Popen[bytes], stop: Stop) -> int:
     else:
         process.send_signal(signal.SIGINT)
     until = time.monotonic() + GRACE
-    try:
-        while not stop.at_once.is_set() and time.monotonic() < until:
-            with suppress(subprocess.TimeoutExpired):
-                return process.wait(POLL)
-    except KeyboardInterrupt:
-        pass  # asked a second time
+    while not stop.at_once.is_set() and time.monotonic() < until:
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(POLL)
     if sys.platform == "win32":
         process.kill()
     else:

@@ -49,10 +49,9 @@ class LocalPool:
                 'to run on the cores instead, set CUDA_VISIBLE_DEVICES=""'
             )
         threads = max(1, cores // jobs)
-        shared = {
-            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(threads)
-        }  # what torch and our kernels go by
-        self.places = f"{_count(jobs, 'task')} at once, {'a GPU' if gpus else _count(threads, 'core')} each"
+        # What torch and our kernels go by; a person's own choice stands.
+        shared = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(threads)}
+        self.places = f"{_count(jobs, 'task')} at a time, {'one GPU' if gpus else _count(threads, 'core')} for each"
         self._places: queue.SimpleQueue[Place] = queue.SimpleQueue()
         for i in range(jobs):
             own = {"CUDA_VISIBLE_DEVICES": gpus[i]} if gpus else {}

@@ -55,12 +55,16 @@ class ReconOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class EditOptions:
-    """Options of ``avatarkit edit``."""
+    """Options of ``avatarkit edit``; what is left out is that command's default."""
 
+    config: str = "edit"
+    set: dict = field(default_factory=dict)
     editor: str | None = None
+    editor_set: dict = field(default_factory=dict)
     llm: str | None = None
     llm_set: dict = field(default_factory=dict)
     llm_fallback: bool = False
+    look: bool = True
     discriminator: str | None = None
     rasterizer: str | None = None
     head: str | None = None
@@ -69,12 +73,17 @@ class EditOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Edit(EditOptions):
-    """An edit of a head: by ``prompt`` or by a ``plan`` file, of the head itself or of what the edit ``after`` makes of it."""
+    """An edit of a head: by ``prompt`` or by a ``plan`` file, of the head itself or of what the edit ``after`` makes of it.
+
+    mask, mask_view: a picture of the region, and the timestep and camera that it was painted over ("0:3").
+    """
 
     name: str
     prompt: str = ""
     plan: str = ""
     after: str = ""
+    mask: str | None = None
+    mask_view: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,13 +205,13 @@ def _head(row: Any, recon: Mapping[str, Any], edit: Mapping[str, Any], where: st
         return from_mapping(Head, {**own, "edits": edits}, where)
     _check_length(own, where)
     inherited = {k: v for k, v in recon.items() if k not in ("minutes", "iterations") or not _length(own)}
-    return from_mapping(Head, {**_merged(inherited, own, "set"), "edits": edits}, where)
+    return from_mapping(Head, {**_merged(inherited, own), "edits": edits}, where)
 
 
 def _edit(row: Any, defaults: Mapping[str, Any], where: str, edits: str) -> Edit:
     own = _mapping(row, where)
     name = _name(own, where)
-    made = from_mapping(Edit, _merged(defaults, own, "llm_set"), f"{edits}: '{name}'")
+    made = from_mapping(Edit, _merged(defaults, own), f"{edits}: '{name}'")
     if bool(made.prompt.strip()) == bool(made.plan):
         raise ConfigError(f"{edits}: '{name}': expected 'prompt' or 'plan', and not both")
     return made
@@ -237,7 +246,8 @@ def _check_sources(manifest: Manifest, head: Head, where: str) -> None:
     """Everything that is read is there, and nothing of it is what the batch writes."""
     written = {manifest.out / f"{name}.avatar" for name in task_names(manifest)}
     named = [("input", text) for text in head.input] + ([("avatar", head.avatar)] if head.avatar else [])
-    named += [(f"edits: '{edit.name}': plan", edit.plan) for edit in head.edits if edit.plan]
+    files = [(edit.name, key, text) for edit in head.edits for key, text in (("plan", edit.plan), ("mask", edit.mask))]
+    named += [(f"edits: '{name}': {key}", text) for name, key, text in files if text]
     for key, text in named:
         path = manifest.locate(text)
         if not path.exists():
@@ -259,12 +269,12 @@ def _length(values: Mapping[str, Any]) -> list[str]:
     return [key for key in ("minutes", "iterations") if values.get(key) is not None]
 
 
-def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any], joined: str) -> dict[str, Any]:
-    """``own`` over ``defaults``; the mapping under the key ``joined`` is merged too."""
+def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """``own`` over ``defaults``; mappings such as ``set`` are joined key by key."""
     both = {**defaults, **own}
-    parts = [part.get(joined) for part in (defaults, own)]
-    if all(isinstance(part, dict) for part in parts):
-        both[joined] = {**parts[0], **parts[1]}  # type: ignore[dict-item]
+    for key, usual in defaults.items():
+        if isinstance(usual, dict) and isinstance(both[key], dict):
+            both[key] = {**usual, **both[key]}
     return both
 
 

@@ -32,7 +32,7 @@ def write_report(path: Path, rows: Sequence[Row], title: str) -> None:
                 "picture": _embedded(row.picture),
                 "links": [
                     (name, _link(target, path.parent))
-                    for name, target in (("avatar", row.avatar), ("report", row.report), ("log", row.log))
+                    for name, target in (("avatar", row.avatar), (_said(row.report), row.report), ("log", row.log))
                     if target is not None
                 ],
             }
@@ -46,6 +46,10 @@ def _embedded(picture: Path | None) -> str:
     if picture is None:
         return ""
     return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+
+
+def _said(report: Path | None) -> str:
+    return "report" if report is None or report.suffix == ".html" else "before and after"
 
 
 def _link(target: Path, folder: Path) -> str:

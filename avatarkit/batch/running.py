@@ -67,15 +67,18 @@ class Batch:
         order.prepare()
         began = time.monotonic()
         self._run.emit(Started(STAGE, len(self._tasks), "task"))
-        with interruptible(self._run) as asked:
-            while order.is_active() and (self._pending or not self._run.stopping):
-                while not self._run.stopping and (ready := order.get_ready()):
-                    order.done(*[name for name in ready if self._begin(name)])
-                for name in self._ended():
-                    order.done(name)
-                self._look()
-                if self._run.stopping:
-                    self._engine.stop(at_once=len(asked) > 1)
+        try:
+            with interruptible(self._run) as asked:
+                while order.is_active() and (self._pending or not self._run.stopping):
+                    while not self._run.stopping and (ready := order.get_ready()):
+                        order.done(*[name for name in ready if self._begin(name)])
+                    order.done(*self._ended())
+                    self._look()
+                    if self._run.stopping:
+                        self._engine.stop(at_once=len(asked) > 1)
+        except BaseException:  # a full disk, say: what runs is not to go on for hours unseen
+            self._engine.stop()
+            raise
         for name in self._tasks:
             self.states.setdefault(name, State(name, "queued"))
         self._run.emit(Finished(STAGE, time.monotonic() - began, {name: float(n) for name, n in self.counts.items()}))
@@ -110,28 +113,25 @@ class Batch:
         self._pending[self._engine.submit(task, self._retries)] = task
         return False
 
-    def _ended(self) -> Iterator[str]:
+    def _ended(self) -> list[str]:
         """Wait a moment; names of the tasks that ended."""
-        if not self._pending:
-            return
-        for future in wait(self._pending, POLL, FIRST_COMPLETED).done:
+        ended: list[str] = []
+        for future in wait(self._pending, POLL, FIRST_COMPLETED).done if self._pending else ():
             task, state = self._pending.pop(future), future.result()
             if state.status == "done" and not task.output.is_file():
-                reason = (
-                    f"{task.output} is not there, though {state.host} wrote it; every worker must see the same files"
-                )
-                state = replace(state, status="failed", reason=reason)
+                where = f"{task.output} is not there, though {state.host} wrote it"
+                state = replace(state, status="failed", reason=f"{where}; every worker must see the same files")
             self._end(task, state)
-            yield task.name
+            ended.append(task.name)
+        return ended
 
     def _end(self, task: Task, state: State) -> None:
         self.states[task.name] = state
         if state != read_state(task.state):
             write_state(task.state, state)
         kept = task.name in self.kept
-        self._tell(
-            TaskChanged(task.name, task.said, state.status, state.attempts, state.seconds, state.reason, kept=kept)
-        )
+        text = state.reason
+        self._tell(TaskChanged(task.name, task.said, state.status, state.attempts, state.seconds, text, kept))
         failed = sum(state.status in ("failed", "skipped") for state in self.states.values())
         values = {"failed": float(failed)} if failed else {}
         self._run.emit(Progress(STAGE, len(self.states), len(self._tasks), values))
@@ -141,9 +141,8 @@ class Batch:
         for task in self._pending.values():
             state = read_state(task.state)
             if state is not None and state.status == "running":
-                self._tell(
-                    TaskChanged(task.name, task.said, "running", state.attempts, state.seconds, last_line(task.log))
-                )
+                text = last_line(task.log)
+                self._tell(TaskChanged(task.name, task.said, "running", state.attempts, state.seconds, text))
 
     def _tell(self, event: TaskChanged) -> None:
         if self._shown.get(event.name) != event:

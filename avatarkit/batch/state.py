@@ -48,7 +48,7 @@ def read_state(path: Path) -> State | None:
 
 def failed(name: str, path: Path, reason: str) -> State:
     """The state of a task that an engine gave up, after what its file says."""
-    return replace(read_state(path) or State(name, "queued"), status="failed", reason=" ".join(reason.split()))
+    return replace(read_state(path) or State(name, "queued"), status="failed", reason=" ".join(reason.split())[:400])
 
 
 def write_state(path: Path, state: State) -> None:

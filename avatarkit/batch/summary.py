@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 STYLES: dict[Status, str] = {
     "done": "green", "failed": "red", "skipped": "yellow", "interrupted": "yellow", "running": "cyan", "queued": "dim",
 }  # fmt: skip
+REPORTS = ((".run", "report.html"), (".edit", "before-after.jpg"))  # what recon and edit leave beside an avatar
 
 
 @dataclass(frozen=True)
 class Row:
     """A task and what came of it.
 
-    kept: an earlier batch did it.  seconds: of all attempts.  val, test: PSNR of held-out frames, dB.  verdict: an edit's own
-    words about itself.  Paths are absolute; None where nothing is there.
+    kept: an earlier batch did it.  seconds: of all attempts.  val, test: PSNR of held-out frames, dB.  verdict: what became of an
+    edit's operations.  report: of a reconstruction its page, of an edit the picture of before and after.  Paths are absolute;
+    None where nothing is there.
     """
 
     name: str
@@ -61,15 +63,8 @@ def table(rows: Sequence[Row]) -> Table:
         drawn.add_column(name, overflow="fold", justify="left" if name in ("name", "status", "") else "right")
     for row in rows:
         status = Text(said_status(row), style=STYLES[row.status])
-        cells = (
-            row.name,
-            duration(row.seconds),
-            figure(row.val),
-            figure(row.test),
-            count(row.splats),
-            row.reason or row.verdict,
-        )
-        drawn.add_row(Text(cells[0]), status, *map(Text, cells[1:]))
+        figures = (duration(row.seconds), figure(row.val), figure(row.test), count(row.splats))
+        drawn.add_row(Text(row.name), status, *map(Text, figures), Text(row.reason or row.verdict))
     return drawn
 
 
@@ -94,15 +89,15 @@ def count(value: int | None) -> str:
 
 
 def _row(task: Task, state: State, kept: bool) -> Row:
-    result = _result(task.result) if state.status == "done" else {}
-    report = task.output.with_suffix(".run") / "report.html"
+    done = state.status == "done"  # else what lies there is of an earlier time, or half done
+    result = _result(task.result) if done else {}
+    reports = [_there(task.output.with_suffix(suffix) / name) for suffix, name in REPORTS]
     return Row(
         task.name, task.said, state.status, kept, state.attempts, state.seconds,
         _psnr(result, "val"), _psnr(result, "test"), _number(result.get("splats"), int),
-        str(result.get("verdict") or ""), state.reason,
-        avatar=_there(task.output), log=_there(task.log),
-        report=_there(report) if state.status == "done" else None,
-        picture=_there(task.drawn) if state.status == "done" else None,
+        _verdict(result), state.reason,
+        log=_there(task.log), avatar=_there(task.output) if done else None,
+        report=next(filter(None, reports), None) if done else None, picture=_there(task.drawn) if done else None,
     )  # fmt: skip
 
 
@@ -118,6 +113,21 @@ def _psnr(result: dict[str, Any], split: str) -> float | None:
     metrics = result.get("metrics")
     scores = metrics.get(split) if isinstance(metrics, dict) else None
     return _number(scores.get("psnr"), float) if isinstance(scores, dict) else None
+
+
+def _verdict(result: dict[str, Any]) -> str:
+    """``2 of 3 operations accepted; add hat: it is not seen from the left``."""
+    done = result.get("operations")
+    rows = [row for row in done if isinstance(row, dict)] if isinstance(done, list) else []
+    if not rows:
+        return ""
+    refused = [row for row in rows if row.get("accepted") is not True]
+    said = f"{len(rows) - len(refused)} of {len(rows)} operation{'' if len(rows) == 1 else 's'} accepted"
+    if not refused:
+        return said
+    asked = refused[0].get("operation")
+    words = " ".join(str(asked.get(key, "")) for key in ("kind", "target")) if isinstance(asked, dict) else ""
+    return f"{said}; {words.replace('_', ' ')}: {refused[0].get('reason', '')}"
 
 
 def _number(value: Any, kind: type) -> Any:

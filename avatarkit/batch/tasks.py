@@ -16,6 +16,7 @@ import yaml
 
 from avatarkit.batch.manifest import Edit, EditOptions, Head, Manifest, ReconOptions, order_of, task_name
 from avatarkit.config import load_config
+from avatarkit.edit.config import EditConfig
 from avatarkit.errors import AvatarkitError, ConfigError
 from avatarkit.paths import explained
 from avatarkit.recon.config import ReconConfig
@@ -29,10 +30,10 @@ class Task:
     """One avatar to make, by one command.
 
     name: stem of its files.  said: "recon of ada".  command: program and arguments; a leading "avatarkit" stands for this
-    installation.  folder: the batch's, absolute.  output: the file that is there when it is done.  reads: files and folders that must be there.
-    after: name of the task that writes what it reads, or "".  checkpoints: folder that ``--resume`` goes on from.  picture: a
-    command that draws the output, or empty.  settings: what else the output depends on.  fingerprint: of everything above,
-    made when the task is ready (``fingerprint``).
+    installation.  folder: the batch's, absolute.  output: the file that is there when it is done.  reads: files and folders that
+    must be there.  after: name of the task that writes what it reads, or "".  checkpoints: folder that ``--resume`` goes on from.
+    picture: a command that draws the output, or empty.  settings: what else the output depends on.  fingerprint: "" until the
+    task is ready, then what ``fingerprint`` makes of it.
     """
 
     name: str
@@ -73,7 +74,7 @@ def tasks_of(manifest: Manifest) -> list[Task]:
         where = f"{manifest.path.name}: '{head.name}'"
         if head.input:
             tasks.append(_recon(manifest, head, where))
-        tasks += [_edit(manifest, head, edit) for edit in order_of(head, where)]
+        tasks += [_edit(manifest, head, edit, where) for edit in order_of(head, where)]
     return tasks
 
 
@@ -87,18 +88,7 @@ def fingerprint(task: Task) -> str:
 def _recon(manifest: Manifest, head: Head, where: str) -> Task:
     name, out = task_name(head), manifest.out
     inputs = [manifest.locate(text).resolve() for text in head.input]
-    options = _given(head, ReconOptions)
-    files = []
-    if head.config.endswith((".yaml", ".yml")):
-        options["config"] = str(manifest.locate(head.config).resolve())
-    if head.head is not None and manifest.locate(head.head).is_file():
-        files.append(manifest.locate(head.head).resolve())
-        options["head"] = str(files[-1])
-    overrides = {key: _scalar(value) for key, value in head.set.items()}
-    try:
-        config = load_config(ReconConfig, options.get("config", head.config), overrides)
-    except AvatarkitError as error:
-        raise ConfigError(f"{where}: {error}") from error
+    options, files = _options(manifest, head, ReconOptions)
     output = out / f"{name}.avatar"
     written = ("-o", str(output), "--json", str(_result(out, name)))
     return Task(
@@ -110,22 +100,18 @@ def _recon(manifest: Manifest, head: Head, where: str) -> Task:
         reads=(*inputs, *files),
         checkpoints=output.with_suffix(".run") / "checkpoints",
         picture=_picture(out, name),
-        settings=dataclasses.asdict(config),
+        settings=_settings(ReconConfig, options.get("config", head.config), head.set, where),
     )
 
 
-def _edit(manifest: Manifest, head: Head, edit: Edit) -> Task:
+def _edit(manifest: Manifest, head: Head, edit: Edit, where: str) -> Task:
     name, out = task_name(head, edit), manifest.out
     before = next((other for other in head.edits if other.name == edit.after), None)
     made_here = bool(head.input) or before is not None
     source = out / f"{task_name(head, before)}.avatar" if made_here else manifest.locate(head.avatar).resolve()
-    options, files = _given(edit, EditOptions), []
-    if edit.plan:
-        files.append(manifest.locate(edit.plan).resolve())
-        options["plan"] = str(files[-1])
-    if edit.head is not None and manifest.locate(edit.head).is_file():
-        files.append(manifest.locate(edit.head).resolve())
-        options["head"] = str(files[-1])
+    options, files = _options(manifest, edit, EditOptions, "plan", "mask")
+    if edit.mask_view is not None:
+        options["mask_view"] = edit.mask_view
     output = out / f"{name}.avatar"
     written = ("-o", str(output), "--json", str(_result(out, name)))
     said = (str(source),) if edit.plan else (str(source), edit.prompt)
@@ -141,25 +127,46 @@ def _edit(manifest: Manifest, head: Head, edit: Edit) -> Task:
         reads=(source, *files),
         after=task_name(head, before) if made_here else "",
         picture=_picture(out, name),
+        settings=_settings(EditConfig, options.get("config", edit.config), edit.set, f"{where}: edits: '{edit.name}'"),
     )
 
 
-def _given(entry: Head | Edit, kind: type) -> dict[str, Any]:
-    """Options that are not what the command does anyway."""
+def _options(manifest: Manifest, entry: Head | Edit, kind: type, *files: str) -> tuple[dict[str, Any], list[Path]]:
+    """Options that are not what the command does anyway, and the files among them, absolute.
+
+    files: keys of ``entry`` that name files, besides ``head`` where there is such a file; a config's content is a setting.
+    """
     usual = kind()
     names = (one.name for one in dataclasses.fields(kind))
-    return {name: getattr(entry, name) for name in names if getattr(entry, name) != getattr(usual, name)}
+    options = {name: getattr(entry, name) for name in names if getattr(entry, name) != getattr(usual, name)}
+    if entry.config.endswith((".yaml", ".yml")):
+        options["config"] = str(manifest.locate(entry.config).resolve())
+    read = [name for name in files if getattr(entry, name)]
+    if entry.head is not None and manifest.locate(entry.head).is_file():
+        read.append("head")
+    paths = [manifest.locate(getattr(entry, name)).resolve() for name in read]
+    return options | dict(zip(read, map(str, paths), strict=True)), paths
+
+
+def _settings(kind: type, config: str, changes: Mapping[str, Any], where: str) -> Json:
+    """What the config, as the command will read it, says besides the defaults: a setting that a new version adds changes nothing."""
+    try:
+        read: Any = load_config(kind, config, {key: _scalar(value) for key, value in changes.items()})
+    except AvatarkitError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    usual, said = dataclasses.asdict(kind()), dataclasses.asdict(read)
+    return {name: value for name, value in said.items() if value != usual[name]}
 
 
 def _flags(options: Mapping[str, Any]) -> Iterator[str]:
-    """``{"max": 3, "set": {"a": 1}, "fast": True}`` → ``--max 3 --set a=1 --fast``."""
+    """``{"max": 3, "set": {"a": 1}, "fast": True, "look": False}`` → ``--max 3 --set a=1 --fast --no-look``."""
     for name, value in options.items():
         flag = "--" + name.replace("_", "-")
         if isinstance(value, dict):
             for key, inner in value.items():
                 yield from (flag, f"{key}={_scalar(inner)}")
-        elif value is True:
-            yield flag
+        elif isinstance(value, bool):
+            yield flag if value else "--no" + flag.removeprefix("-")
         else:
             yield from (flag, str(value))
 

@@ -72,7 +72,8 @@ def batch(
         try:
             sink.say(engine.places)
             for name, count in networked.items():  # also to those who asked for silence
-                console.print(f"{name} sends data of {count} edit{'s' * (count > 1)} to its server", style="yellow")
+                edits = "1 edit sends" if count == 1 else f"{count} edits send"
+                console.print(f"{edits} data off this machine through {name}", style="yellow")
             course = Batch(tasks, engine, run, retries=retries)
             states = course.run()
         finally:
@@ -108,15 +109,14 @@ def check_commands(tasks: list[Task], where: str) -> dict[str, int]:
             with parsers[command].make_context(command, list(arguments)) as context:
                 options = context.params
         except Exception as error:
-            said = getattr(
-                error, "format_message", None
-            )  # of click's errors, wherever this version of typer keeps them
-            if said is None:
+            if not hasattr(
+                error, "format_message"
+            ):  # click's errors have it, wherever this version of typer keeps them
                 raise
-            raise InputError(f"{where}: {task.said}: {said()}") from error
+            raise InputError(f"{where}: {task.said}: {error.format_message()}") from error
         for option, role in ROLES.items():
             name = options.get(option)
-            if not isinstance(name, str):
+            if not isinstance(name, str) or (option, name) == ("discriminator", "none"):
                 continue
             try:
                 provider = registry().get(role, name)
@@ -180,7 +180,7 @@ class BatchSink:
 
     def say(self, text: str) -> None:
         if not self._quiet:
-            console.print(text, style="dim", highlight=False)
+            console.print(text, style="dim", highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         if self._bar is not None:
@@ -213,7 +213,7 @@ class BatchSink:
                 self._rows[event.name] = self._bar.add_task(event.said, total=None, text="", count="")
             if event.name in self._rows:
                 row = self._rows[event.name]
-                self._bar.update(row, text=escape(event.text))
+                self._bar.update(row, text=escape(event.text[: max(20, console.width - 60)]))
                 if not running:
                     self._bar.remove_task(self._rows.pop(event.name))
         if not new or event.status == "queued" or (running and self._bar is not None and event.attempt == 1):

@@ -25,6 +25,8 @@ HAIR_CONTRAST = (8.0, 22.0)
 """Lightness (CIELAB) below the skin's at which a Gaussian begins to be hair, and is."""
 PALE = (40.0, 55.0)  # lightness from which on the inside of a mouth is teeth
 RED = (14.0, 24.0)  # a* from which on what is not pale there is tongue
+GROWN = 0.33
+"""Share of the Gaussians of a beard's or a moustache's zone that are hair, from which on there is one."""
 PRESENT = 0.5
 """Gaussians that are at least so much of a target are counted as it."""
 LEAST = 5
@@ -58,6 +60,21 @@ def membership(scene: Scene, target: str) -> Tensor:
     if int((found > PRESENT).sum()) < LEAST:
         raise InputError(f"the avatar shows no '{target.replace('_', ' ')}'")
     return found
+
+
+def pieces_shown(scene: Scene) -> tuple[str, ...]:
+    """Beard and moustache, where so much of their zone is hair that it is one and no shadow."""
+    found = []
+    for name in ("beard", "moustache"):
+        try:
+            hairs = membership(scene, name)
+        except InputError:
+            continue
+        inside = zone(name, face_coordinates(scene.head, scene.rest.vertices)(scene.rest.means)) > PRESENT
+        skin = inside & (shares(scene.avatar)[:, LABEL_INDEX["skin"]] > PRESENT)
+        if float((hairs > PRESENT).sum()) > GROWN * max(1.0, float(skin.sum())):
+            found.append(name)
+    return tuple(found)
 
 
 def _membership(scene: Scene, target: str) -> Tensor:

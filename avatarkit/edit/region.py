@@ -55,6 +55,8 @@ def locate(scene: Scene, operation: Operation) -> Located:
     if operation.kind == "add":
         return _beside(scene, operation)
     weights = membership(scene, operation.target)
+    if operation.target == "skin" and operation.kind in ("recolour", "restyle"):  # who says skin means all of it
+        weights = torch.stack([_or_none(scene, name) for name in SKIN]).amax(0)
     if operation.region is not None:
         weights = weights * related(scene, operation.region, operation.target)
         if not bool((weights > PRESENT).any()):

@@ -14,9 +14,10 @@ from avatarkit.cameras import Cameras
 from avatarkit.contracts import Correspondences, HeadModel, Rasterizer
 from avatarkit.gaussians.avatar import Avatar
 from avatarkit.gaussians.binding import pose_gaussians
-from avatarkit.gaussians.carried import frame_rotations
+from avatarkit.gaussians.carried import bound_frames
 from avatarkit.gaussians.draw import picture
-from avatarkit.gaussians.frames import quat_from_matrix
+from avatarkit.gaussians.frames import quat_from_matrix, quat_multiply
+from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.head.parameters import HeadParams, HeadPose
 from avatarkit.render.mesh import MeshRender, rasterize_mesh
 
@@ -41,13 +42,12 @@ class Place:
 class Rest:
     """The avatar on its own neutral head: no expression, no pose.
 
-    means (N, 3), scales (N, 3) metres; rotations (N, 3, 3): the frame that carries each Gaussian, local → world; pose: the
-    neutral head; vertices (V, 3).
+    means (N, 3), scales (N, 3) metres; quats (N, 4) wxyz; pose: the neutral head; vertices (V, 3).
     """
 
     means: Tensor
+    quats: Tensor
     scales: Tensor
-    rotations: Tensor
     pose: HeadPose
 
     @property
@@ -73,14 +73,18 @@ class Scene:
             made._poses = self._poses
         return made
 
+    @staticmethod
+    def shrunk(place: Place, side: int) -> Place:
+        """The same place in a picture whose longer side is at most ``side`` pixels."""
+        factor = side / max(place.cameras.width, place.cameras.height)
+        if factor >= 1.0:
+            return place
+        size = round(place.cameras.width * factor), round(place.cameras.height * factor)
+        return replace(place, cameras=place.cameras.resized(*size))
+
     def place(self, timestep: int, camera: int) -> Place:
         """A place by its numbers."""
-        cameras = self.avatar.camera(camera)
-        longest = max(cameras.width, cameras.height)
-        if longest > self.size:
-            factor = self.size / longest
-            cameras = cameras.resized(round(cameras.width * factor), round(cameras.height * factor))
-        return Place(timestep, camera, cameras, f"t{timestep} c{camera}")
+        return self.shrunk(Place(timestep, camera, self.avatar.camera(camera), f"t{timestep} c{camera}"), self.size)
 
     def places(self, split: str = "train") -> list[Place]:
         """Places of the avatar's own frames of one split, in their order; all frames where the split has none."""
@@ -102,8 +106,7 @@ class Scene:
             posed = pose_gaussians(
                 self.avatar.gaussians, pose.vertices[0], pose.joints[0], self.head.faces, skin=pose.skin
             )
-            rotations = frame_rotations(self.avatar.gaussians, pose, self.head.faces)
-        return Rest(posed.means, posed.scales, rotations, pose)
+        return Rest(posed.means, posed.quats, posed.scales, pose)
 
     def picture(self, place: Place, background: Tensor | None = None) -> Tensor:
         """(3, H, W) in [0, 1]: what the avatar looks like from ``place``."""
@@ -124,6 +127,19 @@ class Scene:
                 masks=None if masks is None else masks[None].contiguous(), antialiased=self.avatar.antialiased,
             )  # fmt: skip
         return drawn.features[0], drawn.alpha[0], None if drawn.sums is None else drawn.sums[0]
+
+    def depth(self, place: Place) -> Tensor:
+        """(1, H, W) expected depth, metres along the camera's z; 0 where nothing is."""
+        pose = self.pose(place.timestep)
+        with torch.no_grad():
+            posed = pose_gaussians(
+                self.avatar.gaussians, pose.vertices[0], pose.joints[0], self.head.faces, sh_degree=0, skin=pose.skin
+            )
+            drawn = self.rasterizer.render(
+                posed.means, posed.quats, posed.scales, posed.opacities, posed.colours, place.cameras,
+                antialiased=self.avatar.antialiased,
+            )  # fmt: skip
+        return drawn.depth[0]
 
     def mesh(self, place: Place) -> MeshRender:
         """The head's mesh as ``place`` sees it."""
@@ -148,19 +164,31 @@ class Scene:
         x, y, z = local.tolist()
         return math.atan2(x, z), math.atan2(y, math.hypot(x, z))
 
+    def frames_at_rest(self, binding: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotations (N, 3, 3), origins (N, 3) and sizes (N,) of the frames that carry Gaussians of these bindings (N,)."""
+        pose = self.rest.pose
+        frames, joints = bound_frames(pose, self.head.faces), pose.joints[0].flip(0)
+        at = binding.long()
+        return (
+            torch.cat([frames.rotation, joints[:, :3, :3]])[at],
+            torch.cat([frames.origin, joints[:, :3, 3]])[at],
+            torch.cat([frames.size, torch.ones(len(joints))])[at],
+        )
+
+    def placed_at_rest(self, gaussians: Gaussians, means: Tensor, quats: Tensor, scales: Tensor) -> Gaussians:
+        """``gaussians`` with the local coordinates that put them there at rest: means (N, 3), quats (N, 4), scales (N, 3), world."""
+        rotation, origin, size = self.frames_at_rest(gaussians.binding)
+        turned = quat_multiply(quat_from_matrix(rotation.mT.contiguous()), quats)
+        local = (rotation.mT @ (means - origin)[..., None])[..., 0] / size[:, None]
+        return replace(gaussians, means=local, quats=turned, log_scales=(scales / size[:, None]).log())
+
     def local_offsets(self, offsets: Tensor) -> Tensor:
         """Displacements (N, 3) of Gaussians at rest, world metres → what to add to their local means.
 
         Exact for what rides on a frame that rest and motion share, which is all there is (``skin_frames``, triangles, joints).
         """
-        rest = self.rest
-        turned = (rest.rotations.mT @ offsets[..., None])[..., 0]
-        sizes = (rest.scales / self.avatar.gaussians.log_scales.exp()).mean(1, keepdim=True)  # k of the frame
-        return turned / sizes
-
-    def rest_quats(self) -> Tensor:
-        """(N, 4) wxyz: the frames' rotations at rest."""
-        return quat_from_matrix(self.rest.rotations)
+        rotation, _, size = self.frames_at_rest(self.avatar.gaussians.binding)
+        return (rotation.mT @ offsets[..., None])[..., 0] / size[:, None]
 
 
 def neutral(motion: HeadParams) -> HeadParams:

@@ -27,11 +27,11 @@ SAMPLED = 16  # moments of the motion over which they are compared
 
 def frame_rotations(gaussians: Gaussians, pose: HeadPose, faces: Tensor) -> Tensor:
     """(N, 3, 3): the frame that carries each Gaussian in one pose, local → world."""
-    rotation = torch.cat([_bound_frames(pose, faces).rotation, pose.joints[0, :, :3, :3].flip(0)])
+    rotation = torch.cat([bound_frames(pose, faces).rotation, pose.joints[0, :, :3, :3].flip(0)])
     return rotation[gaussians.binding.long()]
 
 
-def _bound_frames(pose: HeadPose, faces: Tensor) -> Frames:
+def bound_frames(pose: HeadPose, faces: Tensor) -> Frames:
     """The frames that carry bound Gaussians in one pose: skin frames where it has them."""
     if pose.skin is None:
         return triangle_frames(pose.vertices[0], faces)

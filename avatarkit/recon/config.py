@@ -32,6 +32,8 @@ class ReconConfig:
     frames: Literal["triangle", "skin"] = "skin"
     """What carries bound Gaussians: the triangles' own frames, or those of the skinning (``avatarkit.head.frames``)."""
     gaussians_per_triangle: int = 1
+    first_bound: int = 0
+    """At most so many bound Gaussians at the start, evenly over the surface; 0: one for every triangle."""
     free_gaussians: int = 4000
     """At most so many free Gaussians are placed where the matte has more than the head model: hair, shoulders."""
     free_voxel: float = 0.008

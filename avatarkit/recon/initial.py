@@ -27,6 +27,8 @@ def initial_gaussians(sequence: Sequence, head: HeadModel, pose: HeadPose, confi
     views = _spread(sequence.capture.indices("train"), MAX_VIEWS)
     colours = triangle_colours(sequence, head, pose, views)
     bound = bound_gaussians(colours, config, random)
+    if config.first_bound and len(bound) > config.first_bound:
+        bound = thinned(bound, head, config.first_bound)
     free = (
         free_gaussians(sequence, head, pose, views, config)
         if config.free_gaussians and sequence.capture.masked
@@ -55,6 +57,20 @@ def bound_gaussians(colours: Tensor, config: ReconConfig, random: np.random.Gene
         count * each, 1
     )  # a1, the second axis, is the normal
     return Gaussians.fresh(means, scales, 0.7, colours.repeat_interleave(each, 0), binding, config.sh_degree)
+
+
+def thinned(bound: Gaussians, head: HeadModel, count: int) -> Gaussians:
+    """About ``count`` of Gaussians that lie on triangles, evenly over the surface: each the larger, the more of it is now its own."""
+    frames = triangle_frames(head.template, head.faces)
+    area = frames.size[bound.binding.long()].double() ** 2
+    share = area.cumsum(0) * (count / float(area.sum()))
+    keep = torch.cat([torch.ones(1, dtype=torch.bool), share[1:].floor() > share[:-1].floor()])
+    chosen = bound.select(keep)
+    grown = (float(area.sum()) / int(keep.sum()) / area[keep]).clamp(min=1.0).sqrt().log().float()
+    chosen.log_scales = chosen.log_scales + grown[:, None] * torch.tensor([1.0, 0.0, 1.0])
+    chosen.ids = torch.arange(len(chosen))
+    chosen.parents = chosen.ids.clone()
+    return chosen
 
 
 def triangle_colours(sequence: Sequence, head: HeadModel, pose: HeadPose, views: list[int]) -> Tensor:

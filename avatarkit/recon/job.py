@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +22,7 @@ from avatarkit.gaussians.avatar import Avatar, AvatarCamera
 from avatarkit.gaussians.avatar_file import save_avatar
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.head.frames import with_frames
+from avatarkit.interrupts import interruptible
 from avatarkit.paths import atomic_write_text, explained
 from avatarkit.recon import checkpoint
 from avatarkit.recon.config import ReconConfig
@@ -202,26 +199,6 @@ def resumed_config(job: Job) -> ReconConfig:
         raise InputError(f"{job.folder}: nothing to resume there; start without --resume")
     stored = from_mapping(ReconConfig, yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
     return replace(stored, checkpoint_every=job.config.checkpoint_every)
-
-
-@contextmanager
-def interruptible(run: Run) -> Iterator[None]:
-    """The first Ctrl-C asks the run to stop at the next step, with a checkpoint; the second one interrupts at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def ask(number: int, frame: Any) -> None:
-        run.stop()
-        run.notice("stopping after this step; press Ctrl-C again to stop at once", "warning")
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, ask)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _json(data: Any) -> str:

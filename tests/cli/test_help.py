@@ -20,6 +20,8 @@ OPTIONS = {
     "plugins": ("list", "check", "new", "hooks"),
     "assets": ("list", "add", "get"),
     "bench": ("raster",),
+    "edit": ("--output", "--editor", "--llm", "--discriminator", "--plan", "--plan-only", "--show-region", "--undo", "--llm-fallback", "--json"),
+    "batch": ("--output", "--jobs", "--ray", "--retries", "--dry-run", "--json"),
     "bench raster": ("--json", "--quick", "--repeats"),
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -12,8 +13,10 @@ from torch import Tensor
 from avatarkit.contracts import HeadModel
 from avatarkit.edit.accessories.envelope import Column, Envelope, Splats
 from avatarkit.edit.accessories.face_points import face_points
+from avatarkit.edit.accessories.flesh import Flesh
 from avatarkit.edit.accessories.relief import Relief
 from avatarkit.edit.accessories.skin import Skin, Spread
+from avatarkit.edit.accessories.vectors import SIDES, BoolArray
 from avatarkit.errors import InputError
 from avatarkit.gaussians.binding import pose_gaussians
 from avatarkit.gaussians.gaussians import Gaussians
@@ -21,15 +24,17 @@ from avatarkit.gaussians.skin_frames import rotation_matrices
 from avatarkit.head.parameters import HeadParams, HeadPose
 from avatarkit.labels import LABEL_INDEX
 from avatarkit.render.sh import Y00
-from avatarkit.types import FloatArray
+from avatarkit.types import FloatArray, IntArray
 
+USUAL_EYES = 0.063  # metres between the eyes of the head that proportions are written for
 DENSE = 0.0025  # metres between the points that stand for the skin
 VISIBLE = 0.3  # least opacity of a Gaussian that counts
 HIDDEN_REGIONS = ("mouth", "teeth", "tongue")  # the lining of the mouth and what is in it
 NO_HAIR = ("background", "glasses", "earring", "necklace", "neck", "cloth")  # what a hat need not enclose
+FLESH = ("skin", "nose", "l_brow", "r_brow", "u_lip", "l_lip", "neck")
 ON_BODY = ("skin", "neck", "cloth", "necklace")
+NECK = 0.45, 0.85  # distances between the eyes below the chin: where the neck's axis is measured
 EAR_ROOT = 0.002  # metres further out than the root of an ear: no longer the head
-PROUD = 0.006  # metres that reconstructed skin may stand off the mesh
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,8 @@ class Anatomy:
     axes (3, 3): columns are the subject's left along the pupils, up, forward; unit: distance between the eyes' centres; width:
     of the head above the brows, without ears; centre (3,): of the skull at the height of the brows.
     front, left, right: how far skin reaches forwards and sideways (sideways without ears); envelope: how far the whole head
-    reaches, hair included; column: neck and shoulders, clothes included.
+    reaches, hair included; column: neck and shoulders, clothes included; flesh: how far skin stands off the mesh.
+    regions: name → (V,) bool of the head model.
     hair_colour (3,): sRGB, the avatar's own, of its hair or else its brows; None where no label says.
     """
 
@@ -62,11 +68,24 @@ class Anatomy:
     right: Relief = field(repr=False)
     envelope: Envelope = field(repr=False)
     column: Column = field(repr=False)
-    regions: Mapping[str, FloatArray] = field(repr=False)
+    flesh: Flesh = field(repr=False)
+    regions: Mapping[str, BoolArray] = field(repr=False)
     hair_colour: FloatArray | None = None
 
     def __getitem__(self, name: str) -> FloatArray:
         return self.points[name]
+
+    @cached_property
+    def earless(self) -> Skin:
+        """The skin without the ears."""
+        ears = np.any((self.regions["l_ear"] | self.regions["r_ear"])[self.skin.faces], axis=1)
+        kept = np.isin(np.arange(len(ears)), self.skin.kept) & ~ears
+        return Skin(self.skin.vertices, self.skin.faces, kept)
+
+    @property
+    def scale(self) -> float:
+        """Size of the head against the one that proportions are written for."""
+        return self.unit / USUAL_EYES
 
     @property
     def brow_height(self) -> float:
@@ -95,12 +114,11 @@ def measure(head: HeadModel, motion: HeadParams, gaussians: Gaussians | None = N
     hidden = np.zeros(len(vertices), bool)
     for name in HIDDEN_REGIONS:
         hidden |= regions.get(name, False)
-    ears = regions["l_ear"] | regions["r_ear"] if "l_ear" in regions else np.zeros(len(vertices), bool)
     skin = Skin(vertices, faces, ~hidden[faces].all(1))
     spread = skin.spread(DENSE)
-    on_ear = ears[faces[spread.triangles]].any(1)
-    bare = spread.points[~on_ear]
     points = face_points(head, vertices, joints, skin, spread, Relief(spread.points, 2))
+    on_ear = (regions["l_ear"] | regions["r_ear"])[faces[spread.triangles]].any(1)
+    bare = spread.points[~on_ear & ~_on_ear(spread.points, points, "l") & ~_on_ear(spread.points, points, "r")]
     apart = points["l_eye"] - points["r_eye"]
     middle = 0.5 * (points["l_eye"][0] + points["r_eye"][0])
     brow = max(points["l_brow"][1], points["r_brow"][1])
@@ -108,28 +126,27 @@ def measure(head: HeadModel, motion: HeadParams, gaussians: Gaussians | None = N
     level = bare[np.abs(bare[:, 1] - brow) < 0.006]
     centre = np.array([middle, brow, 0.5 * (level[:, 2].min() + level[:, 2].max())])
     head_splats = body_splats = outer = None
-    foremost = spread.points
+    flesh = Flesh(skin, None)
     hair_colour = None
     if gaussians is not None and len(gaussians):
         splats, classes = visible_splats(gaussians, pose, head.faces)
-        labelled = classes is not None
         on_root = gaussians.binding.numpy() == -1 - head.joint_names.index("root")
-        head_splats = _of(splats, ~np.isin(classes, _indices(NO_HAIR)) if labelled else ~on_root)
-        body_splats = _of(splats, np.isin(classes, _indices(ON_BODY)) if labelled else np.ones(len(on_root), bool))
-        foremost = _with_proud_skin(spread, skin, splats, classes)
+        head_splats = _of(splats, ~on_root if classes is None else ~_among(classes, NO_HAIR))
+        body_splats = _of(splats, on_root | True if classes is None else _among(classes, ON_BODY))
+        flesh = Flesh(skin, _of(splats, ~on_root if classes is None else _among(classes, FLESH)))
         outer = Envelope(centre, bare, head_splats)
         hair_colour = _hair_colour(gaussians, splats, classes, outer)
-    neck = bare[np.abs(bare[:, 1] - (points["chin"][1] - 0.35 * np.linalg.norm(apart))) < 0.006]
-    axis = np.array([middle, 0.0, 0.5 * (neck[:, 2].min() + neck[:, 2].max())])
+    foremost = spread.points + flesh(spread.points)[:, None] * spread.normals
+    unit = float(np.linalg.norm(apart))
+    neck = np.array([_neck_centre(bare, middle, points["chin"][1] - down * unit) for down in NECK])
     return Anatomy(
         pose=pose, joints=joints, skull_joint=head.joint_names.index("neck"), torso_joint=head.joint_names.index("root"),
-        skin=skin, spread=spread, points=points, axes=_axes(apart), unit=float(np.linalg.norm(apart)),
+        skin=skin, spread=spread, points=points, axes=_axes(apart), unit=unit,
         width=float(upper[:, 0].max() - upper[:, 0].min()), centre=centre, front=Relief(foremost, 2),
-        left=Relief(_without_ear(bare, points, "l", middle), 0, 1.0),
-        right=Relief(_without_ear(bare, points, "r", middle), 0, -1.0),
+        left=Relief(bare[bare[:, 0] > middle], 0, 1.0), right=Relief(bare[bare[:, 0] < middle], 0, -1.0),
         envelope=outer or Envelope(centre, bare, None),
-        column=Column(axis, float(points["chin"][1]) - 0.08 * float(np.linalg.norm(apart)), bare, body_splats),
-        regions=regions, hair_colour=hair_colour,
+        column=Column(neck, float(points["chin"][1]) - 0.08 * unit, bare, body_splats),
+        flesh=flesh, regions=regions, hair_colour=hair_colour,
     )  # fmt: skip
 
 
@@ -139,7 +156,7 @@ def rest_params(head: HeadModel, motion: HeadParams) -> HeadParams:
     return replace(rest, shape=motion.shape.detach(), static_offset=motion.static_offset)
 
 
-def visible_splats(gaussians: Gaussians, pose: HeadPose, faces: Tensor) -> tuple[Splats, FloatArray | None]:
+def visible_splats(gaussians: Gaussians, pose: HeadPose, faces: Tensor) -> tuple[Splats, IntArray | None]:
     """Every Gaussian at rest, opacity 0 for those too faint to count, and its class (N,), or None where none is labelled."""
     with torch.no_grad():
         posed = pose_gaussians(gaussians, pose.vertices[0], pose.joints[0], faces, sh_degree=0, skin=pose.skin)
@@ -153,13 +170,14 @@ def visible_splats(gaussians: Gaussians, pose: HeadPose, faces: Tensor) -> tuple
     return splats, (logits.argmax(1).numpy() if bool((logits != 0).any()) else None)
 
 
-def _of(splats: Splats, kept: FloatArray) -> Splats:
+def _of(splats: Splats, kept: BoolArray) -> Splats:
     kept = kept & (splats.opacities > 0)
     return Splats(splats.points[kept], splats.scales[kept], splats.axes[kept], splats.opacities[kept])
 
 
-def _indices(names: tuple[str, ...]) -> list[int]:
-    return [LABEL_INDEX[name] for name in names]
+def _among(classes: IntArray, names: tuple[str, ...]) -> BoolArray:
+    """(N,) which of ``classes`` (N,) are one of the labels ``names``."""
+    return np.isin(classes, [LABEL_INDEX[name] for name in names])
 
 
 def _axes(apart: FloatArray) -> FloatArray:
@@ -169,32 +187,24 @@ def _axes(apart: FloatArray) -> FloatArray:
     return np.stack([left, up, np.cross(left, up)], 1)
 
 
-def _without_ear(bare: FloatArray, points: Mapping[str, FloatArray], side: str, middle: float) -> FloatArray:
-    """The points of one side of the head, less what is left of the ear where its region does not hold all of it."""
-    sign = 1.0 if side == "l" else -1.0
+def _neck_centre(bare: FloatArray, middle: float, height: float) -> FloatArray:
+    """(3,) half way between throat and nape at one height."""
+    level = bare[(np.abs(bare[:, 1] - height) < 0.006) & (np.abs(bare[:, 0] - middle) < 0.02)]
+    return np.array([middle, height, 0.5 * (level[:, 2].min() + level[:, 2].max())])
+
+
+def _on_ear(skin: FloatArray, points: Mapping[str, FloatArray], side: str) -> BoolArray:
+    """(P,) bool: which points (P, 3) of the skin are of an ear though its region does not hold them: they stand off the head."""
+    sign = SIDES[side]
     root, lobe, top = points[f"{side}_ear_root"], points[f"{side}_lobe"], points[f"{side}_ear_top"]
     tall = top[1] - lobe[1]
-    beside = np.abs(bare[:, 2] - 0.5 * (lobe[2] + top[2])) < 0.5 * tall
-    beside &= (bare[:, 1] > lobe[1] - 0.2 * tall) & (bare[:, 1] < top[1] + 0.05 * tall)
-    stands_off = sign * bare[:, 0] > sign * root[0] + EAR_ROOT
-    return bare[(sign * (bare[:, 0] - middle) > 0) & ~(beside & stands_off)]
-
-
-def _with_proud_skin(spread: Spread, skin: Skin, splats: Splats, classes: FloatArray | None) -> FloatArray:
-    """The points of the skin, and those of reconstructed skin that stand a little off it: nose and brows, mostly."""
-    kept = splats.opacities > 0.5
-    if classes is not None:
-        kept &= np.isin(classes, _indices(("skin", "nose", "l_brow", "r_brow")))
-    own = splats.points[kept]
-    if not len(own):
-        return spread.points
-    heights = skin.nearest(own).heights
-    near = (heights > 0) & (heights < PROUD)
-    return np.concatenate([spread.points, own[near]])
+    beside = np.abs(skin[:, 2] - 0.5 * (lobe[2] + top[2])) < 0.5 * tall
+    beside &= (skin[:, 1] > lobe[1] - 0.2 * tall) & (skin[:, 1] < top[1] + 0.05 * tall)
+    return beside & (sign * skin[:, 0] > sign * root[0] + EAR_ROOT)
 
 
 def _hair_colour(
-    gaussians: Gaussians, splats: Splats, classes: FloatArray | None, envelope: Envelope
+    gaussians: Gaussians, splats: Splats, classes: IntArray | None, envelope: Envelope
 ) -> FloatArray | None:
     """Mean colour (3,) of the hair that shows from the front half, or of the brows where there is little of it.
 
@@ -204,10 +214,12 @@ def _hair_colour(
         return None
     offset = splats.points - envelope.centre
     distance = np.maximum(np.linalg.norm(offset, axis=1), 1e-6)
-    shows = (splats.opacities > 0) & (offset[:, 2] > 0) & (distance > 0.97 * envelope.reach(offset / distance[:, None]))
+    outward = offset / distance[:, None]
+    outermost = distance + splats.along(outward) > 0.97 * envelope.reach(outward)
+    shows = (splats.opacities > 0) & (offset[:, 2] > 0) & outermost
     colours = 0.5 + Y00 * gaussians.sh[:, 0].detach().double().numpy()
-    areas = splats.seen_area(offset / distance[:, None])
-    for own in (np.isin(classes, _indices(("hair",))) & shows, np.isin(classes, _indices(("l_brow", "r_brow")))):
+    areas = splats.seen_area(outward)
+    for own in (_among(classes, ("hair",)) & shows, _among(classes, ("l_brow", "r_brow"))):
         if own.sum() >= 50:
             return np.clip(np.average(colours[own], axis=0, weights=areas[own]), 0.0, 1.0)
     return None

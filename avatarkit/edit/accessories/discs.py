@@ -6,12 +6,12 @@ A disc is a Gaussian that is flat along the surface's normal.  Discs lie at the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from avatarkit.edit.accessories.skin import unit
-from avatarkit.types import FloatArray
+from avatarkit.edit.accessories.vectors import BoolArray, unit
+from avatarkit.types import FloatArray, IntArray
 
 COVER = 0.64  # standard deviation of a disc, in cells: at opacity 0.96 the least dense place still hides 95 %
 THIN = 0.0002  # metres, across a disc
@@ -41,21 +41,19 @@ class Discs:
         """(N,) m², up to a factor."""
         return self.scales[:, 0] * self.scales[:, 1]
 
-    def select(self, kept: FloatArray) -> Discs:
+    def select(self, kept: BoolArray | IntArray) -> Discs:
         return Discs(**{f.name: getattr(self, f.name)[kept] for f in fields(self)})
 
     def mirrored(self, middle: float) -> Discs:
         """The same on the other side of the plane x = ``middle``."""
         flip = np.array([-1.0, 1.0, 1.0])
         points = self.points * flip + np.array([2 * middle, 0.0, 0.0])
-        return discs(points, self.normals * flip, self.tangents * flip, self.scales, self.surface, self.shadow, self.opacity)  # fmt: skip
+        return replace(self, points=points, normals=self.normals * flip, tangents=self.tangents * flip)
 
     def turned(self, rotation: FloatArray, origin: FloatArray) -> Discs:
         """Built in a frame: its axes are the columns of ``rotation`` (3, 3), its origin (3,)."""
-        return discs(
-            self.points @ rotation.T + origin, self.normals @ rotation.T, self.tangents @ rotation.T, self.scales,
-            self.surface, self.shadow, self.opacity,
-        )  # fmt: skip
+        turned = {name: getattr(self, name) @ rotation.T for name in ("normals", "tangents")}
+        return replace(self, points=self.points @ rotation.T + origin, **turned)
 
 
 def discs(
@@ -85,6 +83,12 @@ def together(parts: list[Discs]) -> Discs:
     return Discs(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Discs)})
 
 
+def facing(own: Discs, towards: FloatArray) -> Discs:
+    """``own`` with normals turned to the side of ``towards`` (3,), and tangents as they were."""
+    side = np.sign(own.normals @ towards)[:, None]
+    return replace(own, normals=own.normals * np.where(side == 0, 1.0, side))
+
+
 def grid_discs(
     corners: FloatArray,
     *,
@@ -92,11 +96,13 @@ def grid_discs(
     outward: FloatArray | None = None,
     thin: float = THIN,
     shadow: FloatArray | float = 1.0,
+    cover: float = COVER,
 ) -> Discs:
     """One disc for each cell of a grid of ``corners`` (R, C, 3); ``closed``: the last column joins the first.
 
     The tangent runs along the rows (the second index).  outward (3,): a point that normals point away from; else they are
-    column direction × row direction.  shadow: by row of cells (R − 1,), by cell (R − 1, C′), or one.
+    column direction × row direction.  shadow: by row of cells (R − 1,), by cell (R − 1, C′), or one.  cover: standard deviation
+    across the rows, in cells; less than ``COVER`` keeps rows of different colour apart.
     """
     if closed:
         corners = np.concatenate([corners, corners[:, :1]], 1)
@@ -110,7 +116,7 @@ def grid_discs(
     tangents = unit(along)
     straight = across - (across * tangents).sum(-1, keepdims=True) * tangents
     lengths = np.linalg.norm(along, axis=-1), np.linalg.norm(straight, axis=-1)
-    scales = np.stack([COVER * lengths[0], COVER * lengths[1], np.full(lengths[0].shape, thin)], -1)
+    scales = np.stack([COVER * lengths[0], cover * lengths[1], np.full(lengths[0].shape, thin)], -1)
     u = np.cumsum(lengths[0], 1) - lengths[0] / 2
     v = np.cumsum(np.linalg.norm(across, axis=-1), 0)
     shade = np.asarray(shadow, dtype=float)
@@ -154,7 +160,7 @@ def tube_discs(
     line = np.concatenate([path, path[:1]]) if closed else path
     centres = np.tile((line[:-1] + line[1:]) / 2, (len(profile), 1))
     side = np.sign(((made.points - centres) * made.normals).sum(1, keepdims=True))
-    return discs(made.points, made.normals * np.where(side == 0, 1, side), made.tangents, made.scales, made.surface)
+    return replace(made, normals=made.normals * np.where(side == 0, 1.0, side))
 
 
 def round_profile(radius: float, sides: int) -> FloatArray:
@@ -197,7 +203,7 @@ def plate_discs(outline: FloatArray, thickness: float, bulge: float, rings: int 
     faces = []
     for side in (1.0, -1.0):
         layers = steps[:, None, None] * edge[None] + side * height[:, None, None] * np.array([0.0, 0.0, 1.0])
-        made = grid_discs(layers, closed=True)
-        faces.append(discs(made.points, made.normals * np.sign(made.normals[:, 2:] * side), made.tangents, made.scales, made.surface))  # fmt: skip
-    wall = np.stack([edge + [0, 0, 0.5 * thickness], edge - [0, 0, 0.5 * thickness]])
+        faces.append(facing(grid_discs(layers, closed=True), np.array([0.0, 0.0, side])))
+    rise = np.array([0.0, 0.0, 0.5 * thickness])
+    wall = np.stack([edge + rise, edge - rise])
     return together([*faces, grid_discs(wall, closed=True, outward=np.zeros(3))])

@@ -1,7 +1,7 @@
 """How far a head reaches, its hair included: outwards from the skull's centre, and outwards from the neck's axis.
 
 What is visible from outside decides, not the outermost Gaussian: in each cell of directions the splats are counted from outside
-inwards, each by the share of the cell that it covers, and the head begins where that sum reaches ``COVERED``.  A few strands or a
+inwards, each by the share of the cell that it covers, and the head begins where that sum is enough.  A few strands or a
 faint blob that stand off do not make a hat grow.
 """
 
@@ -15,7 +15,8 @@ from scipy.spatial import cKDTree
 
 from avatarkit.types import FloatArray, IntArray
 
-COVERED = 0.35
+COVERED = 0.06
+ON_CLOTHES = 0.10  # on clothes nothing may sink in that lies on them
 DIRECTIONS = 900  # cells of the sphere, 6.8 degrees wide
 NEIGHBOURS = 9
 MOST = 0.12  # metres that hair may stand off the skin
@@ -43,17 +44,19 @@ class Splats:
         return 2 * np.pi * self.opacities * np.minimum(flattened, self.scales.max(1) * np.median(self.scales, axis=1))
 
 
-def visible_reach(cells: IntArray, reach: FloatArray, cover: FloatArray, count: int) -> FloatArray:
+def visible_reach(
+    cells: IntArray, reach: FloatArray, cover: FloatArray, count: int, enough: float = COVERED
+) -> FloatArray:
     """(count,) where each cell becomes opaque, counted from outside; −∞ where its splats do not suffice.
 
-    cells (N,) of each splat; reach (N,) metres; cover (N,) share of its cell that it hides.
+    cells (N,) of each splat; reach (N,) metres; cover (N,) share of its cell that it hides; enough: the sum that ends the count.
     """
     order = np.lexsort((-reach, cells))
     cells, reach, cover = cells[order], reach[order], cover[order]
     total = np.cumsum(cover)
     first = np.searchsorted(cells, np.arange(count))
     before = np.concatenate([[0.0], total])[first]
-    opaque = np.flatnonzero(total - before[cells] >= COVERED)
+    opaque = np.flatnonzero(total - before[cells] >= enough)
     found = np.full(count, -np.inf)
     own, index = np.unique(cells[opaque], return_index=True)
     found[own] = reach[opaque[index]]
@@ -90,9 +93,10 @@ class Envelope:
         cover = splats.seen_area(outward) / (bald[cells] ** 2 * 4 * np.pi / DIRECTIONS)
         found = visible_reach(cells[kept], reach[kept], cover[kept], DIRECTIONS)
         height = np.clip(found - bald, 0.0, MOST)
-        height = np.median(height[self._near], axis=1)  # a cell that differs from all around it is a floater
-        smooth = height[self._near].mean(1)
-        return bald + np.maximum(smooth, 0.9 * height)
+        # A cell that stands out from nearly all around it is a floater; of the rest the outer ones count: hair is not flat.
+        height = np.minimum(height, np.quantile(height[self._near], 0.7, axis=1))
+        outer = np.quantile(height[self._near], 0.8, axis=1)
+        return bald + np.maximum(outer, outer[self._near].mean(1))
 
     def reach(self, directions: FloatArray, *, hair: bool = True) -> FloatArray:
         """(…,) metres along unit ``directions`` (…, 3); without ``hair`` that of the skin."""
@@ -107,7 +111,7 @@ class Envelope:
         0 where the head does not reach that high.  azimuths (…): radians from +z towards +x."""
         low = np.zeros(np.broadcast_shapes(azimuths.shape, heights.shape))
         high = low + 0.35
-        for _ in range(16):
+        for _ in range(13):
             middle = 0.5 * (low + high)
             offset = np.stack(
                 np.broadcast_arrays(middle * np.sin(azimuths), heights + 0 * middle, middle * np.cos(azimuths)), -1
@@ -119,11 +123,14 @@ class Envelope:
 
 
 class Column:
-    """Distance from the vertical axis through ``centre`` (3,) to the outside of neck and shoulders, by azimuth and height."""
+    """Distance from the neck's axis to the outside of neck and shoulders, by azimuth around the axis and height.
 
-    def __init__(self, centre: FloatArray, top: float, points: FloatArray, splats: Splats | None) -> None:
+    The axis leans: ``leaning`` is its upper and its lower point (2, 3); above and below them it goes straight up and down.
+    """
+
+    def __init__(self, leaning: FloatArray, top: float, points: FloatArray, splats: Splats | None) -> None:
         """points (P, 3): densely over the skin; top: the height below which there is nothing but neck and body."""
-        self.centre, self.top = centre, top
+        self.leaning, self.top = leaning[leaning[:, 1].argsort()], top
         low = float(points[:, 1].min())
         if splats is not None and len(splats.points):
             low = min(low, float(np.quantile(splats.points[:, 1], 0.02)))
@@ -137,9 +144,24 @@ class Column:
         smooth = gaussian_filter(body[tuple(found)], 1.0, mode=("nearest", "wrap"))
         self.grid = np.concatenate([smooth, smooth[:, :1]], 1)
 
+    @property
+    def bottom(self) -> float:
+        """Height of the last row."""
+        return self.top - ROW * len(self.grid)
+
+    @property
+    def heights(self) -> FloatArray:
+        """(R,) of the rows, from the top."""
+        return self.top - ROW * (np.arange(len(self.grid)) + 0.5)
+
+    def axis(self, heights: FloatArray) -> FloatArray:
+        """(…, 3) the points of the axis at ``heights`` (…)."""
+        own = [np.interp(heights, self.leaning[:, 1], self.leaning[:, k]) for k in (0, 2)]
+        return np.stack([own[0], heights, own[1]], -1)
+
     def _cells(self, points: FloatArray, rows: int) -> tuple[IntArray, FloatArray]:
         """Cell of each point, −1 for those outside the rows, and its distance from the axis."""
-        offset = points - self.centre
+        offset = points - self.axis(points[:, 1])
         turn = (np.arctan2(offset[:, 0], offset[:, 2]) / (2 * np.pi) * AZIMUTHS).round().astype(int) % AZIMUTHS
         row = np.floor((self.top - points[:, 1]) / ROW).astype(int)
         cells = np.where((row >= 0) & (row < rows), row * AZIMUTHS + turn, -1)
@@ -147,14 +169,14 @@ class Column:
 
     def _dressed(self, body: FloatArray, splats: Splats, rows: int) -> FloatArray:
         cells, distance = self._cells(splats.points, rows)
-        outward = (splats.points - self.centre) * np.array([1.0, 0.0, 1.0])
+        outward = splats.points - self.axis(splats.points[:, 1])
         outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-9)
         bare = maximum_filter(np.where(np.isinf(body), 0.0, body), (3, 3), mode=("nearest", "wrap")).reshape(-1)
         known = bare[cells] > 0
         kept = (cells >= 0) & (~known | ((distance > 0.9 * bare[cells]) & (distance < bare[cells] + DRAPED)))
         cover = splats.seen_area(outward) / (np.maximum(distance, 0.02) * 2 * np.pi / AZIMUTHS * ROW)
         reach = distance + splats.along(outward)
-        return visible_reach(cells[kept], reach[kept], cover[kept], rows * AZIMUTHS).reshape(rows, AZIMUTHS)
+        return visible_reach(cells[kept], reach[kept], cover[kept], rows * AZIMUTHS, ON_CLOTHES).reshape(rows, AZIMUTHS)
 
     def reach(self, azimuths: FloatArray, heights: FloatArray) -> FloatArray:
         """(…,) metres; azimuths (…) radians from +z towards +x; heights (…): y in metres; beyond the rows as at their end."""
@@ -162,3 +184,15 @@ class Column:
         row = (self.top - np.asarray(heights)) / ROW - 0.5
         row, turn = np.broadcast_arrays(row, turn)
         return map_coordinates(self.grid, [row.ravel(), turn.ravel()], order=1, mode="nearest").reshape(row.shape)
+
+    def at(self, azimuths: FloatArray, heights: FloatArray, off: float = 0.0) -> FloatArray:
+        """(…, 3) points ``off`` metres outside."""
+        out = self.reach(azimuths, heights) + off
+        level = np.stack(np.broadcast_arrays(np.sin(azimuths), 0.0, np.cos(azimuths)), -1)
+        return self.axis(heights) + out[..., None] * level
+
+    def surface(self) -> FloatArray:
+        """(P, 3) points all over it, 1.5 degrees by 1.5 mm apart."""
+        heights = np.arange(self.top, self.bottom, -0.5 * ROW)
+        turns = np.linspace(0, 2 * np.pi, 240, endpoint=False)
+        return self.at(*(axis.ravel() for axis in np.meshgrid(turns, heights)))

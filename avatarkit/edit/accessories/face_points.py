@@ -11,6 +11,7 @@ import numpy as np
 from avatarkit.contracts import HeadModel
 from avatarkit.edit.accessories.relief import Relief
 from avatarkit.edit.accessories.skin import Skin, Spread
+from avatarkit.edit.accessories.vectors import SIDES, BoolArray
 from avatarkit.errors import InputError
 from avatarkit.types import FloatArray
 
@@ -26,7 +27,6 @@ POINTS = (
     "l_temple", "r_temple", "crown",
 )  # fmt: skip
 NEEDED = ("l_eye", "r_eye", "nose", "u_lip", "l_lip", "l_brow", "r_brow", "l_ear", "r_ear")
-SIDES = {"l": 1.0, "r": -1.0}
 LOBE_BAND = (0.04, 0.16)  # of the ear's height, from below: where a lobe is pierced
 LOBE_DEPTH = 0.006  # metres behind the outermost point of that band that still count as its outer face
 
@@ -50,8 +50,8 @@ def face_points(
     apart = float(np.linalg.norm(found["l_eye"] - found["r_eye"]))
     middle = 0.5 * (found["l_eye"] + found["r_eye"])
     found |= _profile(vertices, regions, front, middle, apart)
-    for name, side in SIDES.items():
-        found |= _ear(name, side, skin, spread, regions[f"{name}_ear"], middle)
+    for name in SIDES:
+        found |= _ear(name, skin, spread, regions[f"{name}_ear"])
         brow = vertices[regions[f"{name}_brow"]]
         top = brow[brow[:, 1] >= np.quantile(brow[:, 1], 0.6)]
         found[f"{name}_brow"] = top.mean(0)
@@ -69,7 +69,7 @@ def face_points(
 
 
 def _eyes(
-    head: HeadModel, vertices: FloatArray, joints: FloatArray, regions: dict[str, FloatArray]
+    head: HeadModel, vertices: FloatArray, joints: FloatArray, regions: dict[str, BoolArray]
 ) -> dict[str, FloatArray]:
     """Centres of the eyeballs, and the front of each."""
     found = {}
@@ -82,7 +82,7 @@ def _eyes(
 
 
 def _profile(
-    vertices: FloatArray, regions: dict[str, FloatArray], front: Relief, middle: FloatArray, apart: float
+    vertices: FloatArray, regions: dict[str, BoolArray], front: Relief, middle: FloatArray, apart: float
 ) -> dict[str, FloatArray]:
     """What lies on the midline and beside it; ``apart``: the distance between the eyes, the unit of the proportions."""
 
@@ -111,10 +111,9 @@ def _profile(
     return found
 
 
-def _ear(
-    name: str, side: float, skin: Skin, spread: Spread, region: FloatArray, middle: FloatArray
-) -> dict[str, FloatArray]:
+def _ear(name: str, skin: Skin, spread: Spread, region: BoolArray) -> dict[str, FloatArray]:
     """Lobe: where it is pierced; top: of the ear; root: where the arm of glasses rests, between the ear's top and the head."""
+    side = SIDES[name]
     points = spread.points[region[skin.faces[spread.triangles]].all(1)]
     low, high = points[:, 1].min(), points[:, 1].max()
     tall = high - low

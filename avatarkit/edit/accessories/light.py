@@ -15,20 +15,22 @@ import numpy as np
 import torch
 
 from avatarkit.edit.accessories.anatomy import VISIBLE, Anatomy
-from avatarkit.edit.accessories.skin import unit
+from avatarkit.edit.accessories.vectors import BoolArray, smooth_step, unit
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.labels import LABEL_INDEX
+from avatarkit.losses.colour_difference import LUMINANCE, linear_from_srgb, srgb_from_linear
 from avatarkit.render.sh import Y00, sh_basis
 from avatarkit.types import FloatArray
 
-LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of linear sRGB, Rec. 709
+NOT_BARE = ("l_eye", "r_eye", "l_eye_region", "r_eye_region", "l_brow", "r_brow", "u_lip", "l_lip", "mouth", "jaw")
 FEWEST = 200  # Gaussians of skin that say anything about the light
 NEUTRAL = (0.62, 0.48, (0.15, 0.55, 0.8))  # ambient, directed, where from
 # Pull towards the neutral light, as a share of all the evidence, by the degree of the term: faces do not show normals to the back.
 PULL = np.array([0.0, *[0.02] * 3, *[0.04] * 5])
 BRIGHTEST, DARKEST = 1.9, 0.32  # bounds of irradiance relative to its mean over what faces the front
 ROUNDS = 8
-GAIN = (0.55, 1.5)  # how far brightness may be corrected; more would flatten the shading of what is nearly white
+# How far brightness may be corrected: down, up, and up for metal.  More would flatten the shading of what is nearly white.
+LEAST_GAIN, MOST_GAIN, METAL_GAIN = 0.55, 1.2, 1.8
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,8 @@ class Light:
         """(3,) unit: where most of the light comes from; from in front and above where it comes from all sides."""
         _, y, z, x = self.coefficients[:4]
         towards = np.array([-x, -y, z]) + 0.15 * np.array(NEUTRAL[2])
-        towards[2] = max(
-            towards[2], 0.25 * float(np.linalg.norm(towards)), 1e-3
-        )  # a highlight has to be on the side that is seen
+        # A highlight has to be on the side that is seen.
+        towards[2] = max(towards[2], 0.25 * float(np.linalg.norm(towards)), 1e-3)
         return unit(towards)
 
     def shade(
@@ -87,11 +88,11 @@ class Light:
         body *= shadow
         added = (finish.gloss * highlights * shadow)[:, None]
         asked = (albedo * seen[:, None]).sum(0) / seen.sum()
-        gain = np.ones(3)
+        gain, most = np.ones(3), MOST_GAIN + (METAL_GAIN - MOST_GAIN) * finish.metal
         for _ in range(ROUNDS):
             shown = encoded(spilled(gain * own * body[:, None] + added))
             mean = (shown * seen[:, None]).sum(0) / seen.sum()
-            gain = np.clip(gain * (linear(asked) + 1e-3) / (linear(mean) + 1e-3), *GAIN)
+            gain = np.clip(gain * (linear(asked) + 1e-3) / (linear(mean) + 1e-3), LEAST_GAIN, most)
         return encoded(spilled(gain * own * body[:, None] + added))
 
     def _reflected(self, normals: FloatArray, finish: Finish) -> tuple[FloatArray, FloatArray]:
@@ -104,7 +105,7 @@ class Light:
         key = self.direction
         fill = unit(key * np.array([-1.0, 0.6, 1.0]) + np.array([0.0, 0.15, 0.0]))
         up = mirrored[:, 1]
-        sky = 0.45 + 0.75 * _step(-0.15, 0.55, up) - 0.32 * np.exp(-(((up + 0.02) / 0.2) ** 2))
+        sky = 0.45 + 0.75 * smooth_step(-0.15, 0.55, up) - 0.32 * np.exp(-(((up + 0.02) / 0.2) ** 2))
         lamps = np.exp(finish.sharpness * (mirrored @ key - 1))
         lamps = lamps + 0.45 * np.exp(0.6 * finish.sharpness * (mirrored @ fill - 1))
         return sky + 1.1 * lamps, lamps
@@ -138,7 +139,7 @@ def estimate_light(anatomy: Anatomy, gaussians: Gaussians | None) -> Light:
     corners = anatomy.skin.vertices[anatomy.skin.faces[triangles[own]]]
     crossed = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     colours = np.clip(0.5 + Y00 * gaussians.sh[own, 0].detach().double().numpy(), 0.0, 1.0)
-    luminances = linear(colours) @ LUMINANCE
+    luminances = linear(colours) @ np.array(LUMINANCE)
     sizes = gaussians.log_scales[own].detach().exp().double().numpy()
     weights = np.sort(sizes, axis=1)[:, 1:].prod(1) * np.linalg.norm(crossed, axis=1)
     fitted = _regressed(unit(crossed), luminances, np.minimum(weights, 4 * np.median(weights)), neutral.coefficients)
@@ -169,25 +170,14 @@ def _regressed(
     return _normalised(found)
 
 
-def _bare_face(anatomy: Anatomy) -> FloatArray:
-    """(F,) bool: triangles of the face that are neither eye, brow nor lip, nor where a beard grows."""
+def _bare_face(anatomy: Anatomy) -> BoolArray:
+    """(F,) triangles of the face that are neither eye, brow nor lip, nor where a beard grows."""
     regions = anatomy.regions
     bare = regions["face"].copy() if "face" in regions else np.ones(len(anatomy.skin.vertices), bool)
-    for name in (
-        "l_eye",
-        "r_eye",
-        "l_eye_region",
-        "r_eye_region",
-        "l_brow",
-        "r_brow",
-        "u_lip",
-        "l_lip",
-        "mouth",
-        "jaw",
-    ):
+    for name in NOT_BARE:
         if name in regions:
             bare &= ~regions[name]
-    return bare[anatomy.skin.faces].all(1)
+    return np.all(bare[anatomy.skin.faces], axis=1)
 
 
 def _basis(normals: FloatArray) -> FloatArray:
@@ -208,20 +198,14 @@ def _normalised(coefficients: FloatArray) -> FloatArray:
     return coefficients / (_basis(_FRONT) @ coefficients).mean()
 
 
-def _step(low: float, high: float, value: FloatArray) -> FloatArray:
-    t = np.clip((value - low) / (high - low), 0.0, 1.0)
-    return t * t * (3 - 2 * t)
-
-
 def linear(colours: FloatArray) -> FloatArray:
-    """sRGB → linear light (IEC 61966-2-1)."""
-    return np.where(colours <= 0.04045, colours / 12.92, ((np.maximum(colours, 0) + 0.055) / 1.055) ** 2.4)
+    """sRGB → linear light."""
+    return linear_from_srgb(torch.from_numpy(colours)).numpy()
 
 
 def encoded(light: FloatArray) -> FloatArray:
     """Linear light → sRGB, clipped to [0, 1]."""
-    light = np.clip(light, 0.0, 1.0)
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return srgb_from_linear(torch.from_numpy(light).clamp(0.0, 1.0)).numpy()
 
 
 def spilled(light: FloatArray) -> FloatArray:

@@ -35,7 +35,8 @@ class Material:
 
 
 METALS = ("gold", "silver", "copper", "bronze", "steel", "metal")
-JEWELS = ("pearl", "diamond", "gemstone")
+STONES = ("diamond", "gemstone")
+JEWELS = ("pearl", *STONES)
 _TABLE = (
     Material("gold", "#e0b030", Finish(0.9, 0.10, 16.0), "plain"),
     Material("silver", "#c9ccd0", Finish(0.9, 0.12, 18.0), "plain"),
@@ -49,21 +50,23 @@ _TABLE = (
     Material("plastic", "", Finish(0.0, 0.22, 26.0), "plain"),
     Material("wood", "#8a5f3a", Finish(0.0, 0.08, 10.0), "grain", 0.30),
     Material("leather", "#5b3a26", Finish(0.0, 0.12, 9.0), "mottled", 0.12),
-    Material("wool", "", Finish(sheen=0.20), "fuzzy", 0.10, knitted=True),
-    Material("felt", "", Finish(sheen=0.15), "mottled", 0.07),
-    Material("denim", "#4a6488", Finish(), "denim", 0.16),
+    Material("wool", "", Finish(sheen=0.20), "fuzzy", 0.05, knitted=True),
+    Material("felt", "", Finish(sheen=0.15), "mottled", 0.05),
+    Material("denim", "#4a6488", Finish(), "denim", 0.09),
     Material("cotton", "", Finish(), "woven", 0.06),
     Material("silk", "", Finish(0.25, 0.16, 6.0, 0.10), "plain", 0.02),
     Material("velvet", "", Finish(sheen=0.85), "mottled", 0.07),
-    Material("straw", "#d9b878", Finish(0.0, 0.06, 10.0), "plaited", 0.20, coiled=True),
+    Material("straw", "#d9b878", Finish(0.0, 0.06, 10.0), "plaited", 0.10, coiled=True),
     Material("fur", "#7a5a3e", Finish(sheen=0.25), "fuzzy", 0.22, pile=0.016),
     Material("glass", "#d3e6ec", Finish(0.25, 0.60, 45.0), "plain", 0.0, opacity=0.42),
     Material("stone", "#8b877f", Finish(), "speckled", 0.22),
     Material("ceramic", "#efece4", Finish(0.0, 0.35, 40.0), "plain"),
     Material("rubber", "#2b2b2e", Finish(0.0, 0.10, 7.0), "plain"),
     # Of no word of the vocabulary: what parts of things are made of.
-    Material("lens", "", Finish(0.0, 0.55, 22.0), "plain"),
-    Material("hair", "", Finish(0.0, 0.05, 8.0, 0.10), "strands", 0.22, opacity=0.93),
+    Material("ribbon", "", Finish(0.0, 0.04, 6.0), "plain"),
+    Material("lens", "", Finish(0.0, 0.10, 22.0), "plain"),
+    Material("undercoat", "", Finish(0.0, 0.0, 8.0, 0.10), "mottled", 0.05),
+    Material("hair", "", Finish(0.0, 0.025, 8.0, 0.10), "strands", 0.10, opacity=0.93),
 )
 MATERIALS = {material.name: material for material in _TABLE}
 
@@ -80,8 +83,8 @@ def patterned(kind: Material, colour: FloatArray, discs: Discs, random: np.rando
     count = len(discs)
     if not count or kind.pattern == "plain":
         return np.broadcast_to(colour, (count, 3)).astype(float)
-    waves = np.zeros(count)
-    grains = random.standard_normal(count)
+    grains: FloatArray = random.standard_normal(count)
+    waves = grains
     u, v = discs.surface.T
     if kind.pattern == "mottled":
         waves = 0.6 * noise(discs.points, 0.012, random) + 0.4 * grains
@@ -92,7 +95,7 @@ def patterned(kind: Material, colour: FloatArray, discs: Discs, random: np.rando
     elif kind.pattern == "woven":
         waves = 0.7 * grains + 0.5 * np.sign(np.sin(u / 0.0016 * np.pi) * np.sin(v / 0.0016 * np.pi))
     elif kind.pattern == "denim":
-        waves = 0.8 * grains + 0.6 * np.sin((u + v) / 0.0035 * np.pi) + 0.4 * noise(discs.points, 0.04, random)
+        waves = grains + 0.6 * np.sin((u + v) / 0.0035 * np.pi)
     elif kind.pattern == "grain":
         waves = np.sin(noise(discs.points * np.array([1.0, 0.25, 1.0]), 0.05, random) * 5 + v / 0.004) + 0.2 * grains
     elif kind.pattern == "plaited":

@@ -4,22 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from avatarkit.edit.accessories.vectors import resampled, rounded
 from avatarkit.types import FloatArray
-
-
-def even(outline: FloatArray, count: int) -> FloatArray:
-    """(count, 2) points evenly spread along the closed ``outline`` (P, 2), counterclockwise as it is."""
-    closed = np.concatenate([outline, outline[:1]])
-    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(closed, axis=0), axis=1))])
-    at = np.linspace(0.0, length[-1], count, endpoint=False)
-    return np.stack([np.interp(at, length, closed[:, k]) for k in range(2)], 1)
-
-
-def rounded(outline: FloatArray, rounds: int) -> FloatArray:
-    """Corners cut off the closed ``outline`` (P, 2) by averaging neighbours."""
-    for _ in range(rounds):
-        outline = 0.25 * np.roll(outline, 1, 0) + 0.5 * outline + 0.25 * np.roll(outline, -1, 0)
-    return outline
 
 
 def superellipse(width: float, height: float, power: float, count: int = 240) -> FloatArray:
@@ -69,9 +55,9 @@ def lens(form: str, count: int) -> FloatArray:
     elif form in ("square", "line"):
         outline = superellipse(1, 1, 0.38)
     elif form == "heart":
-        outline = rounded(even(heart(), 240), 12)
+        outline = rounded(resampled(heart(), 240, closed=True), 12, closed=True)
     elif form == "star":
-        outline = rounded(even(star(5, 0.5), 240), 30)
+        outline = rounded(resampled(star(5, 0.5), 240, closed=True), 30, closed=True)
     else:
         outline = superellipse(1, 1, 0.66 if form != "cat_eye" else 0.85)
         x, y = outline.T
@@ -86,4 +72,4 @@ def lens(form: str, count: int) -> FloatArray:
     low, high = outline.min(0), outline.max(0)
     if form not in ("star", "heart"):
         outline = outline - 0.5 * (low + high)
-    return even(outline / (0.5 * (high - low)), count)
+    return resampled(outline / (0.5 * (high - low)), count, closed=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt, map_coordinates
+from scipy.ndimage import distance_transform_edt, map_coordinates, maximum_filter
 
 from avatarkit.types import FloatArray
 
 CELL = 0.002  # metres
+HOLE = 0.015  # metres behind its neighbours that a cell is no surface any more
 
 
 class Relief:
@@ -20,6 +21,9 @@ class Relief:
         cells = ((flat - self.low) / CELL).astype(int)
         grid = np.full(tuple(cells.max(0) + 1), -np.inf)
         np.maximum.at(grid, (cells[:, 0], cells[:, 1]), sign * points[:, axis])
+        # A cell that no near point fell into shows the far side of the head.
+        around = maximum_filter(grid, 3)
+        grid = np.where(grid < around - HOLE, around, grid)
         found = distance_transform_edt(np.isinf(grid), return_distances=False, return_indices=True)
         self.grid = grid[tuple(found)]
 

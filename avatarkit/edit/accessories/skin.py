@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from avatarkit.edit.accessories.vectors import BoolArray, unit
 from avatarkit.types import FloatArray, IntArray
 
-BoolArray = NDArray[np.bool_]
-
 SPACING = 0.003  # metres between the points by which the nearest triangles are looked up
-CANDIDATES = 6  # of those points that are tried
+CANDIDATES = 8  # of those points that are tried
 
 
 class Nearest(NamedTuple):
@@ -45,17 +43,19 @@ class Skin:
         crossed = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         self.areas = 0.5 * np.linalg.norm(crossed, axis=1)
         self.normals = vertex_normals(crossed, faces, len(vertices))
-        looked_up = self.spread(SPACING)
+        longest = np.linalg.norm(corners - np.roll(corners, 1, 1), axis=2).max(1)
+        looked_up = self.spread(SPACING, least=np.ceil(longest[self.kept] / SPACING).astype(int))
         self._owners = np.concatenate([looked_up.triangles, self.kept])
         self._tree = cKDTree(np.concatenate([looked_up.points, corners[self.kept].mean(1)]))
 
-    def spread(self, spacing: float, kept: IntArray | None = None) -> Spread:
-        """One point for about every ``spacing``² of area, at least one a triangle, always the same ones.
+    def spread(self, spacing: float, kept: IntArray | None = None, least: IntArray | int = 1) -> Spread:
+        """One point for about every ``spacing``² of area, at least ``least`` (K,) a triangle, always the same ones.
 
-        The k-th point of a triangle lies at the k-th term of Roberts' R2 sequence, folded into the triangle.
+        kept (K,): triangles, all of the skin by default.  The k-th point of a triangle lies at the k-th term of Roberts' R2
+        sequence, folded into the triangle.
         """
         own = self.kept if kept is None else kept
-        counts = np.maximum(1, np.round(self.areas[own] / spacing**2)).astype(int)
+        counts = np.maximum(least, np.round(self.areas[own] / spacing**2)).astype(int)
         triangles = np.repeat(own, counts)
         place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         a = (0.5 + 0.7548776662466927 * (place + 1)) % 1.0
@@ -87,11 +87,6 @@ class Skin:
         offset = points - at
         distance = np.linalg.norm(offset, axis=1)
         return Nearest(at, normals, own, np.where((offset * normals).sum(1) < 0, -distance, distance))
-
-
-def unit(vectors: FloatArray) -> FloatArray:
-    """``vectors`` (…, 3) at length one; a zero vector stays zero."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
 def vertex_normals(crossed: FloatArray, faces: IntArray, count: int) -> FloatArray:

@@ -14,12 +14,11 @@ from avatarkit.types import FloatArray
 
 @dataclass(frozen=True)
 class Wish:
-    """colour (3,): sRGB in [0, 1]; own_colour: whether the plan names it; material; form: "" for the usual one; count; dimension, size:
-    of the plan; region as (anchor, side): side "l", "r" of the subject or ""."""
+    """colour (3,): sRGB in [0, 1]; form: "" for the usual one; dimension, size: as in the plan; anchor, relation: of the region,
+    "" and "on" without one; side: the subject's, "l", "r" or ""."""
 
     target: str
     colour: FloatArray
-    own_colour: bool
     material: Material
     form: str
     count: int
@@ -47,11 +46,11 @@ def wish(operation: Operation, usual: str, colour: str) -> Wish:
     asked = operation.attributes
     chosen = material(asked.material or usual)
     plain = asked.colour or (chosen.colour if asked.material else "") or colour or chosen.colour
-    anchor, relation, side = _place(operation)
+    if asked.lightness or asked.saturation:
+        plain = shaded(plain, asked.lightness, asked.saturation)
     return Wish(
-        operation.target, rgb(shaded(plain, asked.lightness, asked.saturation) if asked.lightness or asked.saturation else plain),
-        bool(asked.colour), chosen, asked.form, asked.count, asked.dimension, asked.size, anchor, relation, side,
-    )  # fmt: skip
+        operation.target, rgb(plain), chosen, asked.form, asked.count, asked.dimension, asked.size, *_place(operation)
+    )
 
 
 def _place(operation: Operation) -> tuple[str, str, str]:
@@ -59,7 +58,7 @@ def _place(operation: Operation) -> tuple[str, str, str]:
     region = operation.region
     if region is None:
         return "", "on", ""
-    if region.anchor[:2] in ("l_", "r_") and region.anchor not in ("l_lip",):
+    if region.anchor[:2] in ("l_", "r_") and region.anchor != "l_lip":  # that is the lower lip
         return region.anchor, region.relation, region.anchor[0]
     side = {"left_of": "l", "right_of": "r"}.get(region.relation, "")
     if side and region.frame == "viewer":

@@ -46,6 +46,12 @@ def lipstick(canvas: Canvas, marks: Marks | None) -> Float32Array:
     return near * smoothstep(marks.red - SOFT_RED, marks.red + SOFT_RED, red)
 
 
+def lipstick_on(canvas: Canvas, typical: Float32Array) -> Float32Array:
+    """(N,) share of lipstick on a mask that has lips and the open mouth: what is about as the lips (3,) are, not teeth, not the dark."""
+    away = np.linalg.norm((canvas.lab[canvas.inside] - typical) * np.array([0.6, 1.5, 1.0], np.float32), axis=1)
+    return smoothstep(0.16, 0.09, away)
+
+
 def blush(canvas: Canvas, cheeks: list[Cheek]) -> Float32Array:
     """(N,) share of blush, round and soft."""
     share = np.zeros(len(canvas.points), np.float32)

@@ -20,10 +20,12 @@ HALF_WIDTH, BOTTOM, TOP = 0.072, -0.115, 0.125  # metres: what of the neutral he
 CELL = 0.00125
 EYE = (0.0315, 0.0265)  # usual place of the eyes: from the middle, height; metres
 EYE_HALF = (0.0145, 0.0050)  # usual half width and half height of an open eye
-EYE_WINDOW = (0.0165, 0.0110)  # half axes of where eyes are looked for; brows lie 20 mm above
+EYE_REACH = 0.013  # metres above and below their usual height in which eyes are looked for
+EYE_WINDOW = (0.0165, 0.0085)  # half axes of what belongs to an eye that was found
 MOUTH_BELOW_EYES = 0.0715
 MOUTH_HALF = (0.0245, 0.0085)
 MOUTH_WINDOW = (0.034, 0.017)
+EYE_CONTRAST, LIP_CONTRAST = 0.05, 0.014  # OKLab, between what they are and the skin in their window; less is nothing found
 SOFT_RED = 0.012  # to either side of the edge of the lips
 
 
@@ -61,12 +63,13 @@ class Oval:
 
 @dataclass(frozen=True)
 class Marks:
-    """eyes: the subject's left, right; mouth: both lips together; skin (3,): its typical OKLab; red: the ``redness`` at
-    the edge of the lips."""
+    """eyes: the subject's left, right; mouth: both lips together; skin (3,): its typical OKLab; lips (3,): theirs; red: the
+    ``redness`` at the edge of the lips."""
 
     eyes: tuple[Oval, Oval]
     mouth: Oval
     skin: Float32Array
+    lips: Float32Array
     red: float
 
 
@@ -105,8 +108,8 @@ def marks(face: FaceMap) -> Marks:
     """Eyes, mouth and skin of a face."""
     skin = _skin(face)
     eyes = _alike(_eye(face, skin, 1.0), _eye(face, skin, -1.0))
-    mouth, red = _mouth(face, skin, eyes)
-    return Marks(eyes, mouth, skin, red)
+    mouth, red, lips = _mouth(face, skin, eyes)
+    return Marks(eyes, mouth, skin, lips, red)
 
 
 def _skin(face: FaceMap) -> Float32Array:
@@ -123,11 +126,31 @@ def _skin(face: FaceMap) -> Float32Array:
 def _eye(face: FaceMap, skin: Float32Array, side: float) -> Oval:
     """What differs from the skin within a window: the white, the iris, lashes, the shade of the upper lid."""
     x, y = np.meshgrid(side * (face.x - side * EYE[0]), face.y - EYE[1])
-    away = np.linalg.norm((face.colour - skin) * np.array([0.7, 1.6, 1.6], np.float32), axis=-1)
+    away = np.linalg.norm((face.colour - skin) * np.array([0.7, 1.6, 1.6], np.float32), axis=-1) * (face.weight > 1e-3)
+    y = y - _lowest_band(np.where(np.abs(x) < EYE_HALF[0], away, 0.0).sum(1), face.y - EYE[1])
     window = smoothstep(1.15, 0.85, np.hypot(x / EYE_WINDOW[0], y / EYE_WINDOW[1])) * (face.weight > 1e-3)
-    threshold = _threshold(away, window)
-    evidence = window * smoothstep(threshold - 0.03, threshold + 0.03, away)
-    return _fitted(evidence, x, y, (side * EYE[0], EYE[1]), EYE_HALF, side)
+    threshold, apart = _threshold(away, window)
+    evidence = window * smoothstep(threshold - 0.03, threshold + 0.03, away) * (apart > EYE_CONTRAST)
+    return _fitted(
+        evidence, x, np.broadcast_to(face.y[:, None] - EYE[1], x.shape), (side * EYE[0], EYE[1]), EYE_HALF, side
+    )
+
+
+def _lowest_band(profile: FloatArray, y: FloatArray) -> float:
+    """The height of the lowest of the strong bands in a profile over the height: above eyes there are brows."""
+    smooth = np.where(np.abs(y) < EYE_REACH, gaussian_filter(profile, 0.0016 / CELL), 0.0)
+    smooth -= smooth[np.abs(y) < EYE_REACH].min(initial=0.0)
+    inner = smooth[1:-1]
+    peaks = (
+        np.flatnonzero(
+            (inner > smooth[:-2])
+            & (inner >= smooth[2:])
+            & (inner > 0.5 * smooth.max())
+            & (np.abs(y[1:-1]) < 0.9 * EYE_REACH)
+        )
+        + 1
+    )
+    return float(y[peaks[0]]) if len(peaks) else 0.0
 
 
 def _alike(left: Oval, right: Oval) -> tuple[Oval, Oval]:
@@ -144,15 +167,18 @@ def _alike(left: Oval, right: Oval) -> tuple[Oval, Oval]:
     return one, other
 
 
-def _mouth(face: FaceMap, skin: Float32Array, eyes: tuple[Oval, Oval]) -> tuple[Oval, float]:
-    """What is redder than the skin within a window below the eyes, and how much redder the edge of the lips is."""
+def _mouth(face: FaceMap, skin: Float32Array, eyes: tuple[Oval, Oval]) -> tuple[Oval, float, Float32Array]:
+    """What is redder than the skin within a window below the eyes; how much redder the edge of the lips is; their
+    colour."""
     centre = (0.5 * (eyes[0].x + eyes[1].x), 0.5 * (eyes[0].y + eyes[1].y) - MOUTH_BELOW_EYES)
     x, y = np.meshgrid(face.x - centre[0], face.y - centre[1])
     window = smoothstep(1.1, 0.8, np.hypot(x / MOUTH_WINDOW[0], y / MOUTH_WINDOW[1])) * (face.weight > 1e-3)
     red = redness(face.colour, skin)
-    threshold = _threshold(red, window)
-    evidence = window * smoothstep(threshold - SOFT_RED, threshold + SOFT_RED, red)
-    return _fitted(evidence, x, y, centre, MOUTH_HALF, 1.0), threshold
+    threshold, apart = _threshold(red, window)
+    evidence = window * smoothstep(threshold - SOFT_RED, threshold + SOFT_RED, red) * (apart > LIP_CONTRAST)
+    weight = evidence[..., None] + 1e-6 * window[..., None] + 1e-12
+    lips = (face.colour * weight).sum((0, 1)) / weight.sum((0, 1))
+    return _fitted(evidence, x, y, centre, MOUTH_HALF, 1.0), threshold, lips.astype(np.float32)
 
 
 def redness(lab: Float32Array, skin: Float32Array) -> Float32Array:
@@ -161,8 +187,8 @@ def redness(lab: Float32Array, skin: Float32Array) -> Float32Array:
     return away[..., 1] - 0.45 * away[..., 2] - 0.12 * np.clip(away[..., 0], -0.25, 0.05)
 
 
-def _threshold(values: Float32Array, weight: Float32Array) -> float:
-    """Where a window's values fall into two classes (Otsu 1979)."""
+def _threshold(values: Float32Array, weight: Float32Array) -> tuple[float, float]:
+    """Where a window's values fall into two classes (Otsu 1979), and how far apart their means are."""
     order = np.argsort(values, axis=None)
     sorted_values, weights = values.reshape(-1)[order].astype(np.float64), weight.reshape(-1)[order].astype(np.float64)
     below = np.cumsum(weights)
@@ -170,11 +196,11 @@ def _threshold(values: Float32Array, weight: Float32Array) -> float:
     above = below[-1] - below
     good = (below > 0.05 * below[-1]) & (above > 0.05 * below[-1])
     if not good.any():
-        return float(sorted_values[-1])
+        return float(sorted_values[-1]), 0.0
     low, high = sums / np.maximum(below, 1e-12), (sums[-1] - sums) / np.maximum(above, 1e-12)
     between = np.where(good, below * above * (high - low) ** 2, -1.0)
     best = int(between.argmax())
-    return float(0.5 * (low[best] + high[best]))
+    return float(0.5 * (low[best] + high[best])), float(high[best] - low[best])
 
 
 def _fitted(

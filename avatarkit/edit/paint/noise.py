@@ -72,10 +72,16 @@ class Cells:
 
     def random(self, seed: int) -> Float32Array:
         """(N,) in [0, 1): one number for each point."""
-        mixed = self.number.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed % 2**32)
-        mixed ^= mixed >> np.uint64(29)
-        mixed *= np.uint64(0xBF58476D1CE4E5B9)
-        return ((mixed >> np.uint64(40)).astype(np.float32) / np.float32(1 << 24)).astype(np.float32)
+        return hashed(self.number, seed)
+
+
+def hashed(number: IntArray, seed: int) -> Float32Array:
+    """(N,) integers → (N,) in [0, 1): the same for the same number and seed (splitmix64's finish, Steele et al. 2014)."""
+    mixed = number.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed * 0xD1B54A32D192ED03 % 2**64)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return (mixed >> np.uint64(40)).astype(np.float32) / np.float32(1 << 24)
 
 
 def cells(points: FloatArray, size: float, seed: int, *, jitter: float = 0.8, stretch: float = 1.0) -> Cells:

@@ -21,6 +21,8 @@ _TO_LAB = np.array(
 _FROM_LAB = np.linalg.inv(_TO_LAB.astype(np.float64)).astype(np.float32)
 _FROM_CONES = np.linalg.inv(_TO_CONES.astype(np.float64)).astype(np.float32)
 
+SLACK = 1e-3  # in linear light: what is so little beyond sRGB is clipped
+
 
 def oklab(rgb: Float32Array) -> Float32Array:
     """(…, 3) sRGB in [0, 1] → (…, 3): lightness in [0, 1], a (green to red), b (blue to yellow), both within ±0.4."""
@@ -31,18 +33,34 @@ def oklab(rgb: Float32Array) -> Float32Array:
 def srgb(lab: Float32Array) -> Float32Array:
     """(…, 3) OKLab → (…, 3) sRGB in [0, 1].
 
-    A colour that sRGB does not have moves towards the grey of its lightness, in linear light, until sRGB has it: clipping the
-    channels one by one would turn its hue.
+    A colour that sRGB does not have loses chroma until sRGB has it; clipping the channels one by one would turn its hue.
     """
     lab = np.concatenate([np.clip(lab[..., :1], 0.0, 1.0), lab[..., 1:]], -1).astype(np.float32)
-    linear = (lab @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T
-    grey = lab[..., :1] ** 3
-    away = linear - grey
-    room = np.where(away > 0, 1.0 - grey, grey)
-    share = np.min(room / np.maximum(np.abs(away), 1e-6), -1, keepdims=True)
-    linear = np.clip(grey + np.minimum(share, 1.0) * away, 0.0, 1.0)
+    linear = _linear(lab)
+    beyond = ((linear < -SLACK) | (linear > 1.0 + SLACK)).any(-1)
+    if beyond.any():
+        linear[beyond] = _linear(_within(lab[beyond]))
+    linear = np.clip(linear, 0.0, 1.0)
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055)
     return np.clip(encoded, 0.0, 1.0).astype(np.float32)
+
+
+def _linear(lab: Float32Array) -> Float32Array:
+    return (lab @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T
+
+
+def _within(lab: Float32Array) -> Float32Array:
+    """(N, 3): the same lightness and hue with the most chroma that sRGB has, by halving."""
+    low, high = np.zeros(len(lab), np.float32), np.ones(len(lab), np.float32)
+    scaled = lab.copy()
+    for _ in range(9):
+        middle = 0.5 * (low + high)
+        scaled[:, 1:] = lab[:, 1:] * middle[:, None]
+        linear = _linear(scaled)
+        inside = ((linear >= -SLACK) & (linear <= 1.0 + SLACK)).all(1)
+        low, high = np.where(inside, middle, low), np.where(inside, high, middle)
+    scaled[:, 1:] = lab[:, 1:] * low[:, None]
+    return scaled
 
 
 def lab_of(colour: str) -> Float32Array:
@@ -50,7 +68,7 @@ def lab_of(colour: str) -> Float32Array:
     return np.array(colours.oklab(colour), np.float32)
 
 
-def smoothstep(low: float, high: float, values: FloatArray) -> Float32Array:
+def smoothstep(low: FloatArray | float, high: FloatArray | float, values: FloatArray) -> Float32Array:
     """0 below ``low``, 1 above ``high`` (the other way round where high < low), smooth between."""
     t = np.clip((values - low) / (high - low), 0.0, 1.0)
     return (t * t * (3.0 - 2.0 * t)).astype(np.float32)

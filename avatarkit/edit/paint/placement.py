@@ -15,11 +15,11 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from avatarkit.edit.paint.survey import Survey
-from avatarkit.types import FloatArray, IntArray
+from avatarkit.types import FloatArray
 
 APART = 0.010  # metres: patches nearer than this belong to one piece of a region
 LEAST_PIECE = 0.25  # of the largest piece's area; smaller ones are rags of the mask and get no decal
-LOCAL = 0.008  # metres around the middle from which the frame's plane is taken
+NEAR, AROUND = 0.003, 0.006  # metres around a centre from which its height above the plane and its normal are taken
 LEVEL = 0.35  # mask below which a patch joins no pieces: the soft edges of two cheeks may meet
 
 
@@ -27,7 +27,8 @@ LEVEL = 0.35  # mask below which a patch joins no pieces: the soft edges of two 
 class Frame:
     """A tangent plane: centre (3,), normal (3,), across (3,) to the right as one looks at it, up (3,), unit; neutral head, metres.
 
-    half (2,): half of the region's extent across and up, metres: that of the even ellipse with the same spread.
+    half (2,): half of the region's extent across and up, metres: that of the even ellipse with the same spread.  piece: the
+    patches that the frame lies on.
     """
 
     centre: FloatArray
@@ -35,6 +36,7 @@ class Frame:
     across: FloatArray
     up: FloatArray
     half: FloatArray
+    piece: Survey
 
     def places(self, points: FloatArray) -> FloatArray:
         """(N, 3) → (N, 3): across, up and out of the plane, metres.
@@ -49,10 +51,9 @@ class Frame:
         return np.concatenate([flat * stretch[:, None], out[:, None]], 1)
 
     def moved(self, across: float, up: float) -> Frame:
-        """The same plane, its centre moved within it."""
-        return Frame(
-            self.centre + across * self.across + up * self.up, self.normal, self.across, self.up, self.half
-        )  # fmt: skip
+        """The frame of the surface that lies ``across`` and ``up`` of the centre."""
+        wanted = self.centre + across * self.across + up * self.up
+        return _seated(self.piece, wanted, self.normal, self.half)
 
 
 def frames(seen: Survey) -> list[Frame]:
@@ -80,17 +81,28 @@ def _pieces(seen: Survey) -> list[Survey]:
 def _frame(piece: Survey) -> Frame:
     weight = piece.area * piece.mask
     centre = np.average(piece.point, axis=0, weights=weight)
-    normal = np.zeros(3)
-    for _ in range(2):  # onto the surface, then with the plane of the place that was found
-        near = weight * np.exp(-0.5 * ((piece.point - centre) ** 2).sum(1) / LOCAL**2)
-        near += 1e-9 * weight
-        normal = near @ piece.normal
-        normal /= max(float(np.linalg.norm(normal)), 1e-12)
-        centre = centre + normal * ((np.average(piece.point, axis=0, weights=near) - centre) @ normal)
+    outwards = weight @ piece.normal / weight.sum() + np.array([0.0, 0.0, 0.05])  # all around a neck: to the front
+    frame = _seated(piece, centre, outwards / np.linalg.norm(outwards), np.zeros(2))
+    away = piece.point - frame.centre
+    flat = np.stack([away @ frame.across, away @ frame.up], 1)
+    patch = np.average(piece.area, weights=weight) / 12.0  # spread of the surface within a patch
+    half = 2.0 * np.sqrt(np.average(flat**2, axis=0, weights=weight) + patch)
+    return _seated(piece, frame.centre, frame.normal, half)
+
+
+def _seated(piece: Survey, wanted: FloatArray, direction: FloatArray, half: FloatArray) -> Frame:
+    """A frame on the surface, where the line from ``wanted`` along ``direction`` meets it."""
+    off = piece.point - wanted
+    sideways = (off**2).sum(1) - (off @ direction) ** 2
+    weight = piece.area * (off @ direction > -0.03)
+    close = weight * np.exp(-0.5 * sideways / NEAR**2) + 1e-9 * weight / (1e-6 + sideways)
+    wide = weight * np.exp(-0.5 * sideways / AROUND**2) + 1e-9 * weight / (1e-6 + sideways)
+    normal = wide @ piece.normal
+    normal /= max(float(np.linalg.norm(normal)), 1e-12)
+    below = np.average(piece.point, axis=0, weights=close)
+    slant = max(float(direction @ normal), 0.3)
+    centre = wanted + direction * float((below - wanted) @ normal) / slant
     up = np.array([0.0, 1.0, 0.0]) if abs(normal[1]) < 0.9 else np.array([0.0, 0.0, -np.sign(normal[1])])
     up = up - (up @ normal) * normal
     up /= np.linalg.norm(up)
-    across = np.cross(up, normal)
-    away = piece.point - centre
-    spread = np.sqrt(np.average(np.stack([away @ across, away @ up], 1) ** 2, axis=0, weights=weight))
-    return Frame(centre, normal, across, up, 2.0 * spread)
+    return Frame(centre, normal, np.cross(up, normal), up, half, piece)

@@ -27,7 +27,7 @@ def _heart() -> FloatArray:
 def _star() -> FloatArray:
     t = np.pi / 2 + _turns(10)
     out = np.where(np.arange(10) % 2 == 0, 1.0, 0.4)
-    return np.stack([out * np.cos(t), out * np.sin(t)], 1) / np.cos(np.pi / 10)
+    return np.stack([out * np.cos(t), out * np.sin(t)], 1)
 
 
 def _drop() -> FloatArray:

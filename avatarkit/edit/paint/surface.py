@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt, gaussian_filter
-
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from avatarkit.types import Float32Array, IntArray
 
@@ -26,6 +25,7 @@ REACH = 0.025  # metres beyond the mesh at which trust has fallen to 1/e
 MARGIN = 48  # pixels around a box in which the nearest surface is looked for
 JUMP = 6.0  # pixels' worth of metres between neighbours: more is an edge where one part hides another
 # A vertical capsule in the head, for grids that need two coordinates: both built-in heads have their middle about here.
+ELSEWHERE = np.float32(4.0)  # metres by which the picture's plane is off the unrolled head: no square lies on both
 AXIS_Z, CAP_Y, RADIUS = -0.03, 0.05, 0.085
 
 
@@ -35,12 +35,14 @@ class Surface:
 
     points (H, W, 3) float32 metres on the neutral head; crossed (H, W, 3): ∂p/∂x × ∂p/∂y, square metres a pixel, pointing out of
     the head, 0 where the mesh does not show or neighbours are not on one surface; shows (H, W) bool: the mesh shows there;
+    sheet (H, W, 2): the head unrolled (``unrolled``), and beyond the mesh the picture's plane;
     trust (H, W) in [0, 1]: 1 where it shows, falling beyond; pitch: metres between pixels of a surface that faces the
     camera; anchored: whether points are on the head at all.
     """
 
     points: Float32Array
     crossed: Float32Array
+    sheet: Float32Array
     shows: BoolArray
     trust: Float32Array
     pitch: float
@@ -65,25 +67,11 @@ class Surface:
         """(H, W, 3) unit normals of the neutral head, smooth over 2 mm, going on beyond the mesh; towards +z without a head."""
         if not self.anchored:
             return np.broadcast_to(np.array([0.0, 0.0, 1.0], np.float32), self.points.shape)
-        fine = self.crossed / np.maximum(self._length, 1e-12)[..., None]
+        fine: Float32Array = (self.crossed / np.maximum(self._length, 1e-12)[..., None]).astype(np.float32)
         sigma = 0.002 / self.pitch
-        smooth = np.stack([gaussian_filter(fine[..., k], sigma, truncate=2.5) for k in range(3)], -1)
-        smooth += 0.02 * spread_out(fine, 12 * sigma) + np.array([0.0, 0.0, 1e-6], np.float32)
+        near = np.stack([gaussian_filter(fine[..., k], sigma, truncate=2.5) for k in range(3)], -1)
+        smooth = near + 0.02 * spread_out(fine, 12 * sigma) + np.array([0.0, 0.0, 1e-6], np.float32)
         return (smooth / np.linalg.norm(smooth, axis=-1, keepdims=True)).astype(np.float32)
-
-    @cached_property
-    def sheet(self) -> Float32Array:
-        """(H, W, 2) metres: across (to the subject's left) and up, on the head unrolled from a capsule.
-
-        Around a vertical axis below the crown; above, Mercator's projection of a sphere, so that squares stay squares.
-        """
-        if not self.anchored:
-            return self.points[..., :2]
-        x, y, z = (self.points[..., k] for k in range(3))
-        around = RADIUS * np.arctan2(x, z - AXIS_Z)
-        out = np.maximum(np.hypot(x, z - AXIS_Z), 0.012)
-        up = np.where(y > CAP_Y, CAP_Y + RADIUS * np.arcsinh((y - CAP_Y) / out), y)
-        return np.stack([around, up], -1).astype(np.float32)
 
 
 def anchored_surface(rest: Float32Array, triangle: IntArray, box: Box) -> Surface | None:
@@ -107,16 +95,18 @@ def anchored_surface(rest: Float32Array, triangle: IntArray, box: Box) -> Surfac
     shows = shows & ~_inward(here, crossed, shows)  # the inside of the head, seen through an open mouth
     if not shows.any():
         return None
-    points, trust = here, np.ones(shows.shape, np.float32)
+    points, sheet, trust = here, unrolled(here), np.ones(shows.shape, np.float32)
     if not shows.all():
         distance, (row, column) = distance_transform_edt(~shows, return_indices=True)
         rows, columns = np.indices(shows.shape, np.float32)
         steps = np.stack([columns - column, rows - row], -1).astype(np.float32)
-        points = (here[row, column] + steps @ _plane(rest, whole).T).astype(np.float32)
+        points = here[row, column] + steps @ _plane(rest, whole).T
+        flat = np.stack([columns, -rows], -1) * np.float32(pitch) + ELSEWHERE
+        sheet = np.where(shows[..., None], sheet, flat).astype(np.float32)
         trust = np.exp(-((distance * pitch / REACH) ** 2)).astype(np.float32)
     crossed = np.where(shows[..., None], crossed, 0.0).astype(np.float32)
     inner = tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, wide, strict=True))
-    return Surface(points[inner], crossed[inner], shows[inner], trust[inner], pitch, True)
+    return Surface(points[inner], crossed[inner], sheet[inner], shows[inner], trust[inner], pitch, True)
 
 
 def flat_surface(height: int, width: int, box: Box) -> Surface:
@@ -127,7 +117,19 @@ def flat_surface(height: int, width: int, box: Box) -> Surface:
     points = np.stack([x, y, np.zeros_like(x)], -1).astype(np.float32)[box]
     crossed = np.broadcast_to(np.array([0.0, 0.0, pitch**2], np.float32), points.shape)
     whole = np.ones(points.shape[:2], bool)
-    return Surface(points, crossed, whole, whole.astype(np.float32), pitch, False)
+    return Surface(points, crossed, points[..., :2], whole, whole.astype(np.float32), pitch, False)
+
+
+def unrolled(points: Float32Array) -> Float32Array:
+    """(…, 3) on the neutral head → (…, 2) metres across (to the subject's left) and up, on the head unrolled from a capsule.
+
+    Around a vertical axis below the crown; above, Mercator's projection of a sphere, so that squares stay squares.
+    """
+    x, y, z = (points[..., k] for k in range(3))
+    around = RADIUS * np.arctan2(x, z - AXIS_Z)
+    out = np.maximum(np.hypot(x, z - AXIS_Z), 0.012)
+    up = np.where(y > CAP_Y, CAP_Y + RADIUS * np.arcsinh((y - CAP_Y) / out), y)
+    return np.stack([around, up], -1).astype(np.float32)
 
 
 def spread_out(values: Float32Array, sigma: float) -> Float32Array:
@@ -175,12 +177,16 @@ def _inward(rest: Float32Array, crossed: Float32Array, shows: BoolArray) -> Bool
     away[..., 1] = 0.0
     length = np.sqrt((crossed * crossed).sum(-1) * (away * away).sum(-1))
     outward = (crossed * away).sum(-1) / np.maximum(length, 1e-12)
-    return shows & (gaussian_filter(np.where(shows, outward, 0.0).astype(np.float32), 1.0) < -0.3)
+    weight = shows.astype(np.float32)
+    voted = gaussian_filter(weight * outward, 1.0) / np.maximum(gaussian_filter(weight, 1.0), 1e-6)
+    return shows & (voted < -0.3)
 
 
 def _plane(rest: Float32Array, shows: BoolArray) -> Float32Array:
     """(3, 2): how points move with the column and the row, by least squares over what shows."""
-    rows, columns = np.nonzero(shows[::4, ::4])
-    system = np.stack([4 * columns, 4 * rows, np.ones(len(rows))], 1)
-    solved, *_ = np.linalg.lstsq(system, rest[4 * rows, 4 * columns].astype(np.float64), rcond=None)
+    rows, columns = np.nonzero(shows)
+    some = slice(None, None, max(1, len(rows) // 4000))
+    rows, columns = rows[some], columns[some]
+    system = np.stack([columns, rows, np.ones(len(rows))], 1)
+    solved, *_ = np.linalg.lstsq(system, rest[rows, columns].astype(np.float64), rcond=None)
     return solved[:2].T.astype(np.float32)

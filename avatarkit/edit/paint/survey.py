@@ -60,9 +60,9 @@ def survey(canvases: Sequence[Canvas]) -> Survey:
     area, weight = (np.concatenate([row[k] for row in rows]) for k in (1, 2))
     sums = np.concatenate([row[3] for row in rows])
     unique, which = np.unique(cells, return_inverse=True)
-    whole = np.zeros(len(unique))
-    np.maximum.at(whole, which, area)
     total = np.bincount(which, weight)
+    sight = (weight / np.maximum(area, 1e-12)) ** 4  # pixels seen from the front are many to the area
+    whole = np.bincount(which, sight * area) / np.bincount(which, sight)
     means = np.stack([np.bincount(which, sums[:, k]) for k in range(sums.shape[1])], 1) / total[:, None]
     normal = means[:, 3:6] / np.maximum(np.linalg.norm(means[:, 3:6], axis=1, keepdims=True), 1e-12)
     return Survey(_unpacked(unique), means[:, :3], normal, whole, means[:, 9], means[:, 6:9])
@@ -90,8 +90,10 @@ def _seen(canvas: Canvas) -> tuple[IntArray, FloatArray, FloatArray, FloatArray]
     normal = crossed / np.maximum(np.linalg.norm(crossed, axis=1, keepdims=True), 1e-12)
     values = np.concatenate([points, normal, canvas.lab[use], mask[:, None]], 1) * weight[:, None]
     sums = np.stack([np.bincount(which, values[:, k], len(unique)) for k in range(values.shape[1])], 1)
-    area = np.bincount(which, surface.area[use] * mask, len(unique))
-    return unique, area, np.bincount(which, weight, len(unique)), sums
+    area, total = (
+        np.bincount(which, one, len(unique)).astype(np.float64) for one in (surface.area[use] * mask, weight)
+    )
+    return unique, area, total, sums.astype(np.float64)
 
 
 def _packed(cell: IntArray) -> IntArray:

@@ -104,8 +104,9 @@ def test_the_gradient_by_the_views_is_that_of_finite_differences() -> None:
         with torch.no_grad():
             sides = [float(part.g_loss(fake + sign * 1e-6 * way, condition)) for sign in (1, -1)]
         assert float((gradient * way).sum()) == pytest.approx((sides[0] - sides[1]) / 2e-6, rel=1e-5)
-    unseen = part._draw is not None and torch.ones(36, 36)
-    for _, top, left in part._draw.places if part._draw else ():
+    assert part._draw is not None
+    unseen = torch.ones(36, 36)
+    for _, top, left in part._draw.places:
         unseen[top : top + 16, left : left + 16] = 0
     assert bool((unseen > 0).any()) and float((gradient.abs().sum((0, 1)) * unseen).max()) == 0
 

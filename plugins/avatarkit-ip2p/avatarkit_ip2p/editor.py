@@ -58,20 +58,20 @@ class Ip2pEditor:
         """Edited views (B, 3, H, W) in [0, 1]; where the mask is 0 they are the views to the bit.
 
         Raises InputError (shapes that do not fit, no words), FileFormatError (a model that cannot be used), EnvironmentProblem (no
-        model here, not enough memory, a precision that is not enough).
+        model here, not enough memory, a precision that is not enough), KeyboardInterrupt once ``run.stopping``.
         """
         _check(views, masks, step, references, correspondences)
-        model = self._model(run)
         try:
             with torch.no_grad():
-                return self._edited(model, views, masks, step, references, correspondences, seed, run)
+                return self._edited(self._model(run), views, masks, step, references, correspondences, seed, run)
         except torch.OutOfMemoryError as error:
             raise EnvironmentProblem(
                 f"ip2p: {self._device} has too little memory for {self.config.batch} views of {self.config.size} pixels at once; "
                 "set batch=1, a smaller size, share=none or offload=true"
             ) from error
         finally:
-            model.rest()
+            if self._loaded is not None:
+                self._loaded.release()
 
     def _edited(
         self,
@@ -89,21 +89,16 @@ class Ip2pEditor:
         now = None if references is None else references.detach().float().to(self._device)
         frame = Frame.of(height, width, config.size, model.cell, model.levels)
         start = started(
-            lambda shown: model.encoded(shown, config.batch),
-            model.scaling,
-            frame,
-            pictures,
-            inside,
-            now,
-            step,
-            config.grow,
-        )
+            lambda shown: model.encoded(shown, config.batch), model.scaling, frame, pictures, inside, now, step, config.grow
+        )  # fmt: skip
         if not bool(start.level.any()):
             return views.clone()
         wanted, unwanted = self._words(model, step, run)
         words = torch.stack([model.embedded(wanted), model.embedded(unwanted)])
         noise = view_noise(seed, len(views), start.base.shape[1:]).to(self._device)
-        sharing = shared(config.share, correspondences, len(views), frame, model.levels, config.reach, config.batch)
+        sharing = shared(
+            config.share, correspondences, len(views), frame, model.levels, config.reach, config.batch, self._device
+        )
         latents = denoised(
             model, start, words, noise, sharing, run,
             steps=config.steps, guidance=config.guidance, image_guidance=config.image_guidance, batch=config.batch,
@@ -157,7 +152,7 @@ def _check(
     views: Tensor, masks: Tensor, step: EditStep, references: Tensor | None, correspondences: Correspondences | None
 ) -> None:
     if views.ndim != 4 or views.shape[1] != 3 or not len(views):
-        raise InputError(f"views have the shape {tuple(views.shape)}; expected (B, 3, H, W)")
+        raise InputError(f"the shape of views is {tuple(views.shape)}; expected (B, 3, H, W)")
     count, _, height, width = (int(n) for n in views.shape)
     expected: dict[str, tuple[Tensor | None, tuple[int, ...]]] = {
         "masks": (masks, (count, 1, height, width)),
@@ -168,7 +163,7 @@ def _check(
         expected["rest"] = (correspondences.rest, (count, height, width, 3))
     for name, (tensor, shape) in expected.items():
         if tensor is not None and tuple(tensor.shape) != shape:
-            raise InputError(f"{name} has the shape {tuple(tensor.shape)}; expected {shape}, as the views")
+            raise InputError(f"the shape of {name} is {tuple(tensor.shape)}; expected {shape}, as the views")
     if len(step.texts) != count:
         raise InputError(f"the step has words for {len(step.texts)} views; expected {count}")
     if not 0.0 < step.noise <= 1.0:

@@ -35,6 +35,9 @@ class Match:
     index: Tensor
     weight: Tensor
 
+    def to(self, device: torch.device) -> Match:
+        return Match(self.index.to(device), self.weight.to(device))
+
 
 def token_points(
     correspondences: Correspondences, frame: Frame, down: int, across: int, reach: float

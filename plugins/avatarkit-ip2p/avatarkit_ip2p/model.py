@@ -100,7 +100,7 @@ class Model:
         full, picture, neither = found.chunk(BRANCHES)
         return neither + image_guidance * (picture - neither) + guidance * (full - picture)
 
-    def rest(self) -> None:
+    def release(self) -> None:
         """Let go of the GPU between edits, where networks are moved."""
         if self.pipeline is not None:
             self.pipeline.maybe_free_model_hooks()

@@ -43,8 +43,8 @@ def view_noise(seed: int, views: int, shape: Sequence[int]) -> Tensor:
     """(views, *shape) normal: each view from a generator of its own, so that it does not depend on how many there are."""
     drawn = []
     for view in range(views):
-        state = np.random.SeedSequence([seed % 2**64, view]).generate_state(1, np.uint64)
-        generator = torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
+        state = np.random.SeedSequence([seed % 2**64, view]).generate_state(1, np.uint64)[0]
+        generator = torch.Generator().manual_seed(int(state) >> 1)  # on the CPU: the same for every device
         drawn.append(torch.randn(tuple(shape), generator=generator))
     return torch.stack(drawn)
 
@@ -64,9 +64,9 @@ def denoised(
 ) -> Tensor:
     """Scaled latents (B, 4, h, w); where ``start.level`` is 0 they are ``start.base``.
 
-    words (2, B, L, C): wanted and unwanted; noise (B, 4, h, w).  Before a step, places whose level is lower are set to the base as
-    it is at that level, with the same noise (Avrahami et al., Blended latent diffusion, SIGGRAPH 2023).  Raises KeyboardInterrupt
-    once ``run.stopping``.
+    words (2, B, L, C): wanted and unwanted; noise (B, 4, h, w).  Until the schedule is down to its level a place is set, before each
+    step, to the base as it is with that much of the noise (Avrahami et al., Blended latent diffusion, SIGGRAPH 2023).  Raises
+    KeyboardInterrupt once ``run.stopping``.
     """
     views = len(noise)
     schedule = Schedule.of(float(start.level.max()), steps, len(model.alphas))
@@ -75,13 +75,13 @@ def denoised(
     parts = [range(first, min(first + batch, views)) for first in range(0, views, batch)]
     total, began = len(schedule.times) * len(parts), time.monotonic()
     run.emit(Started(STAGE, total))
-    latents = torch.zeros_like(start.base)
+    latents = start.base
     for k, moment in enumerate(schedule.times):
         share = float(model.alphas[moment])
         left = float(model.alphas[schedule.times[k + 1]]) if k + 1 < len(schedule.times) else 1.0
         kept = _noised(start.base, noise, share)
-        free = (level >= schedule.levels[k] - 1e-6) & (k > 0)  # at first all is the base at the level of the start
-        latents = torch.where(free, latents, kept)
+        # what was painted in the step before goes on; all else, and at first everything, is the base at this level
+        latents = torch.where(level >= schedule.levels[k - 1] - 1e-6, latents, kept) if k else kept
         for at, part in enumerate(parts):
             if run.stopping:
                 raise KeyboardInterrupt

@@ -74,7 +74,7 @@ class Sharing:
             if (view, other) in matches:
                 found = matches[view, other]
                 weight = found.weight.to(own)[:, None]
-                total = total + weight * outputs[:, found.index.to(own.device)]
+                total = total + weight * outputs[:, found.index]
                 weights = weights + weight
         return total / weights
 
@@ -130,17 +130,26 @@ def linked(unet: Any) -> Link:
 
 
 def shared(
-    mode: str, correspondences: Correspondences | None, views: int, frame: Frame, levels: int, reach: float, batch: int
+    mode: str,
+    correspondences: Correspondences | None,
+    views: int,
+    frame: Frame,
+    levels: int,
+    reach: float,
+    batch: int,
+    device: torch.device,
 ) -> Sharing | None:
     """What ``views`` views share; None where each is painted alone.
 
-    mode: an option's ``share``.  levels: resolutions of the UNet, whose layers have down/cell × across/cell tokens, a quarter of
-    them, and so on.
+    mode, reach, batch: the options.  levels: resolutions of the UNet, whose layers have down/cell × across/cell tokens, a quarter
+    of them, and so on.
     """
-    if views < 2 or mode == "none" or (mode == "correspondence" and correspondences is None):
+    if views < 2 or mode == "none":
         return None
-    if mode == "extended" or correspondences is None:
+    if mode == "extended":
         return Sharing([frozenset(range(views)) - {view} for view in range(views)], {}, batch)
+    if correspondences is None:
+        return None
     hears = [
         (one, other)
         for one in range(views)
@@ -154,7 +163,7 @@ def shared(
         found = {(one, other): match(points[one], points[other], reach) for one, other in hears}
         if level == 0:
             hears = [(one, other) for one, other in hears if _common(found[one, other], points[one]) >= COMMON]
-        matches[down * across] = {pair: found[pair] for pair in hears}
+        matches[down * across] = {pair: found[pair].to(device) for pair in hears}
     together = [frozenset(other for one, other in hears if one == view) for view in range(views)]
     return Sharing(together, matches, batch) if hears else None
 

@@ -171,10 +171,10 @@ def test_shapes_that_do_not_fit(tiny_model: Path) -> None:
         torch.zeros(1, 32, 32, dtype=torch.int32), torch.zeros(1, 32, 32, 3), torch.zeros(1, 32, 32, 3)
     )
     for match, given in (
-        ("views have the shape", {"views": views[0]}),
-        ("masks has the shape", {"masks": masks[:1]}),
-        ("references has the shape", {"references": views[:1]}),
-        ("triangle has the shape", {"correspondences": seen}),
+        ("the shape of views", {"views": views[0]}),
+        ("the shape of masks", {"masks": masks[:1]}),
+        ("the shape of references", {"references": views[:1]}),
+        ("the shape of triangle", {"correspondences": seen}),
         ("words for 1 views; expected 2", {"said": step(1)}),
         ("noise is 0", {"said": step(2, noise=0.0)}),
         ("unknown latent operation 'melt'", {"said": step(2, latent="melt")}),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from avatarkit_ip2p.editor import Ip2pEditor
 from avatarkit_ip2p.latent_operations import Start
 from avatarkit_ip2p.sampler import Schedule, _stepped, denoised, view_noise
 from torch import Tensor
@@ -15,13 +16,11 @@ from avatarkit.events import Run
 from .conftest import SCALING, blocks, editor, saved, tiny
 
 
-def loop(part: object, start: Start, noise: Tensor, words: tuple[str, str], steps: int) -> Tensor:
-    model = part._model(Run())  # type: ignore[attr-defined]
+def loop(part: Ip2pEditor, start: Start, noise: Tensor, words: tuple[str, str], steps: int) -> Tensor:
+    model = part._model(Run())
     both = torch.stack([model.embedded([text] * len(noise)) for text in words])
     with torch.no_grad():
-        return denoised(
-            model, start, both, noise, None, Run(), steps=steps, guidance=7.5, image_guidance=1.5, batch=8
-        )  # fmt: skip
+        return denoised(model, start, both, noise, None, Run(), steps=steps, guidance=7.5, image_guidance=1.5, batch=8)
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
@@ -87,7 +86,26 @@ def test_places_begin_at_their_level(tiny_model: Path) -> None:
     moved = [float((found - base)[..., k : k + 4].abs().mean()) for k in (0, 4, 8, 12)]
     assert torch.equal(found[..., :4], base[..., :4])
     assert 0.0 < moved[1] <= moved[2] < moved[3]
-    once = loop(
-        part, Start(base, base / SCALING, level.clamp(min=0.21), torch.ones(1, 1, 32, 32)), noise, ("red hair", ""), 10
-    )
-    assert not torch.equal(once[..., :4], base[..., :4])
+    higher = level.clone()
+    higher[..., 4:8] = 0.98 * 2 / 10  # the last level but one: from there on are two steps
+    again = loop(part, Start(base, base / SCALING, higher, torch.ones(1, 1, 32, 32)), noise, ("red hair", ""), 10)
+    assert torch.equal(found, again)
+
+
+def test_until_its_level_a_place_is_the_noised_base(tiny_model: Path) -> None:
+    """What the UNet is given, call by call: a place of level 0.3 is free from the step after the first that begins at 0.3 or below."""
+    part, noise = editor(tiny_model), view_noise(0, 1, (4, 16, 16))
+    model = part._model(Run())
+    base = SCALING * model.encoded(blocks(1), 1)
+    level = torch.full((1, 1, 16, 16), 0.98)
+    level[..., :8] = 0.3
+    given: list[Tensor] = []
+    hook = model.unet.register_forward_pre_hook(lambda _, arguments: given.append(arguments[0][:1, :4]))
+    loop(part, Start(base, base / SCALING, level, torch.ones(1, 1, 32, 32)), noise, ("red hair", ""), 10)
+    hook.remove()
+    schedule = Schedule.of(0.98, 10, 1000)
+    for k, (states, moment) in enumerate(zip(given, schedule.times, strict=True)):
+        share = float(model.alphas[moment])
+        locked = share**0.5 * base + (1.0 - share) ** 0.5 * noise
+        held = [torch.allclose(states[..., some], locked[..., some], atol=1e-6) for some in (slice(0, 8), slice(8, 16))]
+        assert held == [k == 0 or schedule.levels[k - 1] > 0.3, k == 0]

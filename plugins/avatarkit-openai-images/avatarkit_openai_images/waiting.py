@@ -34,7 +34,7 @@ def finish(
     """
     stopped = threading.Event()
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
-    done: queue.SimpleQueue[tuple[int, T | None, BaseException | None]] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[int, T] | BaseException] = queue.SimpleQueue()
     for index in range(len(jobs)):
         waiting.put(index)
 
@@ -45,19 +45,20 @@ def finish(
             except queue.Empty:
                 return
             try:
-                done.put((index, jobs[index](stopped), None))
+                done.put((index, jobs[index](stopped)))
             except BaseException as error:
-                done.put((index, None, error))
+                done.put(error)  # before the others stop, and perhaps fail for that
+                stopped.set()
 
     began = time.monotonic()
     try:
         for number in range(min(parallel, len(jobs))):
             threading.Thread(target=work, name=f"job {number}", daemon=True).start()
         for _ in jobs:
-            index, result, error = _next(done, began, deadline, run, late)
-            if error is not None:
-                raise error
-            each(index, result)  # type: ignore[arg-type]  # a result, since there was no error
+            outcome = _next(done, began, deadline, run, late)
+            if isinstance(outcome, BaseException):
+                raise outcome
+            each(*outcome)
     finally:
         stopped.set()
         drop()

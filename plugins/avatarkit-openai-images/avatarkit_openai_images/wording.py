@@ -61,13 +61,12 @@ def _corrected(step: EditStep, at: int, asked: str) -> str:
         if moves:
             return f"This is in the wrong place: {asked} Move it {' and '.join(moves)}, and paint what was behind it."
     if step.latent == "delete":
+        behind = "paint what is behind it as if it had never been there"
+        if step.operation.kind == "delete":
+            return f"This has not been done yet: {asked[0].lower()}{asked[1:-1]}, and {behind}."
         caption = step.texts[at].caption or step.operation.target_caption
-        thing = (
-            ""
-            if step.operation.kind == "delete" or not caption
-            else f" (it was painted there as {caption.rstrip('.')})"
-        )
-        return f"Remove what does not belong there{thing}, and paint what is behind it as if it had never been there."
+        thing = f" (it was painted there as {caption.rstrip('.')})" if caption else ""
+        return f"Remove what does not belong there{thing}, and {behind}."
     return asked
 
 

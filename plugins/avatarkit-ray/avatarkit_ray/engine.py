@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
@@ -16,6 +18,7 @@ from avatarkit_ray.options import RayConfig
 from avatarkit_ray.worker import work
 
 LOCAL = "local"
+CONNECT_SECONDS = 10.0
 
 
 class RayEngine:
@@ -27,15 +30,14 @@ class RayEngine:
 
     def __init__(self, config: RayConfig) -> None:
         self._ray = connected(config.address)
-        total = self._ray.cluster_resources()
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        gpus, largest = int(total.get("GPU", 0)), max((int(node.get("CPU", 0)) for node in nodes), default=0)
-        cpus = max(1, min(config.cpus, largest))
-        self._needs: dict[str, float] = {"num_gpus": 1, "num_cpus": 1} if gpus else {"num_cpus": cpus}
-        each = "one GPU" if gpus else f"{cpus} CPU{'' if cpus == 1 else 's'}"
-        size = f"{len(nodes)} node{'' if len(nodes) == 1 else 's'}, {total.get('CPU', 0):.0f} CPUs, {gpus} GPUs"
+        self._needs = needs(nodes, config.cpus)
+        total = {name: round(sum(node.get(name, 0) for node in nodes)) for name in ("CPU", "GPU")}
+        each = "one GPU" if self._needs["num_gpus"] else _count(self._needs["num_cpus"], "CPU")
+        size = ", ".join((_count(len(nodes), "node"), _count(total["CPU"], "CPU"), _count(total["GPU"], "GPU")))
         self.places = f"Ray ({size}), {each} for each task; every node must see the same files"
         self._waiting: dict[Any, Future[State]] = {}
+        self._cancelled: dict[Any, bool] = {}
 
     def submit(self, task: Task, retries: int) -> Future[State]:
         remote = self._ray.remote(work).options(
@@ -48,7 +50,9 @@ class RayEngine:
 
     def stop(self, *, at_once: bool = False) -> None:
         for reference in list(self._waiting):
-            self._ray.cancel(reference, force=at_once)
+            if self._cancelled.get(reference) != at_once:  # once each way, however often this is called
+                self._cancelled[reference] = at_once
+                self._ray.cancel(reference, force=at_once)
 
     def close(self) -> None:
         self._ray.shutdown()
@@ -73,29 +77,64 @@ class RayEngine:
         return failed(task.name, task.state, f"{type(cause).__name__}: {cause}")
 
 
+def needs(nodes: Sequence[Mapping[str, float]], cpus: int) -> dict[str, int]:
+    """What a task asks for: a GPU where there are some, and at most ``cpus`` CPUs, so few that no GPU waits for a CPU.
+
+    nodes: the resources of each, as Ray calls them ("CPU", "GPU").
+    """
+    with_gpus = [node for node in nodes if node.get("GPU", 0) >= 1]
+    if with_gpus:
+        spare = min(int(node.get("CPU", 0) // node["GPU"]) for node in with_gpus)
+        return {"num_gpus": 1, "num_cpus": max(1, min(cpus, spare))}
+    largest = max((int(node.get("CPU", 0)) for node in nodes), default=0)
+    return {"num_gpus": 0, "num_cpus": max(1, min(cpus, largest))}
+
+
 def connected(address: str) -> Any:
     """The module ``ray``, connected.  No usage statistics are sent, and a local cluster hears this machine only."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")  # what it says of lost workers goes to stdout, where --json - writes
+    # What Ray itself says of lost workers goes to stdout, where --json - writes.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
     if address == LOCAL:
-        # Ray's name for "loopback only", which is its default on those systems; without it the ports hear all networks
+        # Heeded on every system: 0 keeps a new cluster to 127.0.0.1, as Windows and macOS have it; else its ports hear all networks.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
     except ImportError as error:
         raise MissingDependency("--ray needs ray, which is not installed; run: pip install avatarkit-ray") from error
+    refuse_silent(address)
     own: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise EnvironmentProblem(
-            f"--ray {address}: no Ray cluster answers there ({said}); start one with 'ray start --head', or use --ray local"
-        ) from error
+    except Exception as error:  # no connection, no token, another version of Python or Ray: each says so
+        raise unreachable(address, error) from error
     return ray
+
+
+def refuse_silent(address: str) -> None:
+    """Raise EnvironmentProblem where nothing answers at HOST:PORT: Ray itself would go on asking for minutes."""
+    host, sign, port = address.removeprefix("ray://").rpartition(":")
+    if not sign or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise unreachable(address, error) from error
+
+
+def unreachable(address: str, error: Exception) -> EnvironmentProblem:
+    said = " ".join(str(error).split())[:200]
+    return EnvironmentProblem(
+        f"--ray {address}: cannot connect to a Ray cluster there ({said}); start one with 'ray start --head', use --ray local, "
+        "or set RAY_AUTH_MODE=token where the cluster asks for a token"
+    )
 
 
 def stopped(task: Task) -> State:
     """The state of a task that Ray cancelled: interrupted where an attempt was begun, else queued still."""
     state = read_state(task.state) or State(task.name, "queued", task.fingerprint)
     return replace(state, status="interrupted") if state.status == "running" else state
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

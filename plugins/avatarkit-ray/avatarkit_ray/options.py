@@ -13,4 +13,4 @@ class RayConfig:
     """``auto`` (RAY_ADDRESS, or the cluster that this machine is a part of), ``HOST:PORT``, ``ray://HOST:PORT``, or ``local``: one
     that is started on this machine, hears 127.0.0.1 only and ends with the batch."""
     cpus: int = 2
-    """CPUs that a task asks for where the cluster has no GPU; fewer where no node has so many.  A reconstruction uses two."""
+    """CPUs that a task asks for; fewer where the nodes have not so many.  A reconstruction uses two."""

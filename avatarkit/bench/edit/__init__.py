@@ -1,0 +1,1 @@
+"""``avatarkit bench edit``: how well edits do what was asked, on a subject whose every edit can be drawn again as truth."""

@@ -1,0 +1,206 @@
+"""How an edit is scored, without learned weights: pixels against the subject drawn again with that edit, and its true labels and geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import max_pool2d
+
+from avatarkit.bench.edit.cases import Case
+from avatarkit.bench.edit.subjects import Sitter
+from avatarkit.bench.edit.truth import Shot, head_width, landmarks, project, unproject
+from avatarkit.losses.colour_difference import chroma, ciede2000, hue, hue_difference, lab
+
+COLOUR_DELTA, HUE_OFF, OUTSIDE_DELTA, OUTSIDE_SHARE = 10.0, 15.0, 3.0, 0.02
+RESIDUE_SHARE, COVERED = 0.02, 0.98
+HOLD = 0.9  # share of the pictures in which a predicate has to hold
+COLOURED = 10.0  # chroma from which a colour has a hue
+TRULY = 5.0  # CIEDE2000 between the subject before and after from which a pixel is part of the edit
+SEEN = 6.0  # and between the avatar before and after, from which a pixel was changed
+FEW = 6  # pixels: less is not seen
+EDGE = 2  # pixels around the edit that belong to its edge: the avatar is not exact to the pixel
+
+
+@dataclass(frozen=True)
+class Score:
+    """success; values: what was measured; why: the first thing that failed, in words."""
+
+    success: bool
+    values: dict[str, float] = field(default_factory=dict)
+    why: str = ""
+
+
+def score(case: Case, who: Sitter, shots: list[Shot]) -> Score:
+    """Score one edit by its case's probe."""
+    return PROBES[case.probe](case, who, shots)
+
+
+def outside_change(shots: list[Shot], region: Callable[[Shot], Tensor]) -> float:
+    """Largest share of a picture that changed visibly outside ``region`` (H, W) bool and its edge."""
+    shares = []
+    for shot in shots:
+        near = _grown(region(shot), 2 * EDGE)
+        shares.append(float(((shot.changed > OUTSIDE_DELTA) & ~near).float().mean()))
+    return sum(shares) / len(shares)
+
+
+def colour(case: Case, who: Sitter, shots: list[Shot]) -> Score:
+    """Median CIEDE2000 to the truth inside at most 10, hue within 15°, at most 2 % of the pixels outside changed."""
+    inside: list[tuple[Tensor, Tensor]] = []
+    for shot in shots:
+        part = _shrunk(shot.truly_changed > TRULY) & shot.labelled(*case.labels, after=True)
+        if not bool(part.any()):
+            part = (shot.truly_changed > TRULY) & shot.labelled(*case.labels, after=True)
+        inside.append((shot.after[part], shot.truth_after[part]))
+    found, truth = torch.cat([a for a, _ in inside]), torch.cat([b for _, b in inside])
+    if not len(found):
+        return Score(False, {}, "the edit shows in no picture of the truth")
+    delta = float(ciede2000(lab(found), lab(truth)).median())
+    mean_found, mean_truth = lab(found.median(0).values), lab(truth.median(0).values)
+    values = {"delta": delta, "pixels": float(len(found))}
+    if float(chroma(mean_truth)) > COLOURED:
+        values["hue"] = float(hue_difference(hue(mean_found), hue(mean_truth)))
+    values["outside"] = outside_change(
+        shots, lambda s: (s.truly_changed > OUTSIDE_DELTA) | s.labelled(*case.labels, after=True)
+    )
+    if delta > COLOUR_DELTA:
+        return Score(False, values, f"colour is {delta:.1f} off")
+    if values.get("hue", 0.0) > HUE_OFF:
+        return Score(False, values, f"hue is {values['hue']:.0f} degrees off")
+    if values["outside"] > OUTSIDE_SHARE:
+        return Score(False, values, f"{100 * values['outside']:.1f} % changed outside")
+    return Score(True, values)
+
+
+def gone(case: Case, who: Sitter, shots: list[Shot]) -> Score:
+    """At most 2 % of what was to go is left, at least 98 % of what shows in its place is there."""
+    left = place = covered = needed = 0.0
+    for shot in shots:
+        part = (shot.truly_changed > TRULY) & (shot.labelled(*case.labels) | shot.labelled(*case.labels, after=True))
+        part = _shrunk(part) if float(_shrunk(part).sum()) > FEW else part
+        thing = part & (shot.truly_changed > 2 * TRULY)
+        to_old, to_new = (
+            ciede2000(lab(shot.after), lab(shot.truth_before)),
+            ciede2000(lab(shot.after), lab(shot.truth_after)),
+        )
+        left += float((thing & (to_old < to_new) & (to_new > 2 * TRULY)).sum())
+        place += float(thing.sum())
+        stays = part & shot.mask_after
+        needed += float(stays.sum())
+        covered += float((stays & (shot.alpha > 0.5)).sum())
+    values = {"residue": left / max(place, 1.0), "covered": covered / max(needed, 1.0)}
+    values["outside"] = outside_change(shots, lambda s: (s.truly_changed > OUTSIDE_DELTA) | s.labelled(*case.labels))
+    if place < FEW:
+        return Score(False, values, "the thing shows in no picture of the truth")
+    if values["residue"] > RESIDUE_SHARE:
+        return Score(False, values, f"{100 * values['residue']:.1f} % is left")
+    if values["covered"] < COVERED:
+        return Score(False, values, f"only {100 * values['covered']:.1f} % is covered")
+    if values["outside"] > OUTSIDE_SHARE:
+        return Score(False, values, f"{100 * values['outside']:.1f} % changed outside")
+    return Score(True, values)
+
+
+def place(case: Case, who: Sitter, shots: list[Shot]) -> Score:
+    """What changed lies where it was asked for: in the head's frame (lifted by depth) and in the picture, in at least 90 % of the pictures
+    that show it."""
+    args = case.args
+    held = flat = shown = 0
+    width = head_width(who)
+    for shot in shots:
+        found = landmarks(who, shot.params)
+        found["eyes"] = 0.5 * (found["l_eye"] + found["r_eye"])
+        part = _thing(shot)
+        if int(part.sum()) < FEW:
+            continue
+        points = unproject(part, shot.depth, shot.place)
+        if len(points) < FEW:
+            continue
+        shown += 1
+        held += _in_head(args, points, found, width)
+        flat += _in_picture(args, part, shot, found)
+    values = {"seen": shown / len(shots), "head": held / max(shown, 1), "picture": flat / max(shown, 1)}
+    if shown == 0:
+        return Score(False, values, "it shows nowhere")
+    if values["head"] < HOLD:
+        return Score(False, values, f"it is in its place in {100 * values['head']:.0f} % of the pictures")
+    if values["picture"] < HOLD:
+        return Score(False, values, f"in the picture it is in its place in {100 * values['picture']:.0f} %")
+    return Score(True, values)
+
+
+def _thing(shot: Shot) -> Tensor:
+    """(H, W) bool: the largest changes, without specks."""
+    part = shot.changed > SEEN
+    kept = -max_pool2d(-part.float()[None, None], 2, 1)[0, 0]  # at least two by two pixels
+    return part & (
+        max_pool2d(torch.nn.functional.pad(kept[None, None], (1, 1, 1, 1)), 2, 1)[0, 0][
+            : part.shape[0], : part.shape[1]
+        ]
+        > 0.5
+    )
+
+
+def _in_head(args: dict[str, Any], points: Tensor, found: dict[str, Tensor], width: float) -> bool:
+    """The predicates of a case on world points (M, 3)."""
+    middle = points.median(0).values
+    centre = 0.5 * (found["l_eye"] + found["r_eye"])
+    fine = True
+    if "both" in args:
+        sides = (points - centre) @ found["left"]
+        near = [(points[sides * sign > 0] - found[name]).norm(dim=1).median() if bool((sides * sign > 0).any()) else None
+                for name, sign in zip(args["both"], (1.0, -1.0), strict=True)]  # fmt: skip
+        seen = [gap for gap in near if gap is not None]
+        return bool(seen) and all(float(gap) < args["within"] * width for gap in seen)
+    if "near" in args:
+        fine &= float((middle - found[args["near"]]).norm()) < args["within"] * width
+    if "axis" in args:
+        offsets = (points - centre) @ found[args["axis"]]
+        share = float((offsets * args["sign"] > (0.0 if args["axis"] == "left" else -0.1 * width)).float().mean())
+        fine &= share >= args.get("share", 0.8)
+    if "above" in args:
+        fine &= float((middle - found[args["above"]]) @ found["up"]) > 0
+    if "below" in args:
+        fine &= float((middle - found[args["below"]]) @ found["up"]) < 0
+    return fine
+
+
+def _in_picture(args: dict[str, Any], part: Tensor, shot: Shot, found: dict[str, Tensor]) -> bool:
+    """The same in the picture's plane, by projected landmarks; a head seen from the side has no left and right there."""
+    rows, columns = torch.nonzero(part, as_tuple=True)
+    x, y = float(columns.float().median()), float(rows.float().median())
+    at = {
+        name: project(point[None], shot.place)[0]
+        for name, point in found.items()
+        if name not in ("left", "up", "forward")
+    }
+    fine = True
+    if args.get("axis") == "left":
+        across = float(at["l_eye"][0] - at["r_eye"][0])  # the subject's left, in pixels of the picture
+        if abs(across) > 12:
+            middle = (
+                float(at["nose"][0] + at["centre"][0]) / 2
+                if "near" not in args
+                else float(at["centre"][0] + at["nose"][0]) / 2
+            )
+            fine &= (x - middle) * across * args["sign"] > -2.0 * abs(across)
+    if "above" in args:
+        fine &= y < float(at[args["above"]][1]) + 2
+    if "below" in args:
+        fine &= y > float(at[args["below"]][1]) - 2
+    return fine
+
+
+def _grown(mask: Tensor, reach: int) -> Tensor:
+    return max_pool2d(mask.float()[None, None], 2 * reach + 1, 1, reach)[0, 0] > 0.5
+
+
+def _shrunk(mask: Tensor) -> Tensor:
+    return ~_grown(~mask, 1)
+
+
+PROBES: dict[str, Callable[[Case, Sitter, list[Shot]], Score]] = {"colour": colour, "gone": gone, "place": place}

@@ -1,0 +1,143 @@
+"""Carry cases out and write down how each did: one line of JSON a case, so that a bench that was stopped goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from avatarkit.bench.edit.cases import Case
+from avatarkit.bench.edit.probes import score
+from avatarkit.bench.edit.subjects import SIDE, Sitter, sitter
+from avatarkit.bench.edit.truth import Change, Shot, expression_added, shots
+from avatarkit.edit.asked import request_for
+from avatarkit.edit.config import EditConfig
+from avatarkit.edit.editing import Tools, edit_avatar
+from avatarkit.edit.membership import pieces_shown
+from avatarkit.edit.painting import Painter
+from avatarkit.edit.plan import EditPlan
+from avatarkit.edit.planning import make_plan
+from avatarkit.errors import AvatarkitError
+from avatarkit.events import Run
+from avatarkit.gaussians.avatar import Avatar
+from avatarkit.registry import registry
+
+QUICK = EditConfig(size=SIDE, steps=120, seconds=9.0, keyframes=10, refreshed=4)
+"""Settings of every edit of the bench: small pictures, a fit of at most 20 seconds."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a case.  error: why nothing was done, or ""."""
+
+    case: Case
+    avatar: Avatar
+    plan: EditPlan | None
+    seconds: float
+    outputs: int
+    error: str
+    operations: list[dict[str, Any]]
+
+
+class Ledger:
+    """Results by name in a file of JSON lines; what is in it is not done again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: dict[str, dict[str, Any]] = {}
+        if path.is_file():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                try:
+                    row = json.loads(line)
+                except ValueError:  # the line that was being written when somebody pulled the plug
+                    continue
+                self.rows[row["name"]] = row
+
+    def add(self, row: dict[str, Any]) -> None:
+        self.rows[row["name"]] = row
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row) + "\n")
+
+
+class Sitters:
+    """The avatars, made on first use and kept."""
+
+    def __init__(self, folder: Path, seed: int, report: Callable[[str], None]) -> None:
+        self._folder, self._seed, self._report = folder, seed, report
+        self._kept: dict[str, Sitter] = {}
+
+    def __call__(self, name: str) -> Sitter:
+        if name not in self._kept:
+            self._kept[name] = sitter(self._folder, name, seed=self._seed, report=self._report)
+        return self._kept[name]
+
+
+def carried_out(case: Case, who: Sitter, config: EditConfig, painter: Painter | None = None) -> Outcome:
+    """Plan a case's prompt by the rules and edit; an edit that was refused leaves the avatar as it is."""
+    run = Run(seed=config.seed)
+    began = time.monotonic()
+    plan = None
+    try:
+        pieces = pieces_shown(who.scene)
+        plan = make_plan(request_for(who.avatar, case.prompt, pieces=pieces), run)
+        tools = Tools(who.scene.head, who.scene.rasterizer, config, painter or default_painter(config))
+        edited, done = edit_avatar(who.avatar, plan, tools, run)
+        rows = [one.row() for one in done]
+        return Outcome(case, edited, plan, time.monotonic() - began, sum(one.outputs for one in done), "", rows)
+    except AvatarkitError as error:
+        return Outcome(case, who.avatar, plan, time.monotonic() - began, 0, str(error), [])
+
+
+def default_painter(config: EditConfig, editor: Any = None, discriminator: Any = None) -> Painter:
+    """``paint``, or another editor, with the rules as refiner."""
+    name = "paint" if editor is None else type(editor).__name__
+    editor = registry().create("editor", "paint") if editor is None else editor
+    return Painter(editor, name, config, registry().create("refiner", "rules"), discriminator)
+
+
+def run_cases(
+    cases: Iterable[Case], sitters: Sitters, ledger: Ledger, config: EditConfig = QUICK, *,
+    report: Callable[[str], None] = lambda _: None, painter: Callable[[Case, Sitter, EditConfig], Painter] | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Do what the ledger does not have; returns the rows of all ``cases``."""
+    rows = []
+    for case in cases:
+        if case.name not in ledger.rows:
+            report(f"{case.name}: {case.prompt}")
+            who = sitters(case.subject)
+            chosen = None if painter is None else painter(case, who, config)
+            outcome = carried_out(case, who, config, chosen)
+            ledger.add(judged(case, who, outcome))
+        rows.append(ledger.rows[case.name])
+    return rows
+
+
+def judged(case: Case, who: Sitter, outcome: Outcome) -> dict[str, Any]:
+    """The row of a case: its score, or the error that it ended with."""
+    row: dict[str, Any] = {
+        "name": case.name, "prompt": case.prompt, "subject": case.subject, "kind": case.kind, "seconds": round(outcome.seconds, 2),
+        "outputs": outcome.outputs,
+    }  # fmt: skip
+    if outcome.error:
+        return row | {"success": False, "why": outcome.error, "values": {}}
+    pictures = case_shots(case, who, outcome.avatar)
+    found = score(case, who, pictures)
+    return row | {
+        "success": found.success,
+        "why": found.why,
+        "values": {k: round(v, 4) for k, v in found.values.items()},
+    }
+
+
+def case_shots(case: Case, who: Sitter, edited: Avatar) -> list[Shot]:
+    """Held-out pictures of a case's truth and of the edited avatar."""
+    weights = case.args.get("weights")
+    motion: Change | None = expression_added(weights) if weights else None
+    return shots(who, edited, case.change, motion=motion)
+
+
+def with_settings(config: EditConfig, **settings: Any) -> EditConfig:
+    return replace(config, **settings)

@@ -1,0 +1,136 @@
+"""What an editor returned, before anything is learnt from it: registered, composited inside the region, judged.
+
+A view is rejected if it changed what was to stay, if nothing happened in it, or if it disagrees with what the other views say of the same
+Gaussians.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, max_pool2d
+
+from avatarkit.edit.config import EditConfig
+from avatarkit.edit.keyframes import Keyframe
+from avatarkit.edit.lifting import lifted_change
+from avatarkit.edit.registration import Registration, aligned, register
+from avatarkit.edit.scene import Scene
+from avatarkit.losses.colour_difference import ciede2000, lab
+
+UNTOUCHED = 0.02
+"""Mask below which a pixel is outside the region."""
+MARGIN = 0.012
+"""Of the longer side: how far outside the region changes are no spill but its soft edge."""
+UNCHANGED = 1.5
+"""Median CIEDE2000 inside the region below which a view shows no edit."""
+LEAST_DISAGREEMENT = 0.035
+"""Mean difference of colour (sRGB) below which views agree, whatever the others do."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One view after the gate.
+
+    view (3, H, W): what is learnt from it; accepted; reason: why not, in words; outside: share of pixels that changed where nothing was to;
+    inside: median CIEDE2000 in the region; disagreement: with the other views, mean difference of colours.
+    """
+
+    keyframe: Keyframe
+    view: Tensor
+    registration: Registration
+    accepted: bool
+    reason: str
+    outside: float
+    inside: float
+    disagreement: float = 0.0
+
+    def row(self) -> dict[str, object]:
+        """For the log."""
+        return {
+            "view": self.keyframe.place.name, "accepted": self.accepted, "reason": self.reason, "outside": round(self.outside, 4),
+            "inside": round(self.inside, 2), "disagreement": round(self.disagreement, 4),
+            "shift": [round(v, 2) for v in self.registration.shift], "zoom": round(self.registration.zoom, 4),
+        }  # fmt: skip
+
+
+def judge(keyframe: Keyframe, edited: Tensor, config: EditConfig) -> Judged:
+    """One edited view (3, H, W) against its source."""
+    source, mask = keyframe.source, keyframe.mask
+    if not config.gate:
+        inside = _inside(source, edited, mask)
+        return Judged(keyframe, edited, Registration(), True, "", 0.0, inside)
+    longer = max(source.shape[1:])
+    reach = max(1, round(MARGIN * longer))
+    near = max_pool2d(mask[None], 2 * reach + 1, 1, reach)[0]
+    outside = (near < UNTOUCHED).float()
+    registration = register(source, edited, outside)
+    straight = aligned(edited, registration)
+    changed = _difference(_smooth(source), _smooth(straight)) > config.outside_delta
+    share = float((changed & (outside[0] > 0)).sum()) / changed.numel()
+    view = composited(source, straight, mask, config.feather)
+    inside = _inside(source, view, mask)
+    reason = ""
+    if share > config.outside_share:
+        reason = f"{100 * share:.1f} % of the picture changed outside the region"
+    elif inside < UNCHANGED:
+        reason = "nothing changed in the region"
+    return Judged(keyframe, view, registration, not reason, reason, share, inside)
+
+
+def composited(source: Tensor, edited: Tensor, mask: Tensor, feather: float) -> Tensor:
+    """``edited`` inside the mask (1, H, W), ``source`` outside, with a seam of ``feather`` of the longer side."""
+    reach = max(1, round(feather * max(source.shape[1:])))
+    soft = avg_pool2d(mask[None], 2 * reach + 1, 1, reach, count_include_pad=False)[0].clamp(0.0, 1.0)
+    return source + soft * (edited - source)
+
+
+def agreed(scene: Scene, views: list[Judged], config: EditConfig) -> list[Judged]:
+    """``views`` with those rejected that stand alone: what each says of the Gaussians' change, against the median of all.
+
+    Needs three accepted views, since two that differ cannot tell which is wrong.
+    """
+    judged = [i for i, view in enumerate(views) if view.accepted]
+    if len(judged) < 3 or not config.gate:
+        return views
+    changes, weights = zip(*(lifted_change(scene, views[i].keyframe, views[i].view) for i in judged), strict=True)
+    change, weight = torch.stack(changes), torch.stack(weights)
+    known = weight > 0.5
+    common = known.sum(0) >= 3
+    if not bool(common.any()):
+        return views
+    hidden = torch.where(known[..., None], change, torch.full_like(change, float("nan")))
+    middle = hidden.nanmedian(0).values
+    difference = (change - middle).abs().mean(-1)
+    use = known & common
+    apart = torch.stack(
+        [
+            (difference[i] * weight[i])[use[i]].sum() / weight[i][use[i]].sum().clamp(min=1e-6)
+            for i in range(len(judged))
+        ]
+    )
+    limit = max(LEAST_DISAGREEMENT, config.consensus * float(apart.median()))
+    result = list(views)
+    for i, value in zip(judged, apart.tolist(), strict=True):
+        wrong = value > limit
+        reason = "it disagrees with the other views" if wrong else ""
+        result[i] = replace(views[i], disagreement=value, accepted=not wrong, reason=reason)
+    return result
+
+
+def _smooth(picture: Tensor) -> Tensor:
+    return avg_pool2d(picture[None], 3, 1, 1, count_include_pad=False)[0]
+
+
+def _difference(first: Tensor, second: Tensor) -> Tensor:
+    """(H, W) CIEDE2000 of two (3, H, W) pictures."""
+    return ciede2000(lab(first.permute(1, 2, 0)), lab(second.permute(1, 2, 0)))
+
+
+def _inside(source: Tensor, edited: Tensor, mask: Tensor) -> float:
+    core = mask[0] > 0.5
+    if not bool(core.any()):
+        return 0.0
+    first, second = source[:, core].T, edited[:, core].T
+    return float(ciede2000(lab(first), lab(second)).median())

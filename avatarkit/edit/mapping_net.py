@@ -1,0 +1,233 @@
+"""The mapping net (paper, section 4.2 and Figure 5): a region's mask at any time and camera, refined beyond what labels alone say.
+
+    M = σ(logit(S) + Δ)
+
+S is the rendered soft label, Δ a small convolutional net on [S, transported mask, canonical coordinates, depth], conditioned on a grid of
+features over (t, p) that is read by bilinear interpolation: t a training timestep, p the camera's azimuth and elevation in the head's frame.  A pose
+that is none of the training timesteps reads its nearest neighbours in expression space, with softmax weights.  The last layer begins at
+zero, so that an untrained net is the rendered label.  Training: cross-entropy and Dice against the masks of stage 1; some (t, p) cells are
+held out, and the net is used only where it is at least as good on them as the rendered labels are.
+
+Labels that a vote over all views made already outvote a segmenter that errs at random; the net is for errors that come with a time or a direction.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
+
+from avatarkit.edit.pieces import face_coordinates
+from avatarkit.edit.region import lifted, region_mask
+from avatarkit.edit.scene import Place, Scene
+from avatarkit.events import Finished, Progress, Run, Started
+
+SIDE = 128
+"""Pixels of the longer side at which masks are refined; the correction is enlarged to the picture's size."""
+CHANNELS, FEATURES = 20, 6
+AZIMUTHS, ELEVATIONS = 9, 5
+REACH = (math.radians(100.0), math.radians(50.0))  # of the grid's azimuth and elevation
+NEIGHBOURS = 3
+WARMTH = 0.15
+"""Of the softmax over expression distances, in standard deviations of the motion."""
+HELD_OUT = 5  # every fifth (t, p) cell judges the net
+STEPS, RATE = 600, 3e-3
+EPS = 0.02  # a rendered label is never quite sure
+BAND = 6.0  # how many times more the pixels at a mask's edge count
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A place, what the net sees there (6, h, w), and the mask that it should give (1, h, w), or None."""
+
+    place: Place
+    inputs: Tensor
+    truth: Tensor | None
+
+
+class MappingNet(nn.Module):
+    """Δ for one target of one avatar; ``timesteps``: the training timesteps whose features the grid has."""
+
+    def __init__(self, timesteps: Tensor, moves: Tensor) -> None:
+        """timesteps (K,) int64; moves (K, D): expression and jaw at each, in standard deviations of the motion."""
+        super().__init__()
+        self.register_buffer("timesteps", timesteps)
+        self.register_buffer("moves", moves)
+        count = len(timesteps)
+        self.by_azimuth = nn.Parameter(torch.zeros(1, FEATURES, count, AZIMUTHS))
+        self.by_elevation = nn.Parameter(torch.zeros(1, FEATURES, count, ELEVATIONS))
+        self.layers = nn.Sequential(
+            nn.Conv2d(6 + FEATURES, CHANNELS, 3, padding=1), nn.SiLU(),
+            nn.Conv2d(CHANNELS, CHANNELS, 3, padding=2, dilation=2), nn.SiLU(),
+            nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1), nn.SiLU(),
+        )  # fmt: skip
+        self.last = nn.Conv2d(CHANNELS, 1, 1)
+        nn.init.zeros_(self.last.weight)
+        assert self.last.bias is not None
+        nn.init.zeros_(self.last.bias)
+
+    def features(self, weights: Tensor, azimuth: float, elevation: float) -> Tensor:
+        """(FEATURES,) of a moment and a direction; weights (K,): how much of each training timestep it is."""
+        found = torch.zeros(FEATURES)
+        for grid, angle, reach, count in (
+            (self.by_azimuth, azimuth, REACH[0], AZIMUTHS), (self.by_elevation, elevation, REACH[1], ELEVATIONS),
+        ):  # fmt: skip
+            at = (min(1.0, max(-1.0, angle / reach)) + 1.0) / 2.0 * (count - 1)
+            low = min(int(at), count - 2)
+            share = at - low
+            column = (1.0 - share) * grid[0, :, :, low] + share * grid[0, :, :, low + 1]
+            found = found + column @ weights
+        return found
+
+    def forward(self, inputs: Tensor, features: Tensor) -> Tensor:
+        """inputs (B, 6, h, w), features (B, FEATURES) → logits (B, 1, h, w) of the refined mask."""
+        planes = features[:, :, None, None].expand(-1, -1, *inputs.shape[2:])
+        correction = self.last(self.layers(torch.cat([inputs, planes], 1)))
+        return torch.logit(inputs[:, :1], EPS) + correction  # type: ignore[no-any-return]
+
+    def moment(self, move: Tensor) -> Tensor:
+        """(K,) weights of the training timesteps for a pose (D,): its nearest neighbours, softmax of their distances."""
+        assert isinstance(self.moves, Tensor)
+        gaps = (self.moves - move).norm(dim=1)
+        near = gaps.topk(min(NEIGHBOURS, len(gaps)), largest=False)
+        weights = torch.zeros(len(gaps))
+        weights[near.indices] = torch.softmax(-near.values / WARMTH, 0)
+        return weights
+
+
+@dataclass
+class Mapping:
+    """A trained net for one target, and how it did on the held-out cells.
+
+    base: the base mask, lifted to Gaussians (N,); weights (N,): the target's membership.  useful: whether the net is at least as good as rendered labels.
+    """
+
+    net: MappingNet
+    weights: Tensor
+    base: Tensor
+    scores: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def useful(self) -> bool:
+        return self.scores.get("net", 0.0) >= self.scores.get("labels", 1.0)
+
+    def mask(self, scene: Scene, place: Place, rendered: Tensor | None = None) -> Tensor:
+        """(1, H, W): the refined mask at ``place``; ``rendered``: the rendered label there, where it is known already."""
+        full = region_mask(scene, self.weights, place) if rendered is None else rendered
+        sample = _inputs(scene, place, self.weights, self.base)
+        with torch.no_grad():
+            features = self.net.features(self.net.moment(_move(scene, place)), *scene.direction(place))
+            small = self.net(sample[None], features[None]) - torch.logit(sample[None, :1], EPS)
+            correction = interpolate(small, size=full.shape[1:], mode="bilinear", align_corners=False)[0]
+        return torch.sigmoid(torch.logit(full, EPS) + correction)
+
+
+def train_mapping(
+    scene: Scene, weights: Tensor, masks: list[tuple[Place, Tensor]], run: Run, *, seconds: float, seed: int = 0
+) -> Mapping:
+    """Learn the mask of a target from masks of stage 1; at most ``seconds``.
+
+    weights (N,): the target's membership; masks: places of the avatar's training frames, and (1, H, W) in [0, 1] there.
+    """
+    began = time.monotonic()
+    base_at = max(range(len(masks)), key=lambda i: float(masks[i][1].sum()))
+    base = lifted(scene, [masks[base_at]]) if float(masks[base_at][1].sum()) > 0 else weights
+    samples = [Sample(place, _inputs(scene, place, weights, base), _shrunk(mask)) for place, mask in masks]
+    timesteps = torch.tensor(sorted({place.timestep for place, _ in masks}))
+    net = MappingNet(timesteps, _moves(scene)[timesteps])
+    judges, learners = samples[::HELD_OUT], [s for i, s in enumerate(samples) if i % HELD_OUT]
+    if not learners:
+        judges, learners = samples, samples
+    _learn(net, scene, learners, run, began + seconds, seed)
+    mapping = Mapping(net, weights, base)
+    mapping.scores = _judged(mapping, scene, judges)
+    run.emit(Finished("mapping net", time.monotonic() - began, mapping.scores))
+    return mapping
+
+
+def _learn(net: MappingNet, scene: Scene, samples: list[Sample], run: Run, deadline: float, seed: int) -> None:
+    optimizer = torch.optim.Adam(net.parameters(), lr=RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
+    random = np.random.default_rng([seed, 23])
+    directions = {id(s): scene.direction(s.place) for s in samples}
+    moments = {id(s): net.moment(_move(scene, s.place)) for s in samples}
+    run.emit(Started("mapping net", STEPS))
+    for step in range(STEPS):
+        if run.stopping or time.monotonic() > deadline:
+            break
+        sample = samples[int(random.integers(len(samples)))]
+        assert sample.truth is not None
+        features = net.features(moments[id(sample)], *directions[id(sample)])
+        logits = net(sample.inputs[None], features[None])
+        loss = _loss(logits, sample.truth[None])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        if (step + 1) % 50 == 0:
+            run.emit(Progress("mapping net", step + 1, STEPS, {"loss": float(loss.detach())}))
+
+
+def _loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """Cross-entropy, its pixels near the mask's edge counting more, and Dice."""
+    soft = torch.nn.functional.avg_pool2d(truth, 7, 1, 3)
+    weight = 1.0 + BAND * 4.0 * soft * (1.0 - soft)
+    entropy = (weight * binary_cross_entropy_with_logits(logits, truth, reduction="none")).sum() / weight.sum()
+    found = torch.sigmoid(logits)
+    dice = 1.0 - (2.0 * (found * truth).sum() + 1.0) / (found.sum() + truth.sum() + 1.0)
+    return entropy + dice
+
+
+def _judged(mapping: Mapping, scene: Scene, samples: list[Sample]) -> dict[str, float]:
+    """Mean IoU of the net and of rendered labels on held-out cells."""
+    scores: dict[str, list[float]] = {"net": [], "labels": []}
+    for sample in samples:
+        assert sample.truth is not None
+        truth = sample.truth > 0.5
+        with torch.no_grad():
+            features = mapping.net.features(
+                mapping.net.moment(_move(scene, sample.place)), *scene.direction(sample.place)
+            )
+            refined = mapping.net(sample.inputs[None], features[None])[0] > 0.0
+        for name, found in (("net", refined), ("labels", sample.inputs[:1] > 0.5)):
+            either = float((found | truth).sum())
+            if either:
+                scores[name].append(float((found & truth).sum()) / either)
+    return {name: float(np.mean(values)) if values else 0.0 for name, values in scores.items()}
+
+
+def _inputs(scene: Scene, place: Place, weights: Tensor, base: Tensor) -> Tensor:
+    """(6, h, w): rendered label, transported mask, canonical coordinates (3), depth against the head's middle; small."""
+    small = scene.shrunk(place, SIDE)
+    coordinates = 0.2 * face_coordinates(scene.head, scene.rest.vertices)(scene.rest.means)
+    values = torch.cat([weights[:, None], base[:, None], coordinates], 1)
+    field, alpha, _ = scene.field(values.contiguous(), small)
+    middle = scene.pose(place.timestep).vertices[0].mean(0)
+    view = place.cameras.viewmats[0]
+    ahead = float((view[:3, :3] @ middle + view[:3, 3])[2])
+    depth = scene.depth(small) - ahead * (alpha > 0.5)
+    return torch.cat([field, 10.0 * depth * (alpha > 0.5)])
+
+
+def _shrunk(mask: Tensor) -> Tensor:
+    factor = SIDE / max(mask.shape[1:])
+    if factor >= 1.0:
+        return mask
+    size = round(mask.shape[1] * factor), round(mask.shape[2] * factor)
+    return interpolate(mask[None], size=size, mode="area")[0]
+
+
+def _moves(scene: Scene) -> Tensor:
+    """(T, D): expression and jaw of every timestep, in standard deviations of the motion as a whole."""
+    motion = scene.avatar.motion
+    moves = torch.cat([motion.expr, motion.jaw_pose], 1)
+    return moves / moves.std(0, correction=0).norm().clamp(min=1e-6)
+
+
+def _move(scene: Scene, place: Place) -> Tensor:
+    return _moves(scene)[place.timestep]

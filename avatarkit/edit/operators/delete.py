@@ -1,0 +1,184 @@
+"""Taking something away, and filling what shows in its place.
+
+Behind glasses, hair or a hat there is nothing that any picture showed.  So after the Gaussians of the thing are gone, the surface below is made whole:
+its colours continue what is known around it (``surface_colours``); Gaussians that now show for the first time, and those that
+had taken the thing's colour on, are given them; and triangles that have become holes get Gaussians of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from avatarkit.edit.membership import PRESENT, colours, groups_of, shares
+from avatarkit.edit.operators.patches import patches
+from avatarkit.edit.operators.recolour import with_colours
+from avatarkit.edit.operators.surface_colours import SurfaceColours, surface_colours
+from avatarkit.edit.plan import Operation
+from avatarkit.edit.region import Located, region_mask
+from avatarkit.edit.scene import Place, Scene
+from avatarkit.edit.visibility import spread_places, visibility
+from avatarkit.gaussians.avatar import Avatar
+from avatarkit.gaussians.gaussians import Gaussians
+from avatarkit.labels import LABEL_INDEX, LABELS
+from avatarkit.losses.colour_difference import ciede2000, lab
+
+TAKEN = 0.25
+"""Membership above which a Gaussian goes with the thing."""
+FAINT = 0.04
+"""How much of a Gaussian the pictures showed before, of what they show now, below which nobody knows its colour."""
+LEAST_SHOWN = 0.5  # pixels in all pictures; less is not seen now either
+STAIN_REACH = 0.006
+"""Metres around what was taken in which others have taken on its colour, or the opposite, to make up for it."""
+STAINED = 6.0  # CIEDE2000 from the surface beside it: less is no stain
+LOOSE = 0.004  # metres over the surface from which on a stain is a piece of the thing
+GRAIN, GRAIN_REACH = 0.5, 0.05
+"""How much of the unevenness of the hair within so many metres a patch of hair takes over."""
+GROWING = ("beard", "moustache", "brows", "l_brow", "r_brow", "lashes")
+"""What grows on the skin hair by hair: skin that shows between the hairs has been learnt along with them and goes as well."""
+BETWEEN, BETWEEN_SHARE = 0.005, 0.3
+"""Metres around a Gaussian in which so large a share has to be hair, for it to count as between hairs."""
+PASSES = 2  # of filling: what the first one left open is seen after it
+HOLLOW = 0.9  # opacity below which a pixel of the surface is a hole
+SKIN_BELOW = ("skin", "nose", "neck", "l_ear", "r_ear")
+BELOW: dict[str, tuple[str, ...]] = {
+    "hair": SKIN_BELOW, "glasses": (*SKIN_BELOW, "l_eye", "r_eye", "l_brow", "r_brow", "hair"), "hat": ("hair", *SKIN_BELOW),
+    "earring": (*SKIN_BELOW, "hair"), "necklace": ("neck", "cloth", "skin"), "cloth": SKIN_BELOW,
+    "l_brow": SKIN_BELOW, "r_brow": SKIN_BELOW, "brows": SKIN_BELOW, "beard": SKIN_BELOW, "moustache": SKIN_BELOW,
+}  # fmt: skip
+"""By what is taken away: what may show in its place."""
+
+
+@dataclass(frozen=True)
+class _Below:
+    """What shows below a thing: the surface's colours, and how far over the mesh it lies, metres."""
+
+    surface: SurfaceColours
+    label: str
+    lift: float
+
+
+def delete(scene: Scene, operation: Operation, located: Located) -> Avatar:
+    """The avatar without the region's Gaussians, its surface whole."""
+    avatar = scene.avatar
+    gone = located.weights > TAKEN
+    if operation.target in GROWING:
+        gone = _closed(scene, gone)
+    bare = replace(avatar, gaussians=avatar.gaussians.select(~gone), meta=_without_empty_groups(avatar, gone))
+    if operation.target in groups_of(avatar) or not bool((gone & (avatar.gaussians.groups == 0)).any()):
+        return bare  # what an edit added covers what was whole before it
+    places = spread_places(scene)
+    masks = [region_mask(scene, located.weights, place) for place in places]
+    below = _below(scene, operation.target, places, masks)
+    after = scene.with_avatar(bare)
+    return _whole(scene, after, gone, below, places, masks)
+
+
+def _closed(scene: Scene, gone: Tensor) -> Tensor:
+    """``gone`` (N,) bool with the skin between."""
+    skin = torch.tensor([name in SKIN_BELOW for name in LABELS])[shares(scene.avatar).argmax(1)]
+    skin &= scene.avatar.gaussians.groups == 0
+    points, hairs = cKDTree(scene.rest.means.numpy()), cKDTree(scene.rest.means[gone].numpy())
+    spots = scene.rest.means[skin].numpy()
+    around = hairs.query_ball_point(spots, BETWEEN, return_length=True)
+    share = np.asarray(around) / np.maximum(points.query_ball_point(spots, BETWEEN, return_length=True), 1)
+    closed = gone.clone()
+    closed[skin] |= torch.from_numpy(share > BETWEEN_SHARE)
+    return closed
+
+
+def _without_empty_groups(avatar: Avatar, gone: Tensor) -> dict[str, object]:
+    left = set(avatar.gaussians.groups[~gone].tolist())
+    groups = {name: number for name, number in groups_of(avatar).items() if number in left}
+    kinds = {name: kind for name, kind in avatar.meta.get("group_kinds", {}).items() if name in groups}
+    return {**avatar.meta, "groups": groups, "group_kinds": kinds}
+
+
+def _below(scene: Scene, target: str, places: list[Place], masks: list[Tensor]) -> _Below:
+    """Colours of the surface under the thing, from pixels that show that surface elsewhere."""
+    wanted = BELOW.get(target, SKIN_BELOW)
+    probabilities = shares(scene.avatar)
+    if target == "hat" and not bool((probabilities[:, LABEL_INDEX["hair"]] > PRESENT).any()):
+        wanted = SKIN_BELOW
+    over_hair = wanted[0] == "hair"
+    chosen = ("hair",) if over_hair else wanted
+    of_it = probabilities[:, [LABEL_INDEX[label] for label in chosen]].sum(1)
+    trusted = []
+    for place, mask in zip(places, masks, strict=True):
+        field, alpha, _ = scene.field(of_it[:, None].contiguous(), place)
+        near = torch.nn.functional.max_pool2d(mask[None], 5, 1, 2)[0]
+        trusted.append(((field > 0.9) & (near < 0.05) & (alpha > 0.98)).float())
+    surface = surface_colours(scene, places, trusted)
+    return _Below(surface, chosen[0], _hair_thickness(scene, probabilities) if over_hair else 0.0)
+
+
+def _hair_thickness(scene: Scene, probabilities: Tensor) -> float:
+    """Metres: the median distance of hair from the mesh, up to 2 cm."""
+    hair = probabilities[:, LABEL_INDEX["hair"]] > PRESENT
+    gaps = cKDTree(scene.rest.vertices.numpy()).query(scene.rest.means[hair].numpy())[0]
+    return float(min(np.median(gaps), 0.02))
+
+
+def _whole(
+    before: Scene, after: Scene, gone: Tensor, below: _Below, places: list[Place], masks: list[Tensor]
+) -> Avatar:
+    """Without what nobody ever saw; stains in the surface's colour; Gaussians for what is a hole then."""
+    seen = visibility(before, places)[~gone]
+    shown = visibility(after, places)
+    points = after.rest.means
+    gaps = torch.from_numpy(cKDTree(before.rest.means[gone].numpy()).query(points.numpy())[0]).float()
+    label = shares(after.avatar).argmax(1)
+    of_surface = torch.tensor([name in SKIN_BELOW or name == below.label for name in LABELS])[label]
+    height, nearest = _heights(after, points)
+    wanted = below.surface.colours[nearest]
+    strange = ciede2000(lab(colours(after.avatar)), lab(wanted)) > STAINED
+    close = (gaps < STAIN_REACH) & of_surface
+    unseen = (shown > LEAST_SHOWN) & (seen < FAINT * shown)
+    loose = close & strange & (height > LOOSE + below.lift)
+    kept = ~(unseen | loose)
+    clean = after.with_avatar(replace(after.avatar, gaussians=after.avatar.gaussians.select(kept)))
+    old = colours(clean.avatar)
+    new = torch.where((close & strange)[kept][:, None], wanted[kept], old)
+    mended = replace(clean.avatar, gaussians=with_colours(clean.avatar.gaussians, old, new))
+    grain = None
+    if below.label == "hair":
+        typical = (~close & (gaps < GRAIN_REACH) & (label == LABEL_INDEX["hair"]) & (shown > LEAST_SHOWN))[kept]
+        grain = GRAIN * (old - wanted[kept])[typical]
+        grain = (grain - grain.mean(0)).clamp(-0.15, 0.15)
+    for _ in range(PASSES):
+        scene = after.with_avatar(mended)
+        holes = _hollow_triangles(scene, places, masks)
+        if not len(holes):
+            break
+        added = patches(scene, holes, below.surface.colours, below.label, below.lift, grain)
+        mended = replace(mended, gaussians=Gaussians.cat([mended.gaussians, added]))
+    return mended
+
+
+def _heights(scene: Scene, points: Tensor) -> tuple[Tensor, Tensor]:
+    """(N,) metres over the mesh at rest, along the normal of the nearest vertex, and (N,) which one that is."""
+    vertices, faces = scene.rest.vertices, scene.head.faces.long()
+    corners = vertices[faces]
+    flat = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = torch.zeros_like(vertices).index_add_(0, faces.reshape(-1), flat.repeat_interleave(3, 0))
+    normals = torch.nn.functional.normalize(normals, dim=1)
+    nearest = torch.from_numpy(cKDTree(vertices.numpy()).query(points.numpy())[1])
+    return ((points - vertices[nearest]) * normals[nearest]).sum(1), nearest
+
+
+def _hollow_triangles(scene: Scene, places: list[Place], masks: list[Tensor]) -> Tensor:
+    """(F',) triangles in front of which something was taken away and behind which nothing opaque is left."""
+    count = len(scene.head.faces)
+    hollow, total = torch.zeros(count), torch.zeros(count)
+    nothing = torch.zeros(len(scene.avatar.gaussians), 1)
+    for place, mask in zip(places, masks, strict=True):
+        triangle = torch.from_numpy(scene.mesh(place).triangle)
+        _, alpha, _ = scene.field(nothing, place)
+        here = (triangle >= 0) & (mask[0] > 0.3)
+        total += torch.bincount(triangle[here], minlength=count).float()
+        hollow += torch.bincount(triangle[here & (alpha[0] < HOLLOW)], minlength=count).float()
+    return torch.nonzero((total > 0) & (hollow > 0.15 * total))[:, 0]

@@ -1,0 +1,36 @@
+"""Another expression: weights added to the motion at every timestep."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from avatarkit.edit.plan import Operation
+from avatarkit.edit.region import Located
+from avatarkit.edit.scene import Scene
+from avatarkit.errors import InputError
+from avatarkit.gaussians.avatar import Avatar
+from avatarkit.head.arkit import fit_named_expressions
+
+
+def express(scene: Scene, operation: Operation, located: Located) -> Avatar:
+    """The avatar with ``attributes.weights`` added to every timestep: it smiles while it speaks.
+
+    A head with modes of ARKit's names takes them as they are, clamped to [0, 1] where the mode was within it; other heads take
+    what imitates them best.  Raises InputError where a head can show none of them.
+    """
+    head, motion = scene.head, scene.avatar.motion
+    names = tuple(weight.name for weight in operation.attributes.weights)
+    wanted = operation.strength * torch.tensor([[weight.weight for weight in operation.attributes.weights]])
+    expr, jaw, eyes = fit_named_expressions(head).reordered(names)(wanted)
+    if float(expr.abs().max()) + float(jaw.abs().max()) + float(eyes.abs().max()) < 1e-6:
+        raise InputError(f"the head model '{head.name}' cannot show {', '.join(names)}")
+    moved = motion.expr + expr
+    named = torch.tensor([bool(name) for name in head.expr_names])
+    low, high = motion.expr.amin(0).clamp(max=0.0), motion.expr.amax(0).clamp(min=1.0)
+    clamped = torch.minimum(torch.maximum(moved, low), high)
+    motion = replace(
+        motion, expr=torch.where(named, clamped, moved), jaw_pose=motion.jaw_pose + jaw, eyes_pose=motion.eyes_pose + eyes
+    )  # fmt: skip
+    return replace(scene.avatar, motion=motion)

@@ -1,0 +1,290 @@
+"""The image editor's way: keyframes are painted, judged, lifted to the Gaussians and fitted; anchors first, the others from what they taught.
+
+An editor that makes pictures anew every time (a diffusion model; ``iterative = True`` on its class) paints some of them again, round after
+round, with less and less freedom, from what the avatar has become.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from avatarkit.cameras import Cameras
+from avatarkit.contracts import Editor, EditStep
+from avatarkit.edit import plan as records
+from avatarkit.edit.anchor import Anchor
+from avatarkit.edit.config import EditConfig
+from avatarkit.edit.fit import Edited, Fitting, Opponent, fit
+from avatarkit.edit.gate import Judged, agreed, judge
+from avatarkit.edit.keyframes import Keyframe, choose_places
+from avatarkit.edit.lifting import lift
+from avatarkit.edit.plan import EditPlan, FinalRequest, KeyframeText
+from avatarkit.edit.planning import final_texts
+from avatarkit.edit.region import Located, label_boxes, mask_box, region_mask
+from avatarkit.edit.scene import Place, Scene
+from avatarkit.edit.visibility import spread_places
+from avatarkit.errors import InputError, PluginError
+from avatarkit.events import Finished, Run, Started
+from avatarkit.gaussians.avatar import Avatar
+from avatarkit.labels import LABEL_INDEX
+from avatarkit.losses.perceptual import lpips_or_none
+
+FOCUS = ("l_eye", "r_eye", "u_lip", "l_lip", "mouth")
+UNEDITED = 8  # frames that are watched while fitting
+
+
+class Journal(Protocol):
+    """Who keeps pictures of what happened: every editor's view with its source and the gate's word."""
+
+    def views(
+        self, operation: int, attempt: int, stage: str, raw: Sequence[Tensor], judged: Sequence[Judged]
+    ) -> None: ...
+
+
+@dataclass(frozen=True)
+class Painter:
+    """What paints: the editor and its name, a discriminator or None, the refiner (for the second turn), settings.
+
+    look: encodes a picture for a refiner that is shown keyframes, None where it is not; masks: refines a region's mask at a place.
+    """
+
+    editor: Editor
+    editor_name: str
+    config: EditConfig
+    refiner: Any
+    discriminator: Any = None
+    journal: Journal | None = None
+    look: Callable[[Tensor], bytes] | None = None
+    masks: Callable[[Scene, Located, Place, Tensor], Tensor] | None = None
+
+
+@dataclass
+class Painted:
+    """avatar: what came of it; rows: the gate's figures, by view; outputs: pictures that the editor returned; reason: why nothing came
+    of it, or ""."""
+
+    avatar: Avatar
+    rows: list[dict[str, object]] = field(default_factory=list)
+    outputs: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One operation for an editor: of which plan, where, in which attempt, and the correction that it makes."""
+
+    plan: EditPlan
+    index: int
+    located: Located
+    attempt: int = 0
+    latent: str = ""
+    shift: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def operation(self) -> records.Operation:
+        return self.plan.operations[self.index]
+
+
+def paint(before: Scene, wish: Wish, painter: Painter, run: Run, room: int, solid: Scene | None = None) -> Painted:
+    """Carry out one operation by an image editor; ``room``: pictures that it may still return.
+
+    before: the avatar as it is; solid: the same with what is yet to appear made opaque, from which masks are taken.
+    Raises InputError where the region shows in no picture, PluginError where the editor returns something else than pictures.
+    """
+    config, located = painter.config, wish.located
+    shapes = solid or before
+    places = choose_places(shapes, located, min(config.keyframes, room))
+    if not places:
+        raise InputError(f"the {wish.operation.target.replace('_', ' ')} shows in none of the avatar's pictures")
+
+    def mask_at(place: Place) -> Tensor:
+        mask = region_mask(shapes, located.weights, place)
+        return mask if painter.masks is None else painter.masks(shapes, located, place, mask)
+
+    keyframes = [Keyframe(place, mask_at(place), before.picture(place)) for place in places]
+    texts = dict(zip([k.place.name for k in keyframes], _texts(shapes, wish, keyframes, painter, run), strict=True))
+    work = _Work(before, wish, painter, run, mask_at, texts)
+    anchors, others = keyframes[: config.anchors], keyframes[config.anchors :]
+    if config.fit == "naive":
+        anchors, others = keyframes, []
+    work.edit(anchors, 0)
+    if not work.accepted:
+        return Painted(before.avatar, work.rows(), work.outputs, work.reasons())
+    work.learn(grow=not others)
+    if others:
+        work.edit(others, 0)
+        work.learn(grow=True)
+    if getattr(painter.editor, "iterative", False):
+        for number, noise in enumerate(config.noise[1:], 1):
+            count = min(config.refreshed // max(1, len(config.noise) - 1), room - work.outputs)
+            if count < 1 or run.stopping:
+                break
+            work.edit(work.worst(count), number, noise)
+            work.learn(grow=False)
+    return Painted(work.scene.avatar, work.rows(), work.outputs)
+
+
+def _texts(scene: Scene, wish: Wish, keyframes: list[Keyframe], painter: Painter, run: Run) -> tuple[KeyframeText, ...]:
+    """The second turn (the paper's Figure 6): the refiner learns where the region lies in each keyframe, and words its instruction."""
+    told = []
+    for keyframe in keyframes:
+        azimuth, elevation = scene.direction(keyframe.place)
+        image = painter.look(keyframe.source) if painter.look is not None else None
+        told.append(
+            records.Keyframe(
+                keyframe.place.name,
+                azimuth,
+                elevation,
+                mask_box(keyframe.mask),
+                label_boxes(scene, keyframe.place),
+                image,
+            )
+        )
+    return final_texts(painter.refiner, FinalRequest(wish.plan, wish.index, tuple(told)), run)
+
+
+class _Work:
+    """The state of one operation: the scene as it learns, and every view that was judged."""
+
+    def __init__(
+        self, before: Scene, wish: Wish, painter: Painter, run: Run, mask_at: Callable[[Place], Tensor], texts: dict[str, KeyframeText]
+    ) -> None:  # fmt: skip
+        self.before, self.wish, self.painter, self.run, self.texts = before, wish, painter, run, texts
+        self.scene, self.config = before, painter.config
+        self.views: dict[str, Judged] = {}
+        self.outputs = 0
+        weights = wish.located.weights
+        opponent = None if painter.discriminator is None else Opponent.of(painter.discriminator)
+        self.fitting = Fitting(
+            weights, Anchor.of(before.avatar.gaussians, weights, self.config), spread_places(before, UNEDITED), mask_at,
+            lpips_or_none(self.config.perceptual_net), opponent,
+        )  # fmt: skip
+
+    @property
+    def accepted(self) -> list[Judged]:
+        return [view for view in self.views.values() if view.accepted]
+
+    def rows(self) -> list[dict[str, object]]:
+        return [view.row() for view in self.views.values()]
+
+    def reasons(self) -> str:
+        """Why no view was accepted, the most frequent reason first."""
+        said = [view.reason for view in self.views.values() if view.reason]
+        return max(set(said), key=said.count) if said else "no view was accepted"
+
+    def worst(self, count: int) -> list[Keyframe]:
+        """Keyframes whose view is farthest from what the avatar shows there."""
+
+        def gap(view: Judged) -> float:
+            return float((self.scene.picture(view.keyframe.place) - view.view).abs().mean())
+
+        return [view.keyframe for view in sorted(self.views.values(), key=gap, reverse=True)[:count]]
+
+    def edit(self, keyframes: list[Keyframe], number: int, noise: float | None = None) -> None:
+        """Have ``keyframes`` painted and judged; those that were judged before are judged anew."""
+        config, run = self.config, self.run
+        began = time.monotonic()
+        run.emit(Started(f"painting with {self.painter.editor_name}", len(keyframes), "view"))
+        raw: list[Tensor] = []
+        for batch in _same_sizes(keyframes):
+            raw += list(self._painted(batch, number, config.noise[0] if noise is None else noise))
+        ordered = [keyframe for batch in _same_sizes(keyframes) for keyframe in batch]
+        self.outputs += len(raw)
+        judged = [judge(keyframe, view, config) for keyframe, view in zip(ordered, raw, strict=True)]
+        for view in judged:
+            earlier = self.views.get(view.keyframe.place.name)
+            if view.accepted or earlier is None or not earlier.accepted:
+                self.views[view.keyframe.place.name] = view
+        names = list(self.views)
+        together = agreed(self.before, [self.views[name] for name in names], config)
+        self.views = dict(zip(names, together, strict=True))
+        if self.painter.journal is not None:
+            shown = [self.views[view.keyframe.place.name] for view in judged]
+            self.painter.journal.views(self.wish.index, self.wish.attempt, f"round {number}", raw, shown)
+        taken = sum(self.views[view.keyframe.place.name].accepted for view in judged)
+        run.emit(
+            Finished(
+                f"painting with {self.painter.editor_name}",
+                time.monotonic() - began,
+                {"accepted": taken, "of": len(judged)},
+            )
+        )
+
+    def _painted(self, keyframes: list[Keyframe], number: int, noise: float) -> Tensor:
+        views = torch.stack([keyframe.source for keyframe in keyframes])
+        masks = torch.stack([keyframe.mask for keyframe in keyframes])
+        places = [keyframe.place for keyframe in keyframes]
+        learnt = self.scene is not self.before
+        references = torch.stack([self.scene.picture(place) for place in places]) if learnt else None
+        words = tuple(self.texts[place.name] for place in places)
+        step = EditStep(self.wish.operation, words, number, noise, self.wish.latent, self.wish.shift)  # type: ignore[arg-type]
+        edited = self.painter.editor.edit(
+            views, masks, step, references=references, cameras=_together(places),
+            correspondences=self.before.correspondences(places), seed=self.config.seed + 1000 * self.wish.attempt, run=self.run,
+        )  # fmt: skip
+        if not isinstance(edited, Tensor) or edited.shape != views.shape or not bool(edited.isfinite().all()):
+            found = tuple(edited.shape) if isinstance(edited, Tensor) else type(edited).__name__
+            raise PluginError(
+                f"editor '{self.painter.editor_name}' returned {found}; expected pictures {tuple(views.shape)}"
+            )
+        return edited.detach().float().clamp(0.0, 1.0)
+
+    def learn(self, grow: bool) -> None:
+        """Lift the accepted views and fit to them."""
+        began = time.monotonic()
+        accepted = self.accepted
+        if not accepted:
+            return
+        self.run.emit(Started("fitting", self.config.steps))
+        if self.scene is self.before and self.config.fit != "naive":
+            lifted = lift(self.before, [(view.keyframe, view.view) for view in accepted], self.fitting.weights)
+            self.scene = self.before.with_avatar(lifted)
+        if self.painter.discriminator is not None:
+            self.painter.discriminator.train()
+        views = [Edited(view.keyframe, view.view, self._focus(view.keyframe.place)) for view in accepted]
+        config = self.config
+        if config.fit == "dataset_update":
+            views = self._updated(views)
+        seed = config.seed + 31 * self.wish.attempt + len(self.views)
+        avatar = fit(self.before, self.scene, views, self.fitting, config, self.run, seed, grow)
+        self.scene = self.before.with_avatar(avatar)
+        last = self.fitting.curve[-1] if self.fitting.curve else {}
+        self.run.emit(Finished("fitting", time.monotonic() - began, {k: v for k, v in last.items() if k != "step"}))
+
+    def _updated(self, views: list[Edited]) -> list[Edited]:
+        """Iterative dataset update: the views of this round are painted again from what the avatar shows now."""
+        keyframes = [view.keyframe for view in views]
+        if self.scene is self.before or self.outputs + len(keyframes) > self.config.outputs:
+            return views
+        current = [replace(keyframe, source=self.scene.picture(keyframe.place)) for keyframe in keyframes]
+        painted = torch.cat([self._painted(batch, 0, self.config.noise[0]) for batch in _same_sizes(current)])
+        self.outputs += len(painted)
+        return [replace(view, view=picture) for view, picture in zip(views, painted, strict=True)]
+
+    def _focus(self, place: Place) -> Tensor | None:
+        """(1, H, W): eyes and mouth, for a discriminator."""
+        if self.painter.discriminator is None:
+            return None
+        shares = torch.softmax(self.before.avatar.gaussians.label_logits, 1)
+        chosen = shares[:, [LABEL_INDEX[name] for name in FOCUS]].sum(1)
+        return self.before.field(chosen[:, None].contiguous(), place)[0].clamp(0.0, 1.0)
+
+
+def _same_sizes(keyframes: list[Keyframe]) -> list[list[Keyframe]]:
+    """Batches of one image size, in their order."""
+    sizes: dict[tuple[int, int], list[Keyframe]] = {}
+    for keyframe in keyframes:
+        sizes.setdefault((keyframe.place.cameras.width, keyframe.place.cameras.height), []).append(keyframe)
+    return list(sizes.values())
+
+
+def _together(places: list[Place]) -> Cameras:
+    first = places[0].cameras
+    return Cameras(
+        torch.cat([place.cameras.viewmats for place in places]), torch.cat([place.cameras.Ks for place in places]), first.width, first.height
+    )  # fmt: skip

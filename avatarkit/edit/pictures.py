@@ -1,0 +1,88 @@
+"""What a person looks at after an edit: before and after, the regions, and every view that an editor returned with the gate's word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avatarkit.drive.camera_paths import camera_path
+from avatarkit.drive.scene import head_middle, own_cameras
+from avatarkit.edit.gate import Judged
+from avatarkit.edit.region import region_mask
+from avatarkit.edit.scene import Place, Scene
+from avatarkit.gaussians.draw import picture
+from avatarkit.pictures.sheet import contact_sheet, to_bytes, write_picture
+from avatarkit.types import ByteArray
+
+VIEWS = ("0,0", "35,0", "-35,0")
+MOMENTS = 3
+TILE = 220
+INK = (1.0, 0.0, 1.0)
+
+
+class PictureJournal:
+    """``painting.Journal``: a contact sheet of every round, in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.written: list[Path] = []
+
+    def views(self, operation: int, attempt: int, stage: str, raw: Sequence[Tensor], judged: Sequence[Judged]) -> None:
+        """Rows: source, what the editor returned, what is learnt from it.  Columns: views, with the reason where one was rejected."""
+        rows = [
+            [_bytes(view.keyframe.source) for view in judged],
+            [_bytes(picture) for picture in raw],
+            [_bytes(view.view) for view in judged],
+        ]
+        columns = [view.keyframe.place.name + ("" if view.accepted else " ✗") for view in judged]
+        name = f"operation{operation}-attempt{attempt}-{stage.replace(' ', '')}.jpg"
+        write_picture(self.folder / name, contact_sheet(rows, columns, ("source", "editor", "taken"), TILE))
+        self.written.append(self.folder / name)
+
+
+def before_and_after(before: Scene, after: Scene, size: int = 256) -> ByteArray:
+    """Three moments of the motion from three directions; before on the left, after on the right."""
+    steps = _moments(before)
+    rows = []
+    for step in steps:
+        row = []
+        for scene in (before, after):
+            pose = scene.pose(step)
+            middle = head_middle(before.pose(step))
+            for view in VIEWS:
+                camera = camera_path(view, 1, middle, own_cameras(scene.avatar), (size, size))[0]
+                row.append(_bytes(picture(scene.avatar, pose, scene.head.faces, camera, scene.rasterizer)))
+        rows.append(row)
+    return contact_sheet(rows, ("before", "", "", "after"), tile=TILE)
+
+
+def _moments(scene: Scene) -> list[int]:
+    """Timesteps whose expressions differ most: the calmest, and those farthest from it and from each other."""
+    motion = scene.avatar.motion
+    moves = torch.cat([motion.expr, motion.jaw_pose], 1)
+    chosen = [int(moves.norm(dim=1).argmin())]
+    nearest = (moves - moves[chosen[0]]).norm(dim=1)
+    while len(chosen) < min(MOMENTS, len(motion)):
+        chosen.append(int(nearest.argmax()))
+        nearest = torch.minimum(nearest, (moves - moves[chosen[-1]]).norm(dim=1))
+    return chosen
+
+
+def region_sheet(scene: Scene, regions: Sequence[tuple[str, Tensor]], places: Sequence[Place]) -> ByteArray:
+    """Regions painted over the avatar: one row for each (name, weights (N,)), one column for each place."""
+    rows = []
+    for _, weights in regions:
+        row = []
+        for place in places:
+            mask = 0.7 * region_mask(scene, weights, place)
+            row.append(_bytes(scene.picture(place) * (1.0 - mask) + mask * torch.tensor(INK)[:, None, None]))
+        rows.append(row)
+    return contact_sheet(rows, [place.name for place in places], [name for name, _ in regions], TILE)
+
+
+def _bytes(image: Tensor) -> ByteArray:
+    return to_bytes(np.asarray(image.permute(1, 2, 0)))

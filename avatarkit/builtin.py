@@ -47,7 +47,11 @@ def avatarkit_segmenters() -> Iterable[Provider]:
 
 @hookimpl
 def avatarkit_editors() -> Iterable[Provider]:
-    yield Provider("paint", "avatarkit.edit.paint.painter:Paint", "makeup, marks, styles and looks by code; needs no weights")
+    yield Provider(
+        "paint",
+        "avatarkit.edit.paint.painter:Paint",
+        "makeup, decals, colours, materials and drawing styles by code; needs no weights and no GPU",
+    )
 
 
 @hookimpl

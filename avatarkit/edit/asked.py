@@ -14,13 +14,17 @@ SHARE, LEAST = 0.0005, 5
 VISIBLE = 0.1  # opacity
 
 
-def request_for(avatar: Avatar, prompt: str, images: tuple[bytes, ...] = (), pieces: tuple[str, ...] = ()) -> EditRequest:
+def request_for(
+    avatar: Avatar, prompt: str, images: tuple[bytes, ...] = (), pieces: tuple[str, ...] = ()
+) -> EditRequest:
     """The request of ``prompt`` for ``avatar``.  Named groups are those of ``avatar.meta["groups"]`` (name → number); pieces: what no
     label names and it shows all the same, such as a beard (``membership.pieces_shown``)."""
     groups = avatar.meta.get("groups", {})
     history = tuple(str(entry["prompt"]) for entry in avatar.history if entry.get("prompt"))
     labels = labels_shown(avatar.gaussians)
-    return EditRequest(prompt, None if labels is None else labels | set(pieces), tuple(map(str, groups)), images, history)
+    return EditRequest(
+        prompt, None if labels is None else labels | set(pieces), tuple(map(str, groups)), images, history
+    )
 
 
 def labels_shown(gaussians: Gaussians) -> frozenset[str] | None:

@@ -6,7 +6,7 @@ import functools
 from dataclasses import replace
 
 from avatarkit.edit.colours import oklab
-from avatarkit.edit.plan import FinalRequest, Keyframe, KeyframeText, Operation, Region
+from avatarkit.edit.plan import FinalRequest, Keyframe, KeyframeText, Operation
 from avatarkit.edit.rules_lexicon import lexicon
 from avatarkit.edit.vocabulary import MAKEUP
 
@@ -20,11 +20,19 @@ RELATION_SAID = {
     "on": "on", "above": "above", "below": "below", "left_of": "to the left of", "right_of": "to the right of",
     "in_front": "in front of", "behind": "behind",
 }  # fmt: skip
+HALVES = {
+    "above": "upper half", "below": "lower half", "left_of": "left half", "right_of": "right half", "in_front": "front", "behind": "back",
+}  # fmt: skip
+TINTED = {"skin": ("skin", "face", "head", "jaw"), "lips": ("lips", "whole_mouth")}
+"""By target: the parts of which a half is meant where that is its anchor."""
 GROWS = {
     "": ("bigger", "smaller"), "size": ("bigger", "smaller"), "width": ("wider", "narrower"), "height": ("taller", "shorter"),
     "length": ("longer", "shorter"), "thickness": ("thicker", "thinner"), "depth": ("deeper", "flatter"),
 }  # fmt: skip
 PLURAL = ("glasses", "sunglasses", "freckles")
+AGES = {"older": "older", "younger": "younger", "masculine": "more masculine", "feminine": "more feminine"}
+NOUN_FORMS = ("chain", "pearls", "stud", "hoop", "drop", "heart", "star", "dot", "line", "goatee", "stubble")
+"""Forms that stand next to the thing: "red heart tattoo"; others stand first: "round red glasses"."""
 FRONT, SIDEWAYS, ABOVE = 0.35, 1.2, 0.35  # radians: how a camera's place is called
 
 
@@ -100,32 +108,51 @@ def place_said(box: tuple[float, float, float, float] | None) -> str:
 
 
 def _instruction(operation: Operation, colour_words: str = "") -> str:
-    kind, target, a = operation.kind, said(operation.target), operation.attributes
-    where = _where(operation.region)
+    kind, part, a = operation.kind, _part(operation), operation.attributes
     if kind == "add":
-        return f"add {_thing(operation, colour_words)}{where}"
+        return f"add {_thing(operation, colour_words)}{_where(operation)}"
     if kind == "delete":
-        return f"remove the {target}{where}"
+        return f"remove {part}"
     if kind == "move":
         x, y, z = a.offset
         ways = [(x, "to the subject's left", "to the subject's right"), (y, "up", "down"), (z, "forward", "back")]
         moved = [f"{abs(v):.2g} head widths {plus if v > 0 else minus}" for v, plus, minus in ways if v]
-        return f"move the {target} {' and '.join(moved)}"
+        return f"move {part} {' and '.join(moved)}"
     if kind == "recolour":
         parts = [colour_words or colour_name(a.colour)] if a.colour else []
         parts += [f"{'lighter' if a.lightness > 0 else 'darker'}"] if a.lightness else []
         parts += [f"{'more' if a.saturation > 0 else 'less'} saturated"] if a.saturation else []
-        return f"make the {target} {' and '.join(parts) or said(a.material)}{where}"
+        return f"make {part} {' and '.join(parts) or said(a.material)}"
     if kind == "restyle":
         if a.style in MAKEUP:
-            return f"paint {f'{colour_words or colour_name(a.colour)} ' if a.colour else ''}{a.style} on the {target}"
+            return f"paint {f'{colour_words or colour_name(a.colour)} ' if a.colour else ''}{a.style} on {part}"
         return operation.prompt or f"make it a picture in the style of {a.name or said(a.style)}"
     if kind == "expression":
         return "change the expression: " + ", ".join(f"{w.name} {w.weight:+g}" for w in a.weights)
     if kind == "shape":
         bigger, smaller = GROWS[a.dimension]
-        return f"make the {target} {bigger if a.size >= 1 else smaller} ({a.size:g} times)"
-    return f"make the person {a.name}" if a.name in ("older", "younger") else f"make the person look like {a.name}"
+        return f"make {part} {bigger if a.size >= 1 else smaller} ({a.size:g} times)"
+    return f"make the person {AGES[a.name]}" if a.name in AGES else f"make the person look like {likeness(a.name)}"
+
+
+def likeness(name: str) -> str:
+    """Whom an identity resembles, with the article where it is a kind of being: "an elf"."""
+    return f"{'an' if name[:1] in 'aeiou' else 'a'} {name}" if name in lexicon().identities.values() else name
+
+
+def _part(operation: Operation) -> str:
+    """What an operation acts on: "the hair", "the left half of the hair", "the earring on the left ear"."""
+    target, region = said(operation.target), operation.region
+    if region is None:
+        return f"the {target}"
+    if region.relation != "on" and region.anchor in TINTED.get(operation.target, (operation.target,)):
+        half, whole = HALVES[region.relation], said(region.anchor)
+        if region.frame == "viewer" and half in ("left half", "right half"):
+            return f"the half of the {whole} on the viewer's {half.removesuffix(' half')}"
+        return f"the {half} of the {whole}"
+    if region.relation == "on" and operation.target in ("eyelids", "lashes"):
+        return f"the {target} of the {said(region.anchor)}"
+    return f"the {target}{_where(operation)}"
 
 
 def _thing(operation: Operation, colour_words: str) -> str:
@@ -142,7 +169,9 @@ def _thing(operation: Operation, colour_words: str) -> str:
     if a.colour and not colour_words and not a.material:  # gold says its colour
         colour = colour_name(a.colour)
     material = a.material if a.material not in colour.split() else ""
-    words = " ".join(word for word in (size, said(a.form), colour, said(material), name) if word)
+    form = said(a.form)
+    before, after = ("", form) if a.form in NOUN_FORMS else (form, "")
+    words = " ".join(word for word in (size, before, colour, said(material), after, name) if word)
     if a.count > 1:
         return f"{a.count} {words}{'' if name.endswith('s') else 's'}"
     return words if operation.target in PLURAL else f"{'an' if words[:1] in 'aeiou' else 'a'} {words}"
@@ -150,28 +179,41 @@ def _thing(operation: Operation, colour_words: str) -> str:
 
 def _captions(operation: Operation, colour_words: str) -> tuple[str, str]:
     kind, target, a = operation.kind, said(operation.target), operation.attributes
-    plain = "a photo of a person"
-    where = _where(operation.region)
+    plain, part = "a photo of a person", _part(operation)
     if kind == "add":
-        return plain, f"{plain} with {_thing(operation, colour_words)}{where}"
+        return plain, f"{plain} with {_thing(operation, colour_words)}{_where(operation)}"
+    if kind == "recolour" and a.colour and operation.region is not None:
+        return f"{plain} with {target}", f"{plain} with {part} {colour_words or colour_name(a.colour)}"
+    if kind == "delete" and operation.region is not None:
+        return f"{plain} with {part}", f"{plain} without {part}"
     if kind == "delete":
         return f"{plain} with {target}", f"{plain} without {target}"
     if kind == "recolour" and a.colour:
         return f"{plain} with {target}", f"{plain} with {colour_words or colour_name(a.colour)} {target}"
     if kind == "restyle":
         if a.style in MAKEUP:
-            return plain, f"{plain} with {f'{colour_words or colour_name(a.colour)} ' if a.colour else ''}{a.style}"
+            where = f" on {part}" if operation.region is not None else ""
+            return (
+                plain,
+                f"{plain} with {f'{colour_words or colour_name(a.colour)} ' if a.colour else ''}{a.style}{where}",
+            )
         return plain, f"a picture of a person in the style of {a.name or said(a.style)}"
     if kind == "shape":
         bigger, smaller = GROWS[a.dimension]
         return f"{plain} with {target}", f"{plain} with {bigger if a.size >= 1 else smaller} {target}"
     if kind == "identity":
-        return plain, f"a photo of {f'an {a.name} person' if a.name == 'older' else f'a {a.name} person'}"
+        if a.name in AGES:
+            return plain, f"a photo of {'an' if a.name == 'older' else 'a'} {AGES[a.name]} person"
+        return plain, f"{plain} who looks like {likeness(a.name)}"
     return plain, plain
 
 
-def _where(region: Region | None) -> str:
+def _where(operation: Operation) -> str:
+    region = operation.region
     if region is None:
         return ""
-    frame = " as the viewer sees it" if region.frame == "viewer" and region.relation in ("left_of", "right_of") else ""
+    across = region.relation in ("left_of", "right_of")
+    frame = " as the viewer sees it" if region.frame == "viewer" and across else ""
+    if across and (operation.target, region.anchor) == ("nose_ring", "nose"):
+        return f" on the {region.relation.removesuffix('_of')} side of the nose{frame}"
     return f" {RELATION_SAID[region.relation]} the {said(region.anchor)}{frame}"

@@ -23,8 +23,8 @@ UNTOUCHED = 0.02
 """Mask below which a pixel is outside the region."""
 MARGIN = 0.012
 """Of the longer side: how far outside the region changes are no spill but its soft edge."""
-UNCHANGED = 1.5
-"""Median CIEDE2000 inside the region below which a view shows no edit."""
+UNCHANGED = 2.0
+"""CIEDE2000 inside the region (``strong_change``) below which a view shows no edit."""
 LEAST_DISAGREEMENT = 0.035
 """Mean difference of colour (sRGB) below which views agree, whatever the others do."""
 
@@ -34,7 +34,7 @@ class Judged:
     """One view after the gate.
 
     view (3, H, W): what is learnt from it; accepted; reason: why not, in words; outside: share of pixels that changed where nothing was to;
-    inside: median CIEDE2000 in the region; disagreement: with the other views, mean difference of colours.
+    inside: CIEDE2000 in the region (``strong_change``); disagreement: with the other views, mean difference of colours.
     """
 
     keyframe: Keyframe
@@ -133,4 +133,9 @@ def _inside(source: Tensor, edited: Tensor, mask: Tensor) -> float:
     if not bool(core.any()):
         return 0.0
     first, second = source[:, core].T, edited[:, core].T
-    return float(ciede2000(lab(first), lab(second)).median())
+    return strong_change(ciede2000(lab(first), lab(second)))
+
+
+def strong_change(differences: Tensor) -> float:
+    """What the twentieth part of the pixels (M,) that changed most changed by at least: a line or a mole is little of its region."""
+    return float(differences.sort().values[int(0.95 * (len(differences) - 1))])

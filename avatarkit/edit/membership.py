@@ -6,6 +6,7 @@ Labels ride on Gaussians, so this answers "where" for every time and every camer
 from __future__ import annotations
 
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from avatarkit.edit.pieces import ZONES, face_coordinates, zone
@@ -23,9 +24,10 @@ HAIRY = ("beard", "moustache", "lashes")
 """Pieces that are of another colour than the skin that they grow on."""
 HAIR_CONTRAST = (8.0, 22.0)
 """Lightness (CIELAB) below the skin's at which a Gaussian begins to be hair, and is."""
+STRAND = 0.004  # metres around a brow's Gaussians in which what is dark belongs to it
 PALE = (40.0, 55.0)  # lightness from which on the inside of a mouth is teeth
 RED = (14.0, 24.0)  # a* from which on what is not pale there is tongue
-GROWN = 0.33
+GROWN = 0.45
 """Share of the Gaussians of a beard's or a moustache's zone that are hair, from which on there is one."""
 PRESENT = 0.5
 """Gaussians that are at least so much of a target are counted as it."""
@@ -91,9 +93,19 @@ def _membership(scene: Scene, target: str) -> Tensor:
     for label in GROUPS.get(target, (target,)):
         share = probabilities[:, LABEL_INDEX[label]]
         kept = kept + (share if label in WORN else torch.where(grown, torch.zeros_like(share), share))
+    if target in ("brows", "l_brow", "r_brow"):
+        kept = torch.maximum(kept, hairiness(avatar) * _beside(scene, kept > PRESENT))
     if target == "head":
         kept = torch.where(grown, 1.0 - probabilities[:, 0], kept)
     return torch.maximum((kept * _piece(scene, target)).clamp(0.0, 1.0), own)
+
+
+def _beside(scene: Scene, core: Tensor) -> Tensor:
+    """(N,) 1 within ``STRAND`` of a Gaussian of ``core``: hairs are thinner than what a label names."""
+    if not bool(core.any()):
+        return torch.zeros(len(core))
+    points = scene.rest.means
+    return torch.from_numpy(cKDTree(points[core].numpy()).query(points.numpy())[0] < STRAND).float()
 
 
 def _things(avatar: Avatar, target: str) -> Tensor:
@@ -121,9 +133,12 @@ def _piece(scene: Scene, target: str) -> Tensor:
 def hairiness(avatar: Avatar) -> Tensor:
     """(N,) in [0, 1]: how much darker than the skin of this avatar each Gaussian is."""
     lightness = lab(colours(avatar))[:, 0]
-    skin = shares(avatar)[:, LABEL_INDEX["skin"]] > PRESENT
-    weight = avatar.gaussians.opacity_logits.sigmoid()
-    typical = lightness[skin & (weight > 0.3)].median() if bool((skin & (weight > 0.3)).any()) else lightness.median()
+    opaque = avatar.gaussians.opacity_logits.sigmoid() > 0.3
+    best = shares(avatar).argmax(1)
+    bare = opaque & (best == LABEL_INDEX["nose"])  # no beard grows there
+    if int(bare.sum()) < LEAST:
+        bare = opaque & (best == LABEL_INDEX["skin"])
+    typical = lightness[bare].median() if bool(bare.any()) else lightness.median()
     return _ramp(typical - lightness, HAIR_CONTRAST)
 
 

@@ -123,7 +123,10 @@ def _beard(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
 
 
 def _moustache(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-    return below(x.abs(), 0.55) * above(y, -1.12) * below(y, -0.72) * above(z, -0.1)
+    """Between nose and mouth, and a little down beside its corners."""
+    edge = -1.10 - 0.15 * ((x.abs() - 0.40) / 0.10).clamp(0.0, 1.0)
+    t = ((y - edge) / (2.0 * SOFT) + 0.5).clamp(0.0, 1.0)
+    return below(x.abs(), 0.68) * t * t * (3.0 - 2.0 * t) * below(y, -0.72) * above(z, -0.1)
 
 
 ZONES: dict[str, Zone] = {
@@ -135,7 +138,7 @@ ZONES: dict[str, Zone] = {
     "jaw": lambda x, y, z: below(y, -1.25) * above(z, -1.0, 0.1) * above(y, -2.1, 0.1),
     "eyelids": _both(_lids(1.0), _lids(-1.0)),
     "lashes": _both(_lashes(1.0), _lashes(-1.0)),
-    "beard": lambda x, y, z: torch.maximum(_beard(x, y, z), _moustache(x, y, z)),
+    "beard": lambda x, y, z: _beard(x, y, z) * (1.0 - _moustache(x, y, z)),
     "moustache": _moustache,
 }
 """By name, what of the head at rest belongs to a piece: (x, y, z) each (N,) → (N,) in [0, 1]."""

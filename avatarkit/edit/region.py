@@ -22,6 +22,7 @@ from avatarkit.labels import LABELS
 
 MARKS = {"tattoo": 0.012, "mole": 0.0025, "scar": 0.012, "freckles": 0.0}
 """Radius in metres of what is painted on the skin at size 1; freckles fill their anchor."""
+ROW = 0.7  # by how much one mark more widens the disc
 MARK_ROOM = 1.6
 """How much larger than the mark its disc is: the editor's ink must not meet the edge of the mask."""
 ANCHORS = {"tattoo": "l_cheek", "mole": "l_cheek", "scar": "l_cheek", "freckles": "cheeks"}
@@ -98,7 +99,9 @@ def _beside(scene: Scene, operation: Operation) -> Located:
     """Where something new goes: a disc of skin for a mark, else what lies around the anchor."""
     region = operation.region or Region(ANCHORS.get(operation.target, "head"))
     anchor = membership(scene, region.anchor)
-    radius = MARKS.get(operation.target, 0.0) * operation.attributes.size
+    radius = (
+        MARKS.get(operation.target, 0.0) * operation.attributes.size * (1.0 + ROW * (operation.attributes.count - 1))
+    )
     if operation.target not in MARKS:
         weights = membership(scene, "head")
         return Located(weights, _centre(scene, weights))

@@ -5,6 +5,7 @@ It reads what ``lexicon.yaml`` knows, and says what it did not understand: a pla
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from avatarkit.edit import plan as records
@@ -16,14 +17,15 @@ from avatarkit.edit.plan import (
     FinalRequest,
     KeyframeText,
     Operation,
-    Region,
     Weight,
 )
 from avatarkit.edit.rules_lexicon import lexicon
+from avatarkit.edit.rules_modifiers import inherit
 from avatarkit.edit.rules_phrases import assemble
-from avatarkit.edit.rules_places import class_of, depends_on, region_of, region_of_thing, usual_count
+from avatarkit.edit.rules_places import depends_on, makeup_place, region_of, region_of_thing, target_of
 from avatarkit.edit.rules_reading import read_items
-from avatarkit.edit.rules_records import Modifiers, Phrase, Understood
+from avatarkit.edit.rules_records import Phrase, Understood
+from avatarkit.edit.rules_things import bounded, changes_what_is_there, class_of, thing_attributes
 from avatarkit.edit.vocabulary import ADDABLE, GROUPS, targets
 from avatarkit.errors import nearest
 from avatarkit.events import Run
@@ -67,10 +69,14 @@ class _Meaning:
         self.pair_singles()
         for phrase in self.understood.phrases:
             self.notes += phrase.notes
+            before = len(self.operations), len(self.notes)
             if phrase.kind in ("part", "paired"):
                 self.part(phrase)
             else:
                 getattr(self, phrase.kind)(phrase)
+            if len(self.operations) == before[0] and len(self.notes) > before[1]:
+                for word in phrase.words():  # why nothing comes of it is said already
+                    word.used = True
         self.words_left_over()
         kept = tuple(dict.fromkeys(self.preserve))
         negative = ", ".join(self.understood.unwanted)[: records.MAX_TEXT]
@@ -98,8 +104,13 @@ class _Meaning:
         for before, phrase in zip(self.understood.phrases, self.understood.phrases[1:], strict=False):
             both = phrase.kind in ("part", "paired") and before.kind in ("part", "paired")
             plain = phrase.said.says_nothing() and not phrase.said.article
-            if phrase.joined and both and plain and phrase.verb not in ("delete", "keep") and phrase.direction is None:
-                phrase.said = replace(before.said, side=phrase.said.side, count=phrase.said.count)
+            if phrase.joined and both and plain and phrase.verb not in ("delete", "keep") and not phrase.way:
+                count = phrase.said.count
+                inherit(phrase.said, before.said, described=False)
+                phrase.said.count, phrase.said.article = count, ""
+            near = phrase.joined and before.kind == phrase.kind == "paired" and not phrase.placed and not before.place
+            if near and not phrase.said.article:  # "the left eye and eyebrow"
+                phrase.said.side = before.said.side
 
     def pair_singles(self) -> None:
         """ "one blue eye and one green eye": which is which was not said."""
@@ -113,7 +124,11 @@ class _Meaning:
             self.notes.append(f"which {phrases[0].text} was not said; the left one was taken for the first")
 
     def words_left_over(self) -> None:
+        """What was not understood: words, and places that no operation took up."""
         known = lexicon().names()
+        for place in self.understood.places:
+            if not place.used:
+                self.notes.append(f"'{place.text[:80]}' says where, but no operation of the plan is placed by it")
         unknown = dict.fromkeys(self.understood.unknown)
         for word in unknown:
             self.notes.append(f"'{word[:40]}' was not understood{nearest(word[:40], known)}")
@@ -128,9 +143,7 @@ class _Meaning:
     # --- parts
 
     def part(self, phrase: Phrase) -> None:
-        both, left, right = phrase.names
-        said = phrase.said
-        target = {"left": left, "right": right, "": both}[said.side]
+        said, target = phrase.said, target_of(phrase)
         if phrase.verb == "keep":
             self.preserve.append(target)
             return
@@ -142,17 +155,23 @@ class _Meaning:
             else:
                 self.act("delete", target, phrase)
             return
-        if phrase.direction is not None:
+        if phrase.way:
             self.move(target, phrase)
             return
         self.describe(target, phrase)
+
+    def detail(self, phrase: Phrase) -> None:
+        self.notes.append(
+            f"a plan cannot say '{phrase.text}', only whole parts and halves of them, such as 'the left half of the hair'; for "
+            "anything finer paint the place with --mask"
+        )
 
     def describe(self, target: str, phrase: Phrase) -> None:
         """Colour, tone and size of something that is there."""
         said = phrase.said
         before = len(self.operations)
         if said.size is not None:
-            self.sized(target, said)
+            self.sized(target, phrase)
         if said.form in ("curly", "straight", "wavy") and target == "hair":
             self.act("shape", "hair", phrase, Attributes(form=said.form))
         if said.colours:
@@ -162,13 +181,13 @@ class _Meaning:
             lightness, chroma = lexicon().shades[said.shades[0]]
             tones.update({"lightness": round(0.8 * lightness, 3)} if abs(lightness) > 0.1 else {"saturation": chroma})
         if tones:
-            self.act("recolour", _tinted(target), phrase, Attributes(**tones))  # type: ignore[arg-type]
+            self.act("recolour", target, phrase, Attributes(**tones))  # type: ignore[arg-type]
         if len(self.operations) == before and target not in ("head", "face") and phrase.place is None:
             self.notes.append(f"what the {phrase.text} should be was not said")
 
-    def sized(self, target: str, said: Modifiers) -> None:
-        assert said.size is not None
-        dimension, factor = said.size
+    def sized(self, target: str, phrase: Phrase) -> None:
+        assert phrase.said.size is not None
+        dimension, factor = phrase.said.size
         if factor == 1.0:
             self.notes.append(f"bigger and smaller were both said of the {target}")
             return
@@ -176,9 +195,7 @@ class _Meaning:
             dimension = "width"
         if dimension == "size":
             dimension = ""
-        self.add_operation(
-            Operation("shape", target, None, Attributes(size=self.bounded("size", factor), dimension=dimension))
-        )
+        self.act("shape", target, phrase, Attributes(size=bounded("size", factor, self.notes), dimension=dimension))
 
     def recolour(self, target: str, phrase: Phrase) -> None:
         said = phrase.said
@@ -186,7 +203,7 @@ class _Meaning:
             self.notes.append(f"two colours were named for the {phrase.text}; the first is in the plan")
         material = said.material if phrase.kind == "thing" else ""
         attributes = Attributes(colour=said.colours[0], material=material)
-        self.act("recolour", _tinted(target), phrase, attributes, said.colour_words[0])
+        self.act("recolour", target, phrase, attributes, said.colour_words[0])
 
     # --- things
 
@@ -199,36 +216,19 @@ class _Meaning:
             self.preserve.append(named if named in (*LABELS, *GROUPS) else "skin")
         elif phrase.verb == "delete":
             self.delete(named, phrase, here)
-        elif phrase.direction is not None or phrase.verb == "move":
+        elif phrase.way or phrase.verb == "move":
             if named in targets(self.request.groups):
                 self.move(named, phrase)
             else:
                 self.notes.append(f"moving the {phrase.text} needs its name as a group of this avatar")
         elif target == "hair":
             self.describe("hair", phrase)
-        elif named in targets(self.request.groups) and self.changes_what_is_there(phrase, here):
+        elif named in targets(self.request.groups) and changes_what_is_there(phrase, here, self.notes):
             self.describe(named, phrase)
         else:
             if here is False and phrase.verb == "set" and said.article not in ("", "a", "an"):
                 self.notes.append(f"the avatar shows no {phrase.text}; one is added")
             self.add(target, phrase)
-
-    def changes_what_is_there(self, phrase: Phrase, here: bool | None) -> bool:
-        """Whether a thing that is described is meant to be there already: "make the glasses red", "red glasses" where some are."""
-        said = phrase.said
-        if here is False or said.says_nothing():
-            return False
-        definite = said.article in ("the", "her", "his", "my", "their", "its", "your", "these", "those", "this", "that")
-        if phrase.verb == "add" and not definite:
-            if here and phrase.value["target"] not in ("earring", "necklace", "nose_ring", "tattoo", "object"):
-                self.notes.append(
-                    f"the avatar has a {phrase.text} already and one is added; say 'make the {phrase.text} …' to change it"
-                )
-            return False
-        plain = not said.form and (said.colours or said.tones or said.size or said.shades)
-        if here:
-            return bool(plain) and said.article != "another"
-        return bool(plain) and ((phrase.verb == "set" and definite) or said.compared or bool(said.tones))
 
     def is_here(self, target: str) -> bool | None:
         """Whether the avatar shows it; None where its labels are not known."""
@@ -238,33 +238,13 @@ class _Meaning:
         return bool(shown & {target, class_of(target)})
 
     def add(self, target: str, phrase: Phrase) -> None:
-        said, value = phrase.said, phrase.value
-        form = said.form or value.get("form", "")
-        size, dimension = 1.0, ""
-        if said.size is not None:
-            dimension, size = said.size
-            if target == "beard" and (dimension, size) == ("length", 0.6):
-                form, size, dimension = form or "short", 1.0, ""
-            dimension = "" if dimension == "size" else dimension
-        if len(said.colours) > 1:
-            self.notes.append(f"two colours were named for the {phrase.text}; the first is in the plan")
-        tones = dict(said.tones)
-        if said.shades and form != "stubble":
-            tones["lightness"] = round(0.8 * lexicon().shades[said.shades[0]][0], 3)
-        attributes = Attributes(
-            colour=said.colours[0] if said.colours else "",
-            material=said.material,
-            form=form,
-            size=self.bounded("size", size),
-            dimension=dimension,
-            count=int(self.bounded("count", said.count or usual_count(phrase))),
-            name=value.get("name", ""),
-            **tones,  # type: ignore[arg-type]
-        )
-        words = said.colour_words[0] if said.colour_words else ""
-        self.add_operation(
-            Operation("add", target, region_of_thing(phrase, self.notes, self.request.groups), attributes), words
-        )
+        at_nose = phrase.place is not None and phrase.place.names[0] == "nose"
+        if target == "earring" and at_nose:  # "a stud in the nose"
+            target, phrase.value = "nose_ring", {**phrase.value, "target": "nose_ring"}
+        attributes = thing_attributes(target, phrase, self.notes)
+        words = phrase.said.colour_words[0] if phrase.said.colour_words else ""
+        region = region_of_thing(phrase, self.notes, self.request.groups)
+        self.add_operation(Operation("add", target, region, attributes), words)
 
     def delete(self, target: str, phrase: Phrase, here: bool | None) -> None:
         if here is False and target in LABELS:
@@ -278,21 +258,24 @@ class _Meaning:
                     f"removing the {phrase.text} needs its name as a group of this avatar (none is called so)"
                 )
             return
-        region = (
-            Region("l_ear" if phrase.said.side == "left" else "r_ear")
-            if phrase.said.side and target == "earring"
-            else None
-        )
-        self.add_operation(Operation("delete", target, region or region_of(phrase, self.notes, self.request.groups)))
+        self.act("delete", target, phrase)
 
     # --- the rest
 
     def move(self, target: str, phrase: Phrase) -> None:
-        if phrase.direction is None:
+        if not phrase.way and phrase.place is not None:
+            where = " ".join(word.text for word in phrase.place.words)
+            self.notes.append(
+                f"a move goes up, down, left, right, forward or back, not '{where}'; remove the {phrase.text} and add one there"
+            )
+            return
+        if not phrase.way:
             self.notes.append(f"where the {phrase.text} should be moved to was not said; say up, down, left or right")
             return
-        x, y, z = (round(STEP * phrase.degree * way, 3) for way in phrase.direction)
-        self.add_operation(Operation("move", target, None, Attributes(offset=(x, y, z))))
+        for word in phrase.way.words:
+            word.used = True
+        x, y, z = (round(STEP * phrase.degree * share, 3) for share in phrase.way.direction)
+        self.act("move", target, phrase, Attributes(offset=(x, y, z)))
 
     def makeup(self, phrase: Phrase) -> None:
         target, style = phrase.value
@@ -307,7 +290,8 @@ class _Meaning:
         said = phrase.said
         colour = said.colours[0] if said.colours else ""
         words = said.colour_words[0] if said.colour_words else ""
-        self.add_operation(Operation("restyle", target, None, Attributes(style=style, colour=colour)), words)
+        target, region = makeup_place(phrase, self.notes, self.request.groups)
+        self.add_operation(Operation("restyle", target, region, Attributes(style=style, colour=colour)), words)
 
     def expression(self, phrase: Phrase) -> None:
         weights = tuple(Weight(name, weight) for name, weight in phrase.value.items())
@@ -333,7 +317,16 @@ class _Meaning:
     def identity(self, phrase: Phrase) -> None:
         name = phrase.value[: records.MAX_NAME]
         amount = round(min(1.0, 0.5 * phrase.degree), 3) if name in AGES else 0.0
-        self.add_operation(Operation("identity", "head", None, Attributes(name=name, amount=amount)))
+        operation = Operation("identity", "head", None, Attributes(name=name, amount=amount))
+        words = re.search(rf"\b(?:an?|the) {re.escape(phrase.value)}$", phrase.text)
+        if words is not None and name not in AGES:  # as the user calls whom the person should resemble
+            like = f"look like {words[0]}"
+            operation = replace(operation, prompt=f"make the person {like}"[: records.MAX_TEXT])
+            operation = replace(
+                operation,
+                target_caption=f"a photo of a person who {like.replace('look', 'looks', 1)}"[: records.MAX_TEXT],
+            )
+        self.add_operation(operation)
 
     def bald(self, phrase: Phrase) -> None:
         self.add_operation(Operation("delete", "hair"))
@@ -350,10 +343,9 @@ class _Meaning:
     def act(
         self, kind: str, target: str, phrase: Phrase, attributes: Attributes | None = None, words: str = ""
     ) -> None:
-        self.add_operation(
-            Operation(kind, target, region_of(phrase, self.notes, self.request.groups), attributes or Attributes()),
-            words,
-        )
+        region = region_of(kind, target, phrase, self.notes, self.request.groups)
+        target = _tinted(target) if kind == "recolour" else target
+        self.add_operation(Operation(kind, target, region, attributes or Attributes()), words)
 
     def add_operation(self, operation: Operation, colour_words: str = "") -> None:
         if operation.kind != "add" and not self.can_change(operation.target):
@@ -373,12 +365,6 @@ class _Meaning:
         else:
             return True
         return False
-
-    def bounded(self, name: str, value: float) -> float:
-        low, high = records.RANGES[name]
-        if not low <= value <= high:
-            self.notes.append(f"{name} {value:g} is out of bounds; {min(high, max(low, value)):g} was taken")
-        return min(high, max(low, value))
 
 
 def _tinted(target: str) -> str:

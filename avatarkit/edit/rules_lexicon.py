@@ -25,7 +25,7 @@ class Meaning:
 
 @dataclass(frozen=True)
 class Pattern:
-    """A whole phrase: an expression with its weights, or a style.  note: what had to be guessed."""
+    """A whole phrase: an expression with its weights, a style, or what is impossible.  note: what had to be guessed, or why not."""
 
     pattern: re.Pattern[str]
     kind: str
@@ -36,7 +36,8 @@ class Pattern:
 @dataclass(frozen=True)
 class Lexicon:
     """phrases: words → meaning; longest: words of the longest phrase; hair_colours: those that say hair by themselves;
-    form_nouns: forms that stand for a thing where no noun follows (a star is a tattoo)."""
+    form_nouns: forms that stand for a thing where no noun follows (a star is a tattoo); material_nouns: materials that do where
+    there is no noun at all (pearls are a necklace)."""
 
     phrases: dict[tuple[str, ...], Meaning]
     patterns: tuple[Pattern, ...]
@@ -44,12 +45,15 @@ class Lexicon:
     hair_colours: frozenset[str]
     shades: dict[str, tuple[float, float]]
     form_nouns: dict[str, str]
-    lowering: dict[str, tuple[float, float, float]]
+    material_nouns: dict[str, str]
+    lowering: dict[str, tuple[int, int, int]]
+    identities: dict[str, str]
     longest: int
 
     def names(self) -> list[str]:
         """Every phrase that changes something, for 'did you mean'."""
-        return [" ".join(words) for words, meaning in self.phrases.items() if meaning.kind not in ("filler", "degree")]
+        silent = ("filler", "degree", "detail", "unplaced")
+        return [" ".join(words) for words, meaning in self.phrases.items() if meaning.kind not in silent]
 
 
 @functools.cache
@@ -66,6 +70,7 @@ def lexicon() -> Lexicon:
         phrases[tuple(word.split())] = meaning
     patterns = [_pattern("expression", row) for row in data["expressions"]]
     patterns += [_pattern("style", row) for row in data["styles"]]
+    patterns += [_pattern("impossible", [row[0], None, row[1]]) for row in data["impossible"]]
     return Lexicon(
         phrases,
         tuple(patterns),
@@ -73,7 +78,9 @@ def lexicon() -> Lexicon:
         frozenset(data["hair_colours"]),
         {word: (row[0], row[1]) for word, row in data["shades"].items()},
         dict(data["form_nouns"]),
+        dict(data["material_nouns"]),
         {word: tuple(row) for word, row in data["lowering"].items()},
+        dict(data["identities"]),
         max(map(len, phrases)),
     )
 
@@ -109,6 +116,8 @@ def _meanings(data: dict[str, Any], colours: dict[str, str]) -> Iterator[tuple[s
         yield word, Meaning("thing", {"target": "object", "name": word})
     for word, value in data["makeup"].items():
         yield word, Meaning("makeup", tuple(value))
+    yield from _same(data["details"], Meaning("detail"))
+    yield from _same(data["unplaced"], Meaning("unplaced"))
     yield from _same(["left", "left hand"], Meaning("side", "left"))
     yield from _same(["right", "right hand"], Meaning("side", "right"))
     yield from _same(["nostril"], Meaning("nostril", "nose"))

@@ -1,18 +1,18 @@
 """A prompt to items: phrases of the lexicon in the order in which they stand, and the words that it does not know.
 
-Some phrases are found as a whole first (expressions, styles, "on the left of the picture"), since their words mean something else
-alone.
+Some phrases are found as a whole first (expressions, styles, likenesses, "on the left of the picture"), since their words mean
+something else alone.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
-import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
+from avatarkit.edit.rules_ahead import next_noun
 from avatarkit.edit.rules_lexicon import THE, Lexicon, lexicon
+from avatarkit.edit.rules_sides import framed, take_sides
+from avatarkit.edit.rules_text import Item, MarkedText, normalised
 
 NEGATION = re.compile(
     r"(?:do not|don't|doesn't|not|stop|never|no|without|isn't|less)(?: (?:a|any|the|look|looking|be|being|too|so))* $"
@@ -23,49 +23,24 @@ DEGREE = re.compile(
 AFTER = re.compile(
     r"^ (?P<degree>slightly|a bit|a little bit|a little|a lot|very much|subtly|somewhat|widely|broadly)\b"
 )
-PICTURE = r"(?:picture|image|photo|photograph|screen|frame|view)"
-VIEWER = r"(?:the |my |our )?(?:viewer'?s?|observer'?s?|camera'?s?)"
+# A noun after "like a", "into a" …: up to three words, none of which begins something else.
+NAME = (
+    r"(?P<name>(?!(?:bit|tad|touch|lot|few|way)\b)(?:(?!(?:and|with|but|who|that|in|on|at|from|please|now|too|or|wearing|having|without|plus|then|while|instead|as|to|left|right|above|below|under|behind)\b)"
+    r"[^\W\d_]+ ?){1,3})"
+)
+MISSPELT = 0.85  # likeness to a word of the lexicon from which on a name is taken for a slip of the pen
+PLACED = re.compile(r"\b(?:left|right|above|below|under|behind|front|back|top)\b")
 _TOKEN = re.compile(r"\x02\d+\x03|#[0-9a-f]+|\d+(?:\.\d+)?%?|[^\W\d_]+(?:'[^\W\d_]+)*|[,;.!?:&]")
-
-
-@dataclass
-class Item:
-    """kind and value as in the lexicon; text: the words as they stood; note: what had to be guessed."""
-
-    kind: str
-    value: Any
-    text: str
-    note: str = ""
-
-
-class _Text:
-    """A text in which whole phrases are replaced by marks that stand for finished items."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.items: list[Item] = []
-
-    def mark(self, item: Item) -> str:
-        self.items.append(item)
-        return f" \x02{len(self.items) - 1}\x03 "
-
-    def take(self, pattern: str | re.Pattern[str], make: Callable[[re.Match[str]], Item | str | None]) -> None:
-        """Replace every match by the item that ``make`` returns, or by text; None leaves it."""
-
-        def replaced(match: re.Match[str]) -> str:
-            made = make(match)
-            if made is None:
-                return match[0]
-            return made if isinstance(made, str) else self.mark(made)
-
-        self.text = re.sub(pattern, replaced, self.text)
 
 
 def read_items(prompt: str) -> list[Item]:
     """The items of ``prompt``."""
     known = lexicon()
-    text = _Text(_normalised(prompt))
-    _take_frames(text)
+    text = MarkedText(normalised(prompt))
+    for pattern in known.patterns:
+        if pattern.kind == "impossible":
+            text.take(pattern.pattern, lambda match, p=pattern: Item("impossible", p.note, match[0]))  # type: ignore[misc]
+    take_sides(text)
     _take_wholes(text, known)
     tokens = _TOKEN.findall(text.text)
     items: list[Item] = []
@@ -74,47 +49,22 @@ def read_items(prompt: str) -> list[Item]:
         item, used = _phrase(tokens, k, text.items, known)
         items.append(item)
         k += used
-    return _mended(items)
+    return framed(_mended(items))
 
 
-def _normalised(prompt: str) -> str:
-    """Lower case, plain quotes, hyphens as spaces; invisible marks are dropped."""
-    text = unicodedata.normalize("NFKC", prompt).lower()
-    text = re.sub(r"[\x00-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060-\u2069]+", " ", text)
-    text = re.sub(r"[\u2018\u2019\u02bc`]", "'", text)
-    text = re.sub(r"[-\u2010-\u2015_/]", " ", text)
-    text = re.sub(r"\bdont\b", "don't", text).replace("hair do ", "hairdo ")
-    text = re.sub(r"\band then\b", " then ", text)
-    return " ".join(text.split())
-
-
-def _take_frames(text: _Text) -> None:
-    """Sides and frames: phrases in which left, right and picture mean something else together."""
-    rest = rf"(?: side)?(?: of{THE} {PICTURE})"
-
-    def side(match: re.Match[str]) -> Item:
-        # The subject faces the viewer: the picture's left is the subject's right.
-        return Item("side", {"left": "right", "right": "left"}[match["side"]], match[0])
-
-    text.take(rf"\b(?:on|in|at|to) the (?P<side>left|right)(?: hand)?{rest}", side)
-    text.take(rf"\b(?:(?:on|in|at|to) )?{VIEWER} (?P<side>left|right)(?: side| hand side)?\b", side)
-    text.take(rf"\b{PICTURE} (?P<side>left|right)\b", side)
-    frame = r"\b(?:from (?:the front|my|our|the|a) ?(?:viewer'?s?|observer'?s?|camera'?s?)? ?(?:perspective|point of view|view|side)|as seen (?:by|from) the (?:viewer|camera|front)|as (?:i|we|you) see it|in the picture|in the image)\b"
-    text.take(frame, lambda match: Item("viewer", None, match[0]))
-    subject = r"\b(?:from|in) (?:her|his|their|the subject's|the person's|its) (?:own )?(?:perspective|point of view|view|frame)\b"
-    text.take(subject, lambda match: " ")
-    text.take(r"\b(?:the )?(?:subject|person)'s (?=left|right)", lambda match: " ")
-    side_of = rf"\b(?:(?:on|to|at) )?the (?P<side>left|right)(?: hand)?(?: side)? of{THE} (?!them\b)"
-    text.take(side_of, lambda match: Item("relation", f"{match['side']}_of", match[0]))
-    between = rf"\b(?:in )?between{THE} (?:eyes|eyebrows|brows)\b"
-    text.take(between, lambda match: Item("region", ("nose", "above"), match[0]))
-
-
-def _take_wholes(text: _Text, known: Lexicon) -> None:
-    """Expressions, styles, likenesses, and what only says that the rest stays."""
+def _take_wholes(text: MarkedText, known: Lexicon) -> None:
+    """Expressions, styles, forms, likenesses, and what only says that the rest stays."""
     rest = r"(?:,? ?(?:and |but )?(?:keep|leave|preserve|don't change|do not change|don't touch|without changing|change)(?:ing)? (?:everything|all|the rest|anything|nothing)(?: else)?(?: (?:the same|alone|unchanged|as is|as it is|untouched|intact))?)"
     text.take(rest, lambda match: " , ")
-    text.take(r"\btake ((?:\S+ ){1,8}?)off\b", lambda match: f"remove {match[1]}")
+    text.take(
+        r"\btake ((?:\S+ ){1,8}?)(?:off|out)\b(?: of\b)?(?P<place> (?:the|her|his|my|their) )?",
+        lambda match: f"remove {match[1]}{'from' if match['place'] else ''}{match['place'] or ''}",
+    )
+    text.take(
+        r"\b(?:with(?: an?| the)? )?(?:wide|broad|big|large|huge) (?:brim|brims|brimmed)\b",
+        lambda match: Item("form", "wide_brim", match[0]),
+    )
+    text.take(r"\b(?:shaped like|in the (?:shape|form) of)(?= an? \w| \w)", lambda match: "of")
     text.take(
         r"\b(?:replace|swap|exchange|switch|substitute)((?: \w+){1,5}?) (?:with|for|by) ",
         lambda match: _replaced(match[1], known),
@@ -123,9 +73,13 @@ def _take_wholes(text: _Text, known: Lexicon) -> None:
         r"\b(mouth|lips|eyes) (slightly|a bit|a little|half) (open|closed|parted|shut)\b",
         lambda m: f"{m[2]} {m[1]} {m[3]}",
     )
-    text.take(r"\b(?:instead of|rather than) [\w' ]+?(?=$| and | with |[,;.])", lambda match: " ")
     text.take(
-        r"\b(?:from|of) ((?:\w+ ){1,3}?)to\b", lambda match: " to " if _is_colour(match[1].strip(), known) else None
+        r"\b(?:instead of|rather than) [\w' ]+?(?=$| (?:and|with|on|in|to|at)\b|[,;.]| \x02)",
+        lambda match: Item("aside", None, match[0]) if PLACED.search(match[0]) else " ",
+    )
+    text.take(
+        r"\b(?:from|of) ((?:\w+ ){1,3}?)to\b",
+        lambda m: " to " if _is_colour(m[1].strip(), known) and not PLACED.search(m[1]) else None,
     )
     text.take(
         r"\b(?:twice|double|two times)(?: as| the)?(?: (?:big|large|size))(?: as)?\b",
@@ -139,8 +93,8 @@ def _take_wholes(text: _Text, known: Lexicon) -> None:
         r"\bhalf(?: as| the)?(?: (?:big|large|size))(?: as)?\b", lambda m: Item("comparative", ("size", 0.5), m[0])
     )
     text.take(r"\b(?:by )?(\d+) ?(?:%|percent)", lambda m: Item("percent", float(m[1]), m[0]))
-    text.take(r"\b(?:\w+ )years? (?=younger|older)", lambda m: " ")
-    text.take(rf"\bin the style of{THE} (?P<name>[\w' ]+?)(?=$| with | and |[,;.])", _style_of)
+    text.take(r"\b(\w+) years? (?=younger|older)", lambda m: " " if _is_number(m[1], known) else None)
+    text.take(rf"\bin the style of{THE} (?P<name>[\w' ]+?)(?=$| (?:with|and|on|at)\b|\x02|[,;.])", _style_of)
     for pattern in known.patterns:
         if pattern.kind == "style":
             lead = r"(?:(?:as|into|like|in)(?: if (?:she|he|it) (?:is|was|were))?(?: an?| the)? )?"
@@ -148,23 +102,50 @@ def _take_wholes(text: _Text, known: Lexicon) -> None:
                 re.compile(lead + pattern.pattern.pattern),
                 lambda match, p=pattern: _style(match, p.value),  # type: ignore[misc]
             )
-    like = r"\b(?:look|looks|looking|appear) like(?: an?| the)? (?P<name>(?:(?!and\b|with\b|but\b)[^\W\d_]+ ?){1,3})"
-    text.take(like, lambda match: Item("identity", match["name"].strip(), match[0]))
-    into = r"\b(?:into|as)(?: an?| the) (?P<name>(?:(?!and\b|with\b|but\b)[^\W\d_]+ ?){1,3})"
-    text.take(
-        into,
-        lambda match: (
-            None if _known(match["name"].strip(), known) else Item("identity", match["name"].strip(), match[0])
-        ),
-    )
-    alike = r"(?<!'d )(?<!would )(?<!\bi )(?<!we )\b(?:just )?like (?:an?|the|in|on)\b [\w' ]+?(?=$| and | with |[,;.])"
-    text.take(alike, lambda match: Item("aside", None, match[0].strip()))
+    _take_likenesses(text, known)
     for pattern in known.patterns:
         if pattern.kind == "expression":
             _take_expression(text, pattern.pattern, pattern.value, pattern.note)
 
 
-def _take_expression(text: _Text, pattern: re.Pattern[str], weights: dict[str, float], note: str) -> None:
+def _take_likenesses(text: MarkedText, known: Lexicon) -> None:
+    """Whom the person should resemble; beside a part ("red like a clown" of the nose) it is an aside."""
+
+    def likeness(match: re.Match[str]) -> Item | str | None:
+        name = match["name"].strip()
+        if _of_a_part(match, known):
+            return Item("aside", None, match[0])
+        if name not in known.identities and _all_known(name, known):
+            return f" {name} "  # "look like an old man"
+        return Item("identity", known.identities.get(name, name), match[0])
+
+    def becoming(match: re.Match[str]) -> Item | None:
+        name = match["name"].strip()
+        if name in known.identities:
+            return Item("identity", known.identities[name], match[0])
+        if _known(name, known) or _expressive(name, known):
+            return None  # "into a blonde"
+        return Item("aside", None, match[0]) if _of_a_part(match, known) else Item("identity", name, match[0])
+
+    def being(match: re.Match[str]) -> Item | None:
+        name = match["name"].strip()
+        words = [word for word in name.split() if (word,) not in known.phrases]
+        misspelt = any(difflib.get_close_matches(word, known.names(), 1, MISSPELT) for word in words)
+        return None if not words or misspelt or _of_a_part(match, known) else becoming(match)
+
+    text.take(rf"\b(?:look|looks|looking|appear|appears) like(?: an?| the)? {NAME}", likeness)
+    text.take(rf"\b(?:into|as)(?: an?| the) {NAME}", becoming)
+    would = r"(?<!'d )(?<!would )(?<!\bi )(?<!we )"
+    text.take(rf"{would}\b(?:just )?like (?:an?|the) {NAME}", likeness)
+    text.take(
+        rf"{would}\b(?:just )?like (?:an?|the|in|on)\b [\w' ]+?(?=$| and | with |[,;.])",
+        lambda m: Item("aside", None, m[0]),
+    )
+    text.take(rf"\b(?:be|become|becomes|becoming) an? {NAME}", being)
+    text.take(rf"(?<=\bmake )(?:him|her|them|me|it) an? {NAME}(?=$|[,;.!?]|and |with )", being)
+
+
+def _take_expression(text: MarkedText, pattern: re.Pattern[str], weights: dict[str, float], note: str) -> None:
     """Replace matches of one expression, with the negation and the degree around it."""
     place = 0
     while match := pattern.search(text.text, place):
@@ -214,6 +195,26 @@ def _is_colour(words: str, known: Lexicon) -> bool:
     return words in known.colours or words.rpartition(" ")[2] in known.colours
 
 
+def _of_a_part(match: re.Match[str], known: Lexicon) -> bool:
+    """Whether a part or thing was named before in the same clause: what follows is said of that, not of the person."""
+    clause = re.split(r"[,;.!?]| and | but | then ", match.string[: match.start()])[-1].split()
+    nouns = (known.phrases.get(tuple(clause[k : k + n])) for n in (1, 2) for k in range(len(clause)))
+    return any(
+        noun and noun.kind in ("part", "paired", "thing") and noun.value not in ("face", "head") for noun in nouns
+    )
+
+
+def _all_known(words: str, known: Lexicon) -> bool:
+    """Whether every word has a sense, and one of them changes the person ("an old man", "a redhead")."""
+    meanings = [known.phrases.get((word,)) for word in words.split()]
+    return all(meanings) and any(m and m.kind in ("identity", "colour", "bald") for m in meanings)
+
+
+def _expressive(words: str, known: Lexicon) -> bool:
+    """Whether an expression is among the words ("into a smiling man")."""
+    return any(pattern.kind == "expression" and pattern.pattern.search(words) for pattern in known.patterns)
+
+
 def _known(words: str, known: Lexicon) -> bool:
     """Whether the lexicon has a sense for any of the words ("into a blonde")."""
     return any((word,) in known.phrases and known.phrases[word,].kind != "filler" for word in words.split())
@@ -223,6 +224,12 @@ def _replaced(words: str, known: Lexicon) -> str:
     """ "replace the hat with …": one thing goes and another comes; a part stays and changes."""
     noun = known.phrases.get((words.split()[-1],))
     return f"remove{words} and add " if noun is not None and noun.kind == "thing" else f"change{words} to "
+
+
+def _is_number(word: str, known: Lexicon) -> bool:
+    """Whether a word counts: "20", "twenty", "a few"."""
+    meaning = known.phrases.get((word,))
+    return word.isdigit() or (meaning is not None and meaning.kind in ("number", "filler"))
 
 
 def _dimension(word: str) -> str:
@@ -253,12 +260,8 @@ def _phrase(tokens: list[str], k: int, marked: list[Item], known: Lexicon) -> tu
 
 
 def _mended(items: list[Item]) -> list[Item]:
-    """ "the right one", "a big one in the left ear": a pronoun, not a number."""
-    described = ("side", "size", "colour", "comparative", "form")
-    for k, item in enumerate(items[1:], 1):
-        after = items[k + 1].kind if k + 1 < len(items) else "boundary"
-        before = items[k - 1].kind
-        noun_comes = after in ("part", "paired", "thing", "makeup", "nostril")
-        if item.text == "one" and (before == "side" or (before in described and not noun_comes)):
+    """ "the right one", "a big one in the left ear", "another on the right": a pronoun, not a number."""
+    for k, item in enumerate(items):
+        if item.text in ("one", "another") and k and next_noun(items, k) is None:
             item.kind = "pronoun"
     return items

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
+from avatarkit.edit.gate import strong_change
 from avatarkit.edit.membership import groups_of, shares
 from avatarkit.edit.operators.recolour import EYES, iris, wanted_colour
 from avatarkit.edit.plan import Operation
@@ -25,7 +26,7 @@ from avatarkit.losses.colour_difference import chroma, ciede2000, hue, hue_diffe
 LOOKED_AT = 6
 """Pictures that are compared; half of them at timesteps and cameras that no keyframe used, where the avatar has some."""
 SEEN = 3.0  # CIEDE2000 from which on a pixel changed
-LEAST_INSIDE = 1.5  # median CIEDE2000 in the region that counts as an edit
+LEAST_INSIDE = 2.0  # CIEDE2000 in the region (``gate.strong_change``) that counts as an edit
 MOST_OUTSIDE = 0.02  # share of the picture that may change outside the region
 MARGIN = 5  # pixels around the region that belong to its edge
 RESIDUE = 0.10  # share of a deleted thing's pixels that may be left
@@ -79,7 +80,7 @@ def _places(scene: Scene) -> list[Place]:
 def _changes(
     before: Scene, after: Scene, located: Located, places: list[Place], operation: Operation
 ) -> tuple[float, float]:
-    """Median CIEDE2000 inside the region (of before and after), and the share of the picture that changed outside it."""
+    """CIEDE2000 inside the region (of before and after), and the share of the picture that changed outside it."""
     insides, outsides = [], []
     weights = located.weights
     if operation.target in EYES and operation.kind == "recolour":
@@ -95,12 +96,17 @@ def _changes(
         first, second = before.picture(place), after.picture(place)
         change = ciede2000(lab(first.permute(1, 2, 0)), lab(second.permute(1, 2, 0)))
         near = max_pool2d(mask[None], 2 * MARGIN + 1, 1, MARGIN)[0, 0]
-        core = mask[0] > 0.5
+        core = _core(mask)
         if bool(core.any()):
             insides.append(change[core])
         outsides.append(float(((change > SEEN) & (near < 0.02)).float().mean()))
-    inside = float(torch.cat(insides).median()) if insides else 0.0
+    inside = strong_change(torch.cat(insides)) if insides else 0.0
     return inside, sum(outsides) / len(outsides)
+
+
+def _core(mask: Tensor) -> Tensor:
+    """(H, W) bool: what surely belongs to a mask (1, H, W).  Frames and strands are thinner than a pixel: they never fill one."""
+    return mask[0] > min(0.5, max(0.15, 0.6 * float(mask.max())))
 
 
 def _new_rows(before: Scene, after: Scene) -> Tensor:
@@ -122,7 +128,7 @@ def _recoloured(before: Scene, after: Scene, operation: Operation, located: Loca
     asked = lab(srgb_from_linear(wanted))
     pixels = []
     for place in places:
-        core = region_mask(before, weights, place)[0] > 0.6
+        core = _core(region_mask(before, weights, place))
         if bool(core.any()):
             pixels.append(after.picture(place)[:, core].T)
     if not pixels:
@@ -144,7 +150,7 @@ def _deleted(before: Scene, after: Scene, operation: Operation, located: Located
     area = left = hollow = 0.0
     nothing = torch.zeros(len(after.avatar.gaussians), 1)
     for place in places:
-        core = region_mask(before, located.weights, place)[0] > 0.5
+        core = _core(region_mask(before, located.weights, place))
         area += float(core.sum())
         left += float((_class_mask(after, target, place) & core).sum())
         on_mesh = torch.from_numpy(before.mesh(place).triangle >= 0)

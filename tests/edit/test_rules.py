@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import shlex
@@ -32,9 +33,23 @@ from avatarkit.events import Run
 
 LINES = Path(__file__).with_name("prompts.txt").read_text(encoding="utf-8").splitlines()
 CASES = [line for line in LINES if line.strip() and not line.startswith("#")]
+SIDED = [
+    line for line in CASES if re.search(r"\b(?:left|right)\b", line.rpartition(" | ")[0]) and "next to" not in line
+]
 WORDS = sorted(" ".join(words) for words in lexicon().phrases) + [
     word for line in CASES for word in line.partition(" | ")[0].split()
 ]
+
+
+# Words that turn left and right round, or are free text of a plan, and those whose place is told below.
+ELSEWHERE = re.compile(
+    r"left|right|viewer|picture|image|photo|view|screen|perspective|seen|see|style|portrait|camera|observer"
+)
+PLACES = {
+    "on the left": "left", "on the left side of the": "left", "the left half of the": "left", "to the left of the": "left", "left": "left",
+    "on the viewer's left": "right", "the right half of the picture": "left", "above the nose": "above", "below": "below",
+    "the top half of the": "above", "at the back": "behind", "in front of the": "in_front", "on the forehead": "forehead", "to her chin": "chin",
+}  # fmt: skip
 
 
 def css(name: str) -> str:
@@ -151,6 +166,101 @@ def test_any_words_give_a_valid_plan_or_say_why_not(text: str, labels: frozenset
     assert read_plan(plan_json(plan), request) == plan and read_prompt(request) == plan
 
 
+def mirrored(text: str) -> str:
+    """Left and right exchanged, in a prompt or in the JSON of operations."""
+    other = {"left": "right", "right": "left", "Left": "Right", "Right": "Left", "l": "r", "r": "l"}
+    text = re.sub(r"\b(left|right)(?=\b|_of)", lambda match: other[match[0]], text)
+    text = re.sub(r'(Left|Right)(?=")', lambda match: other[match[0]], text)
+    return re.sub(r"\b[lr](?=_(?:eye|ear|brow|cheek)\b)", lambda match: other[match[0]], text)
+
+
+def in_json(plan: EditPlan) -> list[Any]:
+    """The operations without texts, weights in order."""
+    rows = plan_json(plan)["operations"]
+    for row in rows:
+        for name in ("prompt", "source_caption", "target_caption"):
+            del row[name]
+        row["attributes"]["weights"].sort(key=str)
+    return json.loads(json.dumps(rows))
+
+
+@pytest.mark.parametrize("line", SIDED, ids=lambda line: line.partition(" | ")[0])
+def test_a_mirrored_prompt_has_the_mirrored_plan(line: str) -> None:
+    plan, _, _ = plan_of(line)
+    other, _, _ = plan_of(mirrored(line))
+    expected = json.loads(mirrored(json.dumps(in_json(plan))))
+    for row in expected:
+        row["attributes"]["offset"][0] *= -1
+        row["attributes"]["weights"].sort(key=str)
+    assert in_json(other) == expected, f"{said(plan)} | {said(other)}"
+
+
+def says(plan: EditPlan, where: str) -> bool:
+    """Whether an operation of the plan is placed so; left and right are the subject's."""
+    if where not in ("left", "right"):
+        worn = where == "above" and any(o.target in ("hat", "cap", "beanie", "headband") for o in plan.operations)
+        return worn or f'"{where}"' in json.dumps(in_json(plan))
+    for o in plan.operations:
+        relation = o.region.relation if o.region else ""
+        if o.region and o.region.frame == "viewer":
+            relation = mirrored(relation)
+        named = [o.target, *o.preserve, o.region.anchor if o.region else ""]
+        sided = [name for name in named if re.fullmatch(rf"{where[0]}_(?:eye|ear|brow|cheek)", name)]
+        weights = [w.name for w in o.attributes.weights if w.name.endswith(where.capitalize())]
+        moved = o.attributes.offset[0] * (1 if where == "left" else -1) > 0
+        if sided or weights or moved or relation == f"{where}_of":
+            return True
+    return False
+
+
+@given(
+    st.lists(st.sampled_from([word for word in WORDS if not ELSEWHERE.search(word)]), max_size=7),
+    st.sampled_from(sorted(PLACES)),
+    st.integers(0, 7),
+    st.sampled_from((None, frozenset({"hair", "skin", "earring", "nose", "l_ear", "r_ear", "l_eye", "r_eye"}))),
+)
+@settings(max_examples=400, deadline=None, derandomize=True)
+def test_no_place_is_lost_in_silence(words: list[str], place: str, at: int, labels: frozenset[str] | None) -> None:
+    prompt = " ".join([*words[:at], place, *words[at:]])
+    plan = read_prompt(EditRequest(prompt, labels))
+    assert plan.ambiguities or says(plan, PLACES[place]), f"{prompt!r}: {said(plan)}"
+
+
+@pytest.mark.parametrize("place", sorted(PLACES))
+def test_no_place_is_lost_beside_what_people_type(place: str) -> None:
+    for line in CASES:
+        words = re.sub(r"^\[.*?\] ", "", line.rpartition(" | ")[0]).split()
+        if ELSEWHERE.search(" ".join(words)):
+            continue
+        for at in (0, len(words) // 2, len(words)):
+            prompt = " ".join([*words[:at], place, *words[at:]])
+            plan = read_prompt(EditRequest(prompt))
+            assert plan.ambiguities or says(plan, PLACES[place]), f"{prompt!r}: {said(plan)}"
+
+
+def test_what_cannot_be_done_is_said_in_one_sentence() -> None:
+    for prompt, sentence in (
+        (
+            "eyes further apart",
+            "'eyes further apart' cannot be done: a plan has no word for the distance between two parts",
+        ),
+        ("make her eyes closer together", "'make her eyes closer together' cannot be done"),
+        ("a blue streak in the hair", "a plan cannot say 'streak', only whole parts and halves of them"),
+        ("blonde highlights", "a plan cannot say 'highlights'"),
+        (
+            "everything but the hair in black and white",
+            "'everything but the hair in black and white' was not understood",
+        ),
+        ("a red hat with a narrow brim", "'with a narrow brim' cannot be said in a plan"),
+        ("smile on the left side", "'on the left side' says where, but no operation of the plan is placed by it"),
+        ("add glasses above", "'above' says where, but no operation"),
+        ("move the hat up to the forehead", "'to the forehead' was passed over: the hat can only be moved as a whole"),
+        ("a hat on the left", "'left' was passed over: hat cannot be on one side only"),
+    ):
+        (found,) = read_prompt(EditRequest(prompt)).ambiguities
+        assert found.startswith(sentence), found
+
+
 def test_what_was_not_understood_is_an_error_with_the_nearest_word() -> None:
     run = Run()
     for prompt, said in (
@@ -196,6 +306,28 @@ def test_texts_for_image_editors_use_the_users_words() -> None:
     )
     assert glasses.prompt == "add round black glasses" and glasses.source_caption == "a photo of a person"
     assert {hair.negative, glasses.negative} == {"blue"}
+
+
+def test_texts_say_where() -> None:
+    for prompt, instruction in (
+        ("make the left half of the hair blue", "make the left half of the hair blue"),
+        ("hair on the viewer's left green", "make the half of the hair on the viewer's left green"),
+        ("lower half of her face green", "make the lower half of the face green"),
+        ("make the left earring blue", "make the earring on the left ear blue"),
+        ("remove the right earring", "remove the earring on the right ear"),
+        ("a gold nose ring in the left nostril", "add a gold nose ring on the left side of the nose"),
+        ("a gold chain necklace", "add a gold chain necklace"),
+        ("blue eyeshadow on the left eye", "paint blue eyeshadow on the eyelids of the left eye"),
+        ("make the left half of the hair longer", "make the left half of the hair longer (1.3 times)"),
+        ("like an elf", "make the person look like an elf"),
+        ("make him a pirate", "make the person look like a pirate"),
+    ):
+        (operation,) = read_prompt(EditRequest(prompt)).operations
+        assert operation.prompt == instruction
+    (elf,) = read_prompt(EditRequest("a zombie")).operations
+    assert elf.target_caption == "a photo of a person who looks like a zombie"
+    (half,) = read_prompt(EditRequest("make the left half of the hair blue")).operations
+    assert half.target_caption == "a photo of a person with the left half of the hair blue"
 
 
 def test_the_second_turn_says_view_and_place() -> None:

@@ -55,7 +55,7 @@ def attribute_cases() -> list[Case]:
     ):  # fmt: skip
         rows.append((subject, prompt, {"lips": colour}, ("u_lip", "l_lip")))
     for subject, prompt, colour in (
-        ("plain", "green eyes", "#008000"), ("plain", "change her eyes to brown", "#a52a2a"), ("bearded", "give him blue eyes", "#0000ff"),
+        ("plain", "green eyes", "#008000"), ("plain", "change her eyes to brown", _word("brown")), ("bearded", "give him blue eyes", "#0000ff"),
         ("bearded", "turquoise eyes", "#40e0d0"), ("plain", "make the irises purple", "#800080"),
     ):  # fmt: skip
         rows.append((subject, prompt, {"iris": colour}, ("l_eye", "r_eye")))
@@ -129,7 +129,7 @@ def attribute_cases() -> list[Case]:
 
 
 def _word(name: str) -> str:
-    """What the planner's lexicon takes a hair colour for: the truth has to be drawn in some shade of it."""
+    """What the planner's lexicon takes a colour of hair, eyes or skin for: the truth has to be drawn in some shade of it."""
     from avatarkit.edit.rules_lexicon import lexicon
 
     return lexicon().colours[name]

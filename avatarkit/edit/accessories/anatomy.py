@@ -41,11 +41,11 @@ EAR_ROOT = 0.002  # metres further out than the root of an ear: no longer the he
 class Anatomy:
     """A head in its rest pose: its own shape and static offset, no expression, no rotation.  Metres; y up, z forward.
 
-    pose: of one timestep, what local coordinates are counted in; joints (J, 3) at rest; skull_joint, torso_joint: indices of the
-    joints that carry the skull and the shoulders; skin: the outer surface; spread: points all over it; points: the names of
-    ``face_points.POINTS`` → (3,); ``anatomy["chin"]`` is short for ``anatomy.points["chin"]``.
-    axes (3, 3): columns are the subject's left along the pupils, up, forward; unit: distance between the eyes' centres; width:
-    of the head above the brows, without ears; centre (3,): of the skull at the height of the brows.
+    pose: of one timestep, what local coordinates are counted in; joints (J, 3) at rest; skull_joint, torso_joint: indices of
+    the joints that carry the skull and the shoulders; skin: the outer surface; spread: points all over it.
+    points: the names of ``face_points.POINTS`` → (3,); ``anatomy["chin"]`` is short for ``anatomy.points["chin"]``.
+    axes (3, 3): columns are the subject's left along the pupils, up, forward; unit: distance between the eyes' centres.
+    width: of the head above the brows, without ears; centre (3,): of the skull at the height of the brows.
     front, left, right: how far skin reaches forwards and sideways (sideways without ears); envelope: how far the whole head
     reaches, hair included; column: neck and shoulders, clothes included; flesh: how far skin stands off the mesh.
     regions: name → (V,) bool of the head model.
@@ -194,7 +194,7 @@ def _neck_centre(bare: FloatArray, middle: float, height: float) -> FloatArray:
 
 
 def _on_ear(skin: FloatArray, points: Mapping[str, FloatArray], side: str) -> BoolArray:
-    """(P,) bool: which points (P, 3) of the skin are of an ear though its region does not hold them: they stand off the head."""
+    """(P,) which points (P, 3) of the skin belong to an ear though its region does not hold them: they stand off the head."""
     sign = SIDES[side]
     root, lobe, top = points[f"{side}_ear_root"], points[f"{side}_lobe"], points[f"{side}_ear_top"]
     tall = top[1] - lobe[1]

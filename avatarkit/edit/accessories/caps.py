@@ -8,9 +8,9 @@ import numpy as np
 
 from avatarkit.edit.accessories.anatomy import Anatomy
 from avatarkit.edit.accessories.discs import Discs, ball_discs, facing, grid_discs, together
-from avatarkit.edit.accessories.headform import Headform, headform
+from avatarkit.edit.accessories.headform import Headform, dome_shares, headform
 from avatarkit.edit.accessories.painting import Piece
-from avatarkit.edit.accessories.vectors import levelled
+from avatarkit.edit.accessories.vectors import levelled, smooth_step
 from avatarkit.edit.accessories.wishes import Wish
 from avatarkit.types import FloatArray
 
@@ -38,7 +38,7 @@ def beanies(wish: Wish, anatomy: Anatomy) -> list[Piece]:
     form = headform(anatomy, BEANIE_LINE, 0.34, columns=RIBS * len(RIB))
     thick = wish.only("thickness", "depth")
     rows = 20
-    share = np.linspace(0, 1, rows)[:, None]
+    share = dome_shares(rows)
     slack = 0.0060 * thick + 0.014 * (1 - share) ** 2.0 + 0.004 * np.sin(np.pi * share)
     ribs = np.tile(np.array(RIB), RIBS) * (1.0 if wish.material.knitted else 0.0)
     dome, raised = _dome(wish, form, rows, slack + 0.0012 * ribs * np.clip(4 * share, 0, 1), "length")
@@ -51,7 +51,7 @@ def beanies(wish: Wish, anatomy: Anatomy) -> list[Piece]:
     away = levelled(fold - anatomy.envelope.centre)
     swell = 0.0045 * thick * np.sin(np.linspace(0.25, np.pi - 0.25, len(fold)))[:, None] ** 0.5 + 0.0012 * ribs
     fold = fold + swell[..., None] * away
-    lips = np.concatenate([fold[:1] - 0.007 * away[:1], fold, fold[-1:] - 0.007 * away[-1:]])
+    lips = np.concatenate([fold[:1] - 0.007 * away[:1], fold, fold[-1:] - 0.004 * away[-1:]])
     shade = np.array([0.9, 1.06, 1.08, 1.06, 1.04, 1.0, 0.92, 0.7])
     cuff = _shaded(grid_discs(lips, closed=True, outward=anatomy.envelope.centre, shadow=shade), ribs)
     return [Piece(together([shell, cuff]), wish.colour, wish.material)]
@@ -73,26 +73,24 @@ def headbands(wish: Wish, anatomy: Anatomy) -> list[Piece]:
 
 
 def _dome(wish: Wish, form: Headform, rows: int, off: FloatArray, *taller: str) -> tuple[FloatArray, float]:
-    """The shell (rows, C, 3) and how far its edge is raised: a greater one stands higher off the head, a smaller covers less of it.
+    """The shell (rows, C, 3) and how far its edge is raised.
 
-    taller: dimensions that mean its height besides "height".
+    A greater one stands higher off the head, a smaller one covers less of it.  taller: dimensions that mean its height besides "height".
     """
     factor = wish.factor("height", *taller)
     tall = form.top - float(form.ring()[:, 1].mean())
     raised = max(0.0, 1 - factor) * tall
-    dome = form.dome(rows, off, raised)
-    grown = max(0.0, factor - 1) * tall
-    if wish.factor("width") > 1:
-        away = (dome - form.anatomy.envelope.centre) * np.array([1.0, 0.0, 1.0])
-        share = np.linspace(1, 0, rows)[:, None, None] ** 0.5
-        dome = dome + away * (wish.factor("width") - 1) * 0.8 * np.sin(np.pi * share) ** 0.8
-    dome[..., 1] += grown * np.linspace(1, 0, rows)[:, None] ** 0.9
+    dome, up = form.dome(rows, off, raised), 1 - dome_shares(rows)
+    away = (dome - form.anatomy.envelope.centre) * np.array([1.0, 0.0, 1.0])
+    puff = 0.8 * max(0.0, wish.factor("width") - 1) * smooth_step(0.0, 0.5, up)
+    dome = dome + puff[..., None] * away
+    dome[..., 1] += max(0.0, factor - 1) * tall * up**0.9
     return dome, raised
 
 
 def _cap_off(form: Headform, rows: int) -> FloatArray:
     """Metres off the head: a stiff front stands up straight."""
-    share = np.linspace(0, 1, rows)[:, None]
+    share = dome_shares(rows)
     front = np.clip(np.cos(form.azimuths), 0, 1)[None] ** 2
     return 0.006 + 0.004 * (1 - share) + 0.010 * front * np.exp(-(((share - 0.5) / 0.25) ** 2))
 

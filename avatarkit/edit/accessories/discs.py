@@ -21,9 +21,9 @@ THIN = 0.0002  # metres, across a disc
 class Discs:
     """N discs at rest, metres.
 
-    points (N, 3); normals, tangents (N, 3) unit; scales (N, 3): standard deviations along the tangent, across it and along the normal;
-    surface (N, 2): how far along and across its surface a disc lies, for patterns; shadow (N,): share of the light that gets there;
-    opacity (N,): relative to the material's.
+    points (N, 3); normals, tangents (N, 3) unit; scales (N, 3): standard deviations along the tangent, across it and along the
+    normal; surface (N, 2): how far along and across its surface a disc lies, for patterns; shadow (N,): share of the light that
+    gets there; opacity (N,): relative to the material's.
     """
 
     points: FloatArray
@@ -138,8 +138,8 @@ def tube_discs(
 ) -> Discs:
     """The skin of a tube along ``path`` (P, 3).
 
-    profile (M, 2): its cross-section, a closed convex outline, metres: first axis along ``up`` (3,) or (P, 3), as far as that is
-    perpendicular to the path, second across; sizes: factor of the profile at each point of the path.
+    profile (M, 2): its cross-section, a closed convex outline, metres: first axis along ``up`` (3,) or (P, 3), as far as that
+    is perpendicular to the path, second across; sizes: factor of the profile at each point of the path.
     """
     directions = np.gradient(path, axis=0) if not closed else np.roll(path, -1, 0) - np.roll(path, 1, 0)
     directions = unit(directions)
@@ -193,7 +193,7 @@ def ball_discs(centre: FloatArray, radii: FloatArray | float, count: int, axes: 
 
 
 def plate_discs(outline: FloatArray, thickness: float, bulge: float, rings: int = 4) -> Discs:
-    """A plate in the xy-plane, seen from both sides: outline (P, 2), star-shaped about the origin; thick along z, its faces domed.
+    """A plate in the xy-plane with domed faces: outline (P, 2) metres, star-shaped about the origin; thickness along z.
 
     bulge: how much further than its edge the middle stands out, metres.
     """

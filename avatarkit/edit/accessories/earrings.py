@@ -38,7 +38,7 @@ def _one(wish: Wish, anatomy: Anatomy, side: str, place: int) -> Discs:
         guess = hole + FURTHER * place * anatomy.scale + np.array([0.004 * sign, 0.0, 0.0])
         hole = anatomy.skin.nearest(guess[None]).points[0]
     facing = unit(np.array([0.75 * sign, 0.0, 0.66]))
-    made = _shape(wish, size, sign)
+    made = _shape(wish, size)
     hanging = made.points[:, 1].min() < -2.5 * STUD * size
     axes = frame(_hoop_facing(sign) if _form(wish) == "hoop" else facing)
     on_ear = made.turned(axes, hole + facing * (0.0006 if hanging else 0.0))
@@ -51,7 +51,7 @@ def _form(wish: Wish) -> str:
     return {"straight": "line"}.get(wish.form, wish.form)
 
 
-def _shape(wish: Wish, size: float, sign: float) -> Discs:
+def _shape(wish: Wish, size: float) -> Discs:
     """The ornament in its own frame, its hole at the origin."""
     form, long, thick = _form(wish), wish.only("length", "height"), wish.only("thickness", "width", "depth")
     wire = WIRE * thick * size**0.5

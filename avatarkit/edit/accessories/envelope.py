@@ -19,6 +19,7 @@ COVERED = 0.06
 ON_CLOTHES = 0.10  # on clothes nothing may sink in that lies on them
 DIRECTIONS = 900  # cells of the sphere, 6.8 degrees wide
 NEIGHBOURS = 9
+TURNS, POLARS = 144, 73  # of the table that is looked up: 2.5 degrees
 MOST = 0.12  # metres that hair may stand off the skin
 AZIMUTHS, ROW = 72, 0.003  # cells of the column: 5 degrees by 3 mm
 DRAPED = 0.03  # metres that clothes may stand off the body
@@ -49,7 +50,8 @@ def visible_reach(
 ) -> FloatArray:
     """(count,) where each cell becomes opaque, counted from outside; −∞ where its splats do not suffice.
 
-    cells (N,) of each splat; reach (N,) metres; cover (N,) share of its cell that it hides; enough: the sum that ends the count.
+    cells (N,) of each splat; reach (N,) metres; cover (N,) share of its cell that it hides; enough: the sum that ends the
+    count.
     """
     order = np.lexsort((-reach, cells))
     cells, reach, cover = cells[order], reach[order], cover[order]
@@ -80,8 +82,8 @@ class Envelope:
         np.maximum.at(bald, cells, distance)
         bald = np.where(np.isinf(bald), bald[self._near].max(1), bald)
         bald = np.where(np.isinf(bald), np.median(distance), bald)
-        self.bald = bald
-        self.values = bald if splats is None else self._with_hair(bald, splats)
+        self._inner = self._table(bald)
+        self._outer = self._inner if splats is None else self._table(self._with_hair(bald, splats))
 
     def _with_hair(self, bald: FloatArray, splats: Splats) -> FloatArray:
         offset = splats.points - self.centre
@@ -98,13 +100,21 @@ class Envelope:
         outer = np.quantile(height[self._near], 0.8, axis=1)
         return bald + np.maximum(outer, outer[self._near].mean(1))
 
+    def _table(self, values: FloatArray) -> FloatArray:
+        """(TURNS + 1, POLARS) of ``values`` (D,) by azimuth and angle from straight up, blended from the nearest cells."""
+        turn, polar = np.meshgrid(np.linspace(-np.pi, np.pi, TURNS + 1), np.linspace(0.0, np.pi, POLARS), indexing="ij")
+        ways = np.stack([np.sin(polar) * np.sin(turn), np.cos(polar), np.sin(polar) * np.cos(turn)], -1)
+        gaps, near = (np.asarray(found) for found in self._tree.query(ways.reshape(-1, 3), k=6))
+        weights = np.exp(-0.5 * (gaps / 0.08) ** 2) + 1e-12
+        return ((weights * values[near]).sum(1) / weights.sum(1)).reshape(turn.shape)
+
     def reach(self, directions: FloatArray, *, hair: bool = True) -> FloatArray:
         """(…,) metres along unit ``directions`` (…, 3); without ``hair`` that of the skin."""
-        flat = directions.reshape(-1, 3)
-        gaps, near = self._tree.query(flat, k=6)
-        weights = np.exp(-0.5 * (np.asarray(gaps) / 0.08) ** 2) + 1e-12
-        values = (self.values if hair else self.bald)[np.asarray(near)]
-        return ((weights * values).sum(1) / weights.sum(1)).reshape(directions.shape[:-1])
+        x, y, z = np.moveaxis(directions, -1, 0)
+        turn = (np.arctan2(x, z) / (2 * np.pi) + 0.5) * TURNS
+        polar = np.arccos(np.clip(y, -1.0, 1.0)) / np.pi * (POLARS - 1)
+        table = self._outer if hair else self._inner
+        return map_coordinates(table, [turn.ravel(), polar.ravel()], order=1, mode="nearest").reshape(turn.shape)
 
     def around(self, azimuths: FloatArray, heights: FloatArray, *, hair: bool = True) -> FloatArray:
         """(…,) metres from the vertical axis through the centre to the outside, at ``heights`` (…) metres above the centre;

@@ -1,7 +1,7 @@
 """Named points of a head at rest: MediaPipe's landmarks where the model has them, else regions and the profile.
 
-Every rule works on any head model with the regions of ``avatarkit.head.regions`` and joints for the eyes; a landmark, where there is
-one, replaces the rule's answer.  ``l_`` and ``r_`` are the subject's sides, +x and −x.
+Every rule works on any head model with the regions of ``avatarkit.head.regions`` and joints for the eyes; a landmark, where
+there is one, replaces the rule's answer.  ``l_`` and ``r_`` are the subject's sides, +x and −x.
 """
 
 from __future__ import annotations

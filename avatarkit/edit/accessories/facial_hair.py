@@ -1,4 +1,4 @@
-"""Beards and moustaches: where hair grows on a face, and the locks that grow there.  They are bound to the skin and move with it."""
+"""Beards and moustaches: where hair grows on a face, and the locks that grow there.  They move with the skin."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ UNDER = 0.80  # its brightness, of theirs
 @dataclass(frozen=True)
 class _Places:
     """P places on the lower face: points, normals (P, 3), triangles (P,); across, up (P,): from the middle of the mouth, in
-    distances between the eyes, across without its sign; turn (P,): degrees from the front around the head; lips (P,): metres from
-    the red; edge (P,): how far up the red reaches that far across, 0 beyond the corners."""
+    distances between the eyes, across without its sign; turn (P,): degrees from the front around the head; lips (P,): metres
+    from the red; edge (P,): how far up the red reaches that far across, 0 beyond the corners."""
 
     points: FloatArray
     normals: FloatArray
@@ -50,8 +50,8 @@ class _Places:
 
 @dataclass(frozen=True)
 class _Growth:
-    """What grows at P places: density (P,); lengths (P,) metres; flow (P, 3): unit, along the skin; thin: standard deviation across a
-    lock, metres; pieces of a lock; bulk: how far it stands off; stubble: too short to lie."""
+    """What grows at P places: density (P,); lengths (P,) metres; flow (P, 3): unit, along the skin; thin: standard deviation
+    across a lock, metres; pieces of a lock; bulk: how far it stands off; stubble: too short to lie."""
 
     density: FloatArray
     lengths: FloatArray

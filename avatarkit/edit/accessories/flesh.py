@@ -1,7 +1,7 @@
 """How far the skin of a reconstructed avatar stands off its mesh.
 
-A tracker's mesh is never quite the face; the Gaussians make up for it.  What lies close on the skin (stubble, a moustache, a nose
-ring) would sink in where they stand proud of the mesh.
+A tracker's mesh is never quite the face; the Gaussians make up for it.  What lies close on the skin (stubble, a moustache, a
+nose ring) would sink in where they stand proud of the mesh.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Glasses and sunglasses: rims, bridge, lenses, arms to the ears.
 
-Built in the eyes' frame: origin between the eyes, x to the subject's left along the pupils, y up, z forward; metres.  Proportions are
-millimetres of a head whose eyes are 63 mm apart.
+Built in the eyes' frame: origin between the eyes, x to the subject's left along the pupils, y up, z forward; metres.
+Proportions are millimetres of a head whose eyes are 63 mm apart.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ DARK_LENS = 0.62, np.array([0.075, 0.078, 0.085]), 0.0036
 
 @dataclass(frozen=True)
 class _Front:
-    """centre (3,) of the left lens; half (2,): half width and height; outline (P, 2) of half 1; forward: metres added to the depth."""
+    """centre (3,) of the left lens; half (2,): half width and height; outline (P, 2) of half 1; forward: added to the depth."""
 
     centre: FloatArray
     half: FloatArray

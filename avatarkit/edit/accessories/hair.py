@@ -8,7 +8,6 @@ from avatarkit.edit.accessories.anatomy import Anatomy
 from avatarkit.edit.accessories.discs import COVER, discs
 from avatarkit.edit.accessories.materials import material
 from avatarkit.edit.accessories.painting import Piece
-from avatarkit.edit.accessories.skin import Skin
 from avatarkit.edit.accessories.strands import curled, locks, strewn, thinned
 from avatarkit.edit.accessories.vectors import smooth_step, unit
 from avatarkit.edit.accessories.wishes import Wish

@@ -85,7 +85,8 @@ class _Crown:
         self.level = base + max(tall, form.top + 0.007 - base)
 
     def surface(self, level: FloatArray, out: FloatArray) -> FloatArray:
-        """(R, C, 3): ``level`` (R,) from 0 at the foot to 1 at the top, ``out`` (R,) share of the foot's distance from the axis."""
+        """(R, C, 3): ``level`` (R,) from 0 at the foot to 1 at the top, ``out`` (R,) share of the foot's distance from the
+        axis."""
         rise, wide = level[:, None], out[:, None]
         heights = self.foot[:, 1] + rise * (self.level - self.foot[:, 1])
         lean = 1 - (0.03 if self.rounded else 0.07) * rise

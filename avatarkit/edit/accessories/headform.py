@@ -59,14 +59,13 @@ class Headform:
     def dome(self, rows: int, off: FloatArray, raised: float = 0.0) -> FloatArray:
         """(rows, C, 3) from the crown to the line: the head's outside, ``off`` (rows, C) or (rows, 1) metres off it.
 
-        The rows divide the angle between the zenith and the edge, seen from the skull's centre; lumps of hair are smoothed
-        over, never cut into.
+        The rows divide the angle between the zenith and the edge as ``dome_shares`` says, seen from the skull's centre; lumps
+        of hair are smoothed over, never cut into.
         """
         centre = self.anatomy.envelope.centre
         ends = self.ring(0.0, raised) - centre
         lowest = np.arctan2(ends[:, 1], np.hypot(ends[:, 0], ends[:, 2]))
-        share = np.append(np.linspace(0.35 / rows, 1 - HEM, rows - 1), 1.0)[:, None]
-        angle = 0.5 * np.pi + (lowest - 0.5 * np.pi) * share
+        angle = 0.5 * np.pi + (lowest - 0.5 * np.pi) * dome_shares(rows)
         level = np.cos(angle)
         directions = np.stack([level * np.sin(self.azimuths), np.sin(angle), level * np.cos(self.azimuths)], -1)
         reach = self.anatomy.envelope.reach
@@ -85,6 +84,11 @@ class Headform:
         )
         found = self.anatomy.envelope.reach(directions) * directions[..., 1]
         return float(self.anatomy.envelope.centre[1] + found.max())
+
+
+def dome_shares(rows: int) -> FloatArray:
+    """(rows, 1) where the rows of a dome lie: 0 at the crown, 1 at the edge."""
+    return np.append(np.linspace(0.35 / rows, 1 - HEM, rows - 1), 1.0)[:, None]
 
 
 def headform(anatomy: Anatomy, forehead: float, slope: float = STEEPEST, columns: int = COLUMNS) -> Headform:

@@ -1,10 +1,10 @@
 """The light on a head, and how things look in it.
 
-A trained avatar's light is baked into its colours.  What is put on it has to be lit alike, or it looks pasted on.  Over skin, whose
-own colour changes little, colour is albedo times irradiance, and irradiance is to within a percent a polynomial of second degree in the
-normal (Ramamoorthi and Hanrahan, "An efficient representation for irradiance environment maps", SIGGRAPH 2001): nine coefficients, by
-robust regression.  Luminance only: whether a red cast is the light's or the skin's cannot be told from skin, and a colour is asked
-for as the thing should look under white light.
+A trained avatar's light is baked into its colours.  What is put on it has to be lit alike, or it looks pasted on.  Over skin,
+whose own colour changes little, colour is albedo times irradiance, and irradiance is to within a percent a polynomial of second
+degree in the normal (Ramamoorthi and Hanrahan, "An efficient representation for irradiance environment maps", SIGGRAPH 2001):
+nine coefficients, by robust regression.  Luminance only: whether a red cast is the light's or the skin's cannot be told from
+skin, and a colour is asked for as the thing should look under white light.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from avatarkit.types import FloatArray
 NOT_BARE = ("l_eye", "r_eye", "l_eye_region", "r_eye_region", "l_brow", "r_brow", "u_lip", "l_lip", "mouth", "jaw")
 FEWEST = 200  # Gaussians of skin that say anything about the light
 NEUTRAL = (0.62, 0.48, (0.15, 0.55, 0.8))  # ambient, directed, where from
-# Pull towards the neutral light, as a share of all the evidence, by the degree of the term: faces do not show normals to the back.
+# Pull of each term towards the neutral light, as a share of all the evidence: faces do not show normals to the back.
 PULL = np.array([0.0, *[0.02] * 3, *[0.04] * 5])
 BRIGHTEST, DARKEST = 1.9, 0.32  # bounds of irradiance relative to its mean over what faces the front
 ROUNDS = 8
@@ -49,8 +49,8 @@ class Finish:
 
 @dataclass(frozen=True)
 class Light:
-    """coefficients (9,): irradiance by normal, basis of ``avatarkit.render.sh``; its mean over normals that face the front, each
-    by what is seen of it, is 1.  estimated: False for the neutral light."""
+    """coefficients (9,): irradiance by normal, basis of ``avatarkit.render.sh``; its mean over normals that face the front,
+    each by what is seen of it, is 1.  estimated: False for the neutral light."""
 
     coefficients: FloatArray
     estimated: bool = False
@@ -98,7 +98,8 @@ class Light:
     def _reflected(self, normals: FloatArray, finish: Finish) -> tuple[FloatArray, FloatArray]:
         """What a mirror with these normals shows, mean about 1, and the highlights on varnish.
 
-        Colours are baked and the eye moves: for each normal it is taken to stand half way between the front and straight before it.
+        Colours are baked and the eye moves: for each normal it is taken to stand half way between the front and straight before
+        it.
         """
         eye = unit(np.array([0.0, 0.0, 1.0]) + 0.6 * normals)
         mirrored = 2 * (normals * eye).sum(1, keepdims=True) * normals - eye
@@ -118,7 +119,7 @@ def neutral_light() -> Light:
     return Light(_normalised(np.array([ambient / Y00, -y, z, -x, 0, 0, 0, 0, 0])))
 
 
-def estimate_light(anatomy: Anatomy, gaussians: Gaussians | None) -> Light:
+def estimate(anatomy: Anatomy, gaussians: Gaussians | None) -> Light:
     """The light that the skin of ``gaussians`` shows; the neutral one where there is too little skin to tell.
 
     Skin are the Gaussians labelled so; where nothing is labelled, those on the face without eyes, brows, lips and jaw.

@@ -18,9 +18,9 @@ WAVES = 12  # cosines that a smooth noise is made of
 class Material:
     """A word of ``vocabulary.MATERIALS``.
 
-    colour: "#rrggbb" that it has by itself, "" where it comes in any; finish: what it does with light; pattern: see ``patterned``;
-    depth: of the pattern, a share of brightness; opacity: of a surface; knitted, coiled: ribs, rings of plaited straw;
-    pile: metres, length of fibres that stand off.
+    colour: "#rrggbb" that it has by itself, "" where it comes in any; finish: what it does with light; pattern: see
+    ``patterned``; depth: of the pattern, a share of brightness; opacity: of a surface; knitted, coiled: ribs, rings of plaited
+    straw; pile: metres, length of fibres that stand off.
     """
 
     name: str

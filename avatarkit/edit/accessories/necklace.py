@@ -104,7 +104,7 @@ def _line(anatomy: Anatomy, wish: Wish, row: int, radius: float, choker: bool) -
 
 
 def _drape(anatomy: Anatomy, row: int, drop: float, radius: float, choker: bool) -> FloatArray:
-    """(240, 3) a closed line: around the nape on the neck, in front hanging from the sides of the neck to ``drop`` metres below."""
+    """(240, 3) a closed line: on the nape, and in front from the sides of the neck down to ``drop`` metres below them."""
     column, scale = anatomy.column, anatomy.scale
     rest = _resting_height(anatomy) + (CHOKER[1] * scale if choker else 0.0) - 0.0015 * row
     bottom = max(rest - (drop + ROWS * row) * scale, column.bottom + 0.006)

@@ -1,4 +1,4 @@
-"""Nose rings and studs: on a wing of the nose, or through the septum.  One rigid thing on one triangle, so that it keeps its shape."""
+"""Nose rings and studs, on a wing of the nose or in the septum: each rides on one triangle, so that it keeps its shape."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ STUDS = ("stud", "dot", *FIGURES[1:])
 def nose_rings(wish: Wish, anatomy: Anatomy) -> tuple[list[Piece], IntArray]:
     """The pieces at rest in the world, and the triangle (N,) that carries each disc.
 
-    On the wing that is named; without a side one alone is on the left wing, two are on both, a third is in the septum.  Below the
-    nose means the septum.
+    On the wing that is named; without a side one alone is on the left wing, two are on both, a third is in the septum.  Below
+    the nose means the septum.
     """
     parts, owners = [], []
     for spot, place in _spots(wish):
@@ -47,12 +47,8 @@ def _one(wish: Wish, anatomy: Anatomy, spot: str, place: int) -> tuple[Discs, Fl
     size = wish.factor("width", "height", "length") * anatomy.scale
     thick = wish.only("thickness", "depth") * size**0.5
     if not spot:
-        base = anatomy["septum"]
-        held = (
-            base
-            + np.array([0.0, -0.4, 1.0]) * anatomy.flesh(base[None])[0]
-            + np.array([0.0, -0.0026, 0.0012]) * place * size
-        )
+        held = anatomy["septum"] + np.array([0.0, -0.0026, 0.0012]) * place * size
+        held = held + np.array([0.0, -0.4, 1.0]) * anatomy.flesh(held[None])[0]
         made = ring(RING * 1.1 * size, WIRE * 1.15 * thick, 36)
         return made.turned(np.eye(3), held + np.array([0.0, -0.50 * RING * size, 0.0004])), held
     hole, outward = _hole(anatomy, spot, place)

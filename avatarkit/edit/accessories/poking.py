@@ -20,9 +20,12 @@ OFF_SKIN = 0.003  # metres over the skin, where it is no skin any more
 def poking_through(made: Gaussians, gaussians: Gaussians, anatomy: Anatomy, head: HeadModel) -> Tensor:
     """(N,) bool: which of the avatar's ``gaussians`` stand out of the headwear ``made`` by ``accessory``, at rest.
 
-    Seen from the skull's centre, a Gaussian of hair whose far end lies beyond the nearest part of the headwear in its direction.
-    What stands off the skin above the brows counts as hair, whatever its label.
+    Seen from the skull's centre, a Gaussian of hair whose far end lies beyond the nearest part of the headwear in its
+    direction.  What stands off the skin above the brows counts as hair, whatever its label.  Nothing, where ``made`` is no
+    headwear: the arms of glasses go under the hair, and earrings come out of it.
     """
+    if not bool((made.label_logits.argmax(1) == LABEL_INDEX["hat"]).all()):
+        return torch.zeros(len(gaussians), dtype=torch.bool)
     cover, _ = visible_splats(made, anatomy.pose, head.faces)
     splats, classes = visible_splats(gaussians, anatomy.pose, head.faces)
     centre = anatomy.envelope.centre

@@ -66,7 +66,9 @@ RECIPES: dict[str, Recipe] = {
         _still(earrings), "gold", "", "skull", ("hoop", "stud", "dot", "chain", "pearls", *_PENDANTS)
     ),
     "necklace": Recipe(_still(necklace), "gold", "", "torso", ("chain", "pearls", "dot", "stud", *_PENDANTS)),
-    "nose_ring": Recipe(lambda w, a, seed: nose_rings(w, a), "silver", "", "skin", ("stud", "dot", "square", "oval", "heart", "star")),
+    "nose_ring": Recipe(
+        lambda w, a, seed: nose_rings(w, a), "silver", "", "skin", ("stud", "dot", "square", "oval", "heart", "star")
+    ),
     "beard": Recipe(
         facial_hair.beards, "hair", OWN_HAIR, "skin", ("full", "short", "stubble", "goatee", "curly", "wavy")
     ),
@@ -85,8 +87,8 @@ def accessory(operation: Operation, anatomy: Anatomy, head: HeadModel, light: Li
     """The thing that an ``add`` operation asks for, on the head of ``anatomy``.
 
     Coordinates are local: free on the joint that carries the skull or the shoulders, or bound to triangles in the frames that
-    ``anatomy.pose`` says (of the same ``head``).  Colours are baked (SH degree 0) as ``light`` falls; label logits are those of the
-    class in ``vocabulary.ADDABLE``; ids and parents count from 0, groups are 0.  The same seed gives the same Gaussians.
+    ``anatomy.pose`` says (of the same ``head``).  Colours are baked (SH degree 0) as ``light`` falls; label logits are those of
+    the class in ``vocabulary.ADDABLE``; ids and parents count from 0, groups are 0.  The same seed gives the same Gaussians.
     Raises InputError for a target without a recipe, and for a material without one.
     """
     if operation.target not in RECIPES:

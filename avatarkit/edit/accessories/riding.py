@@ -23,8 +23,8 @@ SMALLEST = 1e-5  # metres: triangles below have no frame to speak of
 def ride(world: Gaussians, binding: Tensor, pose: HeadPose, faces: Tensor) -> Gaussians:
     """``world`` in local coordinates, so that ``pose_gaussians`` in ``pose`` gives it back; the view-independent colour stays.
 
-    world: means (N, 3) and quats (N, 4) in the world, log_scales of metres; binding (N,) integers: ≥ 0 a triangle, in its skin frame
-    where ``pose`` has them, −1 − j joint j.  pose: of one timestep.  Raises InputError for a binding outside the head.
+    world: means (N, 3) and quats (N, 4) in the world, log_scales of metres; binding (N,) integers: ≥ 0 a triangle, in its skin
+    frame where ``pose`` has them, −1 − j joint j.  pose: of one timestep.  Raises InputError for a binding outside the head.
     """
     count, joints = len(faces), pose.joints.shape[1]
     if len(binding) and not (-joints <= int(binding.min()) and int(binding.max()) < count):

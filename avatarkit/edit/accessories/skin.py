@@ -1,4 +1,5 @@
-"""The skin of a head at rest as a surface that can be asked: what is nearest, how far outside, where points lie spread over it."""
+"""The skin of a head at rest as a surface that can be asked: what is nearest, how far outside, where points lie spread over
+it."""
 
 from __future__ import annotations
 

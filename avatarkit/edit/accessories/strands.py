@@ -17,8 +17,8 @@ OVERLAP = 0.46  # standard deviation along a piece of a lock, in lengths of the 
 def locks(paths: FloatArray, normals: FloatArray, thick: FloatArray, *, root_shade: float = 0.72) -> Discs:
     """One Gaussian for each piece of ``paths`` (S, K, 3): S·(K − 1), lock by lock.
 
-    normals (S, 3) or (S, K − 1, 3): what a lock is lit as; thick (S,): standard deviation across it, metres; root_shade: share of the light at
-    the root, all of it at the tip.
+    normals (S, 3) or (S, K − 1, 3): what a lock is lit as; thick (S,): standard deviation across it, metres; root_shade: share
+    of the light at the root, all of it at the tip.
     """
     count, pieces = paths.shape[0], paths.shape[1] - 1
     steps = np.diff(paths, axis=1)
@@ -46,7 +46,8 @@ def grown(
     lift: FloatArray | float,
     hang: FloatArray,
 ) -> FloatArray:
-    """(S, pieces + 1, 3) curves from ``roots`` (S, 3): they leave along ``flow`` (S, 3) and the normal, and end hanging along ``hang``.
+    """(S, pieces + 1, 3) curves from ``roots`` (S, 3): they leave along ``flow`` and the normals, and end along ``hang``, all
+    (S, 3).
 
     lengths (S,) metres; lift (S,) or one: share of the normal in the first direction.
     """

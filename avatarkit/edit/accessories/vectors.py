@@ -36,7 +36,7 @@ def path_lengths(path: FloatArray) -> FloatArray:
 
 
 def resampled(path: FloatArray, count: int, *, closed: bool = False) -> FloatArray:
-    """(count, D) points evenly spread along ``path`` (P, D); ``closed``: it returns to its first point, which is not repeated."""
+    """(count, D) points evenly spread along ``path`` (P, D); ``closed``: it returns to its first point."""
     if closed:
         path = np.concatenate([path, path[:1]])
     length = path_lengths(path)

@@ -14,8 +14,8 @@ from avatarkit.types import FloatArray
 
 @dataclass(frozen=True)
 class Wish:
-    """colour (3,): sRGB in [0, 1]; form: "" for the usual one; dimension, size: as in the plan; anchor, relation: of the region,
-    "" and "on" without one; side: the subject's, "l", "r" or ""."""
+    """colour (3,): sRGB in [0, 1]; form: "" for the usual one; dimension, size: as in the plan; anchor, relation: of the
+    region, "" and "on" without one; side: the subject's, "l", "r" or ""."""
 
     target: str
     colour: FloatArray

@@ -28,16 +28,18 @@ LEFT = 0.05  # opacity below which a seed that learnt nothing is taken away
 
 
 def add_accessory(scene: Scene, operation: Operation, located: Located, seed: int = 0) -> Avatar:
-    """The avatar with an accessory of the library, as a named group.  Raises InputError for what the library does not have."""
-    from avatarkit.edit.accessories import accessory
-    from avatarkit.edit.accessories.anatomy import measure
-    from avatarkit.edit.accessories.light import estimate
+    """The avatar with an accessory of the library, as a named group; hair that would stick out of headwear is taken away.
+
+    Raises InputError for what the library does not have.
+    """
+    from avatarkit.edit.accessories import accessory, estimate, measure, poking_through
 
     avatar, head = scene.avatar, scene.head
     anatomy = measure(head, avatar.motion, avatar.gaussians)
-    light = estimate(avatar, head, anatomy)
-    made = accessory(operation, anatomy, head, light, seed)
-    return with_group(avatar, made, operation.target)
+    made = accessory(operation, anatomy, head, estimate(anatomy, avatar.gaussians), seed)
+    hidden = poking_through(made, avatar.gaussians, anatomy, head)
+    kept = replace(avatar, gaussians=avatar.gaussians.select(~hidden))
+    return with_group(kept, made, operation.target)
 
 
 def with_group(avatar: Avatar, made: Gaussians, kind: str) -> Avatar:

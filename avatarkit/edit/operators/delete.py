@@ -27,7 +27,7 @@ from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.labels import LABEL_INDEX, LABELS
 from avatarkit.losses.colour_difference import ciede2000, lab
 
-TAKEN = 0.25
+TAKEN = 0.2
 """Membership above which a Gaussian goes with the thing."""
 FAINT = 0.04
 """How much of a Gaussian the pictures showed before, of what they show now, below which nobody knows its colour."""
@@ -48,18 +48,19 @@ SKIN_BELOW = ("skin", "nose", "neck", "l_ear", "r_ear")
 BELOW: dict[str, tuple[str, ...]] = {
     "hair": SKIN_BELOW, "glasses": (*SKIN_BELOW, "l_eye", "r_eye", "l_brow", "r_brow", "hair"), "hat": ("hair", *SKIN_BELOW),
     "earring": (*SKIN_BELOW, "hair"), "necklace": ("neck", "cloth", "skin"), "cloth": SKIN_BELOW,
-    "l_brow": SKIN_BELOW, "r_brow": SKIN_BELOW, "brows": SKIN_BELOW, "beard": SKIN_BELOW, "moustache": SKIN_BELOW,
+    "l_brow": SKIN_BELOW, "r_brow": SKIN_BELOW, "brows": SKIN_BELOW, "beard": (*SKIN_BELOW, "u_lip", "l_lip"),
+    "moustache": (*SKIN_BELOW, "u_lip", "l_lip"),
 }  # fmt: skip
 """By what is taken away: what may show in its place."""
 
 
 @dataclass(frozen=True)
 class _Below:
-    """What shows below a thing: the surface's colours, and how far over the mesh it lies, metres."""
+    """What shows below a thing, by vertex: colours (V, 3), class (V,) int64, and how far over the mesh it lies (V,), metres."""
 
-    surface: SurfaceColours
-    label: str
-    lift: float
+    colours: Tensor
+    labels: Tensor
+    lift: Tensor
 
 
 def delete(scene: Scene, operation: Operation, located: Located) -> Avatar:
@@ -99,21 +100,32 @@ def _without_empty_groups(avatar: Avatar, gone: Tensor) -> dict[str, object]:
 
 
 def _below(scene: Scene, target: str, places: list[Place], masks: list[Tensor]) -> _Below:
-    """Colours of the surface under the thing, from pixels that show that surface elsewhere."""
-    wanted = BELOW.get(target, SKIN_BELOW)
+    """The surface under the thing, its colours from pixels that show it elsewhere; under a hat that is hair on the scalp and skin before it."""
+    count = len(scene.head.template)
+    skin = _field(scene, [name for name in BELOW.get(target, SKIN_BELOW) if name != "hair"], places, masks)
+    labels, lift = torch.full((count,), LABEL_INDEX["skin"]), torch.zeros(count)
+    for name in ("u_lip", "l_lip", "neck", "nose", "l_ear", "r_ear"):
+        if name in scene.head.regions:
+            labels[scene.head.regions[name] > 0.5] = LABEL_INDEX[name]
     probabilities = shares(scene.avatar)
-    if target == "hat" and not bool((probabilities[:, LABEL_INDEX["hair"]] > PRESENT).any()):
-        wanted = SKIN_BELOW
-    over_hair = wanted[0] == "hair"
-    chosen = ("hair",) if over_hair else wanted
-    of_it = probabilities[:, [LABEL_INDEX[label] for label in chosen]].sum(1)
+    if target != "hat" or not bool((probabilities[:, LABEL_INDEX["hair"]] > PRESENT).any()):
+        return _Below(skin.colours, labels, lift)
+    hair = _field(scene, ["hair"], places, masks)
+    scalp = scene.head.regions["scalp"] > 0.5
+    labels[scalp] = LABEL_INDEX["hair"]
+    lift[scalp] = _hair_thickness(scene, probabilities)
+    return _Below(torch.where(scalp[:, None], hair.colours, skin.colours), labels, lift)
+
+
+def _field(scene: Scene, labels: list[str], places: list[Place], masks: list[Tensor]) -> SurfaceColours:
+    """Colours of the surface that shows these classes, continued under the thing."""
+    of_it = shares(scene.avatar)[:, [LABEL_INDEX[label] for label in labels]].sum(1)
     trusted = []
     for place, mask in zip(places, masks, strict=True):
         field, alpha, _ = scene.field(of_it[:, None].contiguous(), place)
         near = torch.nn.functional.max_pool2d(mask[None], 5, 1, 2)[0]
         trusted.append(((field > 0.9) & (near < 0.05) & (alpha > 0.98)).float())
-    surface = surface_colours(scene, places, trusted)
-    return _Below(surface, chosen[0], _hair_thickness(scene, probabilities) if over_hair else 0.0)
+    return surface_colours(scene, places, trusted)
 
 
 def _hair_thickness(scene: Scene, probabilities: Tensor) -> float:
@@ -132,29 +144,27 @@ def _whole(
     points = after.rest.means
     gaps = torch.from_numpy(cKDTree(before.rest.means[gone].numpy()).query(points.numpy())[0]).float()
     label = shares(after.avatar).argmax(1)
-    of_surface = torch.tensor([name in SKIN_BELOW or name == below.label for name in LABELS])[label]
     height, nearest = _heights(after, points)
-    wanted = below.surface.colours[nearest]
+    wanted = below.colours[nearest]
+    of_surface = torch.tensor([name in SKIN_BELOW for name in LABELS])[label] | (label == below.labels[nearest])
     strange = ciede2000(lab(colours(after.avatar)), lab(wanted)) > STAINED
     close = (gaps < STAIN_REACH) & of_surface
     unseen = (shown > LEAST_SHOWN) & (seen < FAINT * shown)
-    loose = close & strange & (height > LOOSE + below.lift)
+    loose = close & strange & (height > LOOSE + below.lift[nearest])
     kept = ~(unseen | loose)
     clean = after.with_avatar(replace(after.avatar, gaussians=after.avatar.gaussians.select(kept)))
     old = colours(clean.avatar)
     new = torch.where((close & strange)[kept][:, None], wanted[kept], old)
     mended = replace(clean.avatar, gaussians=with_colours(clean.avatar.gaussians, old, new))
-    grain = None
-    if below.label == "hair":
-        typical = (~close & (gaps < GRAIN_REACH) & (label == LABEL_INDEX["hair"]) & (shown > LEAST_SHOWN))[kept]
-        grain = GRAIN * (old - wanted[kept])[typical]
-        grain = (grain - grain.mean(0)).clamp(-0.15, 0.15)
+    typical = (~close & (gaps < GRAIN_REACH) & (label == LABEL_INDEX["hair"]) & (shown > LEAST_SHOWN))[kept]
+    grain = GRAIN * (old - wanted[kept])[typical]
+    grain = (grain - grain.mean(0)).clamp(-0.15, 0.15) if len(grain) else grain
     for _ in range(PASSES):
         scene = after.with_avatar(mended)
         holes = _hollow_triangles(scene, places, masks)
         if not len(holes):
             break
-        added = patches(scene, holes, below.surface.colours, below.label, below.lift, grain)
+        added = patches(scene, holes, below.colours, below.labels, below.lift, grain)
         mended = replace(mended, gaussians=Gaussians.cat([mended.gaussians, added]))
     return mended
 

@@ -12,7 +12,7 @@ from avatarkit.edit.ids import next_id
 from avatarkit.edit.scene import Scene
 from avatarkit.gaussians.frames import quat_from_matrix, triangle_frames
 from avatarkit.gaussians.gaussians import Gaussians
-from avatarkit.labels import LABEL_INDEX, NUM_LABELS
+from avatarkit.labels import NUM_LABELS
 
 SPACING = 0.0032  # metres between the Gaussians of a patch
 OVERLAP = 0.62
@@ -24,12 +24,12 @@ CERTAIN = 6.0  # logit of the label that a patch has
 
 
 def patches(
-    scene: Scene, triangles: Tensor, colours: Tensor, label: str, lift: float = 0.0, grain: Tensor | None = None
+    scene: Scene, triangles: Tensor, colours: Tensor, labels: Tensor, lift: Tensor, grain: Tensor | None = None
 ) -> Gaussians:
-    """Gaussians that cover ``triangles`` (T,) of the head at rest, ``lift`` metres over them, bound to them.
+    """Gaussians that cover ``triangles`` (T,) of the head at rest, bound to them.
 
-    colours (V, 3): sRGB of the mesh's vertices; grain (M, 3): deviations of which each Gaussian takes one, so that a patch has the
-    unevenness of what is around it.
+    By vertex of the mesh: colours (V, 3) sRGB; labels (V,) classes; lift (V,) metres over the surface.  grain (M, 3): deviations of which
+    each Gaussian of hair takes one, so that a patch has the unevenness of what is around it.
     """
     faces, vertices = scene.head.faces.long(), scene.rest.vertices
     corners = vertices[faces[triangles]]
@@ -40,11 +40,15 @@ def patches(
     weights = _spread_barycentrics(counts)
     spots = (corners[own] * weights[..., None]).sum(1)
     normals = triangle_frames(vertices, faces[triangles]).rotation[own][:, :, 1]
-    spots = spots + lift * normals
+    at = faces[triangles[own]]
+    height = (lift[at] * weights).sum(1)
+    spots = spots + height[:, None] * normals
     apart = torch.maximum((area / counts).sqrt(), (longest / counts).clamp(max=SPACING))
-    sigma = OVERLAP * apart[own] * (1.0 + lift / 0.1)
-    seen = ((colours[faces[triangles[own]]] * weights[..., None]).sum(1) + _grain(len(own), grain)).clamp(0.0, 1.0)
-    return on_triangles(scene, spots, normals, sigma, seen, triangles[own], label)
+    sigma = OVERLAP * apart[own] * (1.0 + height / 0.1)
+    classes = labels[at].mode(1).values
+    uneven = _grain(len(own), grain) * (classes == LABEL_INDEX["hair"])[:, None]
+    seen = ((colours[at] * weights[..., None]).sum(1) + uneven).clamp(0.0, 1.0)
+    return on_triangles(scene, spots, normals, sigma, seen, triangles[own], classes)
 
 
 def _grain(count: int, grain: Tensor | None) -> Tensor:
@@ -55,10 +59,10 @@ def _grain(count: int, grain: Tensor | None) -> Tensor:
 
 
 def on_triangles(
-    scene: Scene, spots: Tensor, normals: Tensor, sigma: Tensor, colours: Tensor, triangles: Tensor, label: str
+    scene: Scene, spots: Tensor, normals: Tensor, sigma: Tensor, colours: Tensor, triangles: Tensor, classes: Tensor
 ) -> Gaussians:
     """Flat discs at rest positions (N, 3) with ``normals`` (N, 3) and in-plane deviations ``sigma`` (N,), metres, bound to
-    ``triangles`` (N,)."""
+    ``triangles`` (N,); classes (N,): their labels."""
     gaussians = scene.avatar.gaussians
     probe = Gaussians.fresh(
         torch.zeros(len(spots), 3), torch.zeros(len(spots), 3), OPACITY, colours, triangles, gaussians.sh_degree
@@ -66,7 +70,7 @@ def on_triangles(
     scales = torch.stack([sigma, torch.full_like(sigma, THICKNESS), sigma], 1)
     placed = scene.placed_at_rest(probe, spots, quat_from_matrix(_upright(normals)), scales)
     logits = torch.zeros(len(spots), NUM_LABELS)
-    logits[:, LABEL_INDEX[label]] = CERTAIN
+    logits[torch.arange(len(spots)), classes] = CERTAIN
     ids = next_id(scene.avatar) + torch.arange(len(spots))
     return replace(placed, label_logits=logits, ids=ids, parents=ids.clone())
 

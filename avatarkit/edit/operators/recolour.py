@@ -17,7 +17,7 @@ from avatarkit.edit.colours import MATERIAL_COLOURS
 from avatarkit.edit.membership import colours
 from avatarkit.edit.pieces import face_coordinates
 from avatarkit.edit.plan import Attributes, Operation
-from avatarkit.edit.region import Located
+from avatarkit.edit.region import Located, region_mask
 from avatarkit.edit.scene import Scene
 from avatarkit.edit.visibility import spread_places, visibility
 from avatarkit.gaussians.avatar import Avatar
@@ -27,12 +27,23 @@ from avatarkit.render.sh import Y00
 
 LIT = 0.9
 """Quantile of brightness at which a part shows its colour in full: on a test head the hair's is at 0.95 of it there, skin's at 1."""
+THIN_LIT = 0.7
+"""The same for Gaussians, whose brightest make up for dark neighbours."""
+FILLED, ENOUGH = 0.9, 0.3
+"""Mask from which on a region fills a pixel, and the share of the region that has to lie in such pixels."""
 OVEREXPOSED = 1.4
 """How much brighter than its colour a surface gets by light alone; more is a highlight."""
 FULL = (0.25, 0.75)
 """Memberships from which on a Gaussian begins to take the new colour, and has it."""
 IRIS, IRIS_EDGE = 0.105, 0.012
 """Radius of an iris in eye distances (6.5 mm), and half its edge."""
+BLACK = 0.004
+"""Luminance that is added to all before a part's colour is divided by: black has no shading that could be told from nothing."""
+EVENNESS = 0.1
+"""Dark things show more contrast than light ones of the same make, because what they mirror weighs more: on a test head's hair the spread of
+ln(brightness) falls from 0.92 (black) over 0.66 (brown) to 0.49 (blonde)."""
+GLINT = (0.8, 1.4)
+"""Brightness, of the own colour, from which on a pale spot begins to be a highlight, and is one."""
 GREY = 0.12
 """Least spread of the linear channels, as a share of their mean, for which colour and highlight can be told apart."""
 EYES = ("l_eye", "r_eye", "eyes")
@@ -43,34 +54,56 @@ def recolour(scene: Scene, operation: Operation, located: Located) -> Avatar:
     weights = located.weights
     if operation.target in EYES:
         weights = weights * iris(scene)
-    seen = visibility(scene, spread_places(scene))
+    own = seen_colour(scene, weights)
     old = colours(scene.avatar)
-    new = recoloured(old, weights * (seen + 1e-3), operation.attributes)
+    new = recoloured(old, own, operation.attributes)
     share = ((weights - FULL[0]) / (FULL[1] - FULL[0])).clamp(0.0, 1.0) * operation.strength
     return replace(
         scene.avatar, gaussians=with_colours(scene.avatar.gaussians, old, old + share[:, None] * (new - old))
     )
 
 
-def recoloured(old: Tensor, weights: Tensor, attributes: Attributes) -> Tensor:
-    """(N, 3) sRGB: ``old`` (N, 3) with the colour that ``weights`` (N,) find in it replaced, highlights kept."""
+def seen_colour(scene: Scene, weights: Tensor) -> Tensor:
+    """(3,) linear: the own colour of a region, from the pixels that it fills.
+
+    Pixels, not Gaussians: one Gaussian's colour goes far beyond what is seen, because its neighbours make up for it.  Only what is thinner than
+    a pixel (a brow's hairs, a frame of wire) fills none, and is known by its Gaussians alone.
+    """
+    light, filled, all_of_it = [], 0.0, 0.0
+    for place in spread_places(scene):
+        mask = region_mask(scene, weights, place)[0]
+        part = mask > FILLED
+        light.append(linear_from_srgb(scene.picture(place).permute(1, 2, 0)[part]))
+        filled, all_of_it = filled + float(mask[part].sum()), all_of_it + float(mask.sum())
+    if filled > ENOUGH * all_of_it:
+        pixels = torch.cat(light)
+        return own_colour(pixels, torch.ones(len(pixels)))
+    sure = weights * visibility(scene, spread_places(scene)) * (weights > FULL[1])
+    return own_colour(linear_from_srgb(colours(scene.avatar)), sure, THIN_LIT)
+
+
+def recoloured(old: Tensor, own: Tensor, attributes: Attributes) -> Tensor:
+    """(N, 3) sRGB: ``old`` (N, 3) with its ``own`` colour (3,), linear, replaced, highlights kept."""
     light = linear_from_srgb(old)
-    own = own_colour(light, weights)
     new = wanted_colour(own, attributes)
     if not attributes.colour and not attributes.material:  # a shade of what is there: its own variety stays
         return srgb_from_linear(light * (new / own.clamp(min=1e-4)).clamp(0.05, 20.0))
-    amount, highlight = split_highlight(light, own)
+    black = BLACK * own / luminance(own)
+    amount, highlight = split_highlight(light + black, own + black)
+    amount = amount ** float((luminance(own) / luminance(new)).clamp(0.05, 20.0) ** EVENNESS)
     return srgb_from_linear((amount[:, None] * new + highlight[:, None]).clamp(max=1.0))
 
 
-def own_colour(light: Tensor, weights: Tensor) -> Tensor:
-    """(3,) linear: the colour of a part in full light.  light (N, 3) linear, weights (N,) ≥ 0."""
+def own_colour(light: Tensor, weights: Tensor, lit: float = LIT) -> Tensor:
+    """(3,) linear: the colour of a part in full light.  light (N, 3) linear, weights (N,) ≥ 0; white where there is nothing."""
+    if not len(light) or float(weights.sum()) <= 0.0:
+        return torch.ones(3)
     bright = luminance(light)
-    level = weighted_quantile(bright, weights, LIT)
-    lit = weights * ((bright > 0.3 * level) & (bright < OVEREXPOSED * level)).float()
+    level = weighted_quantile(bright, weights, lit)
+    typical = weights * ((bright > 0.3 * level) & (bright < OVEREXPOSED * level)).float()
     chroma = light / bright.clamp(min=1e-5)[:, None]
-    middle = torch.stack([weighted_quantile(chroma[:, k], lit, 0.5) for k in range(3)])
-    middle = middle / luminance(middle).clamp(min=1e-5)
+    middle = torch.stack([weighted_quantile(chroma[:, k], typical, 0.5) for k in range(3)])
+    middle = middle / luminance(middle).clamp(min=1e-5) if float(luminance(middle)) > 1e-3 else torch.ones(3)
     return (middle * level).clamp(min=1e-4)
 
 
@@ -105,7 +138,10 @@ def split_highlight(light: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
     determinant = oo * ww - ow * ow
     amount, highlight = (lo * ww - lw * ow) / determinant, (lw * oo - lo * ow) / determinant
     amount = torch.where(highlight < 0, lo / oo, amount).clamp(min=0.0)
+    # what is pale without being bright is mixed with its neighbours or badly lit, no mirror
+    mirrored = ((bright - GLINT[0]) / (GLINT[1] - GLINT[0])).clamp(0.0, 1.0)
     highlight = highlight.clamp(min=0.0)
+    amount, highlight = amount + (1.0 - mirrored) * highlight / luminance(own), mirrored * highlight
     # a patch of another hue leaves nothing for ``own``; it keeps its brightness, so that no shape is lost
     amount = torch.maximum(amount, (0.6 * bright).clamp(max=1.0))
     over = (amount - OVEREXPOSED).clamp(min=0.0)

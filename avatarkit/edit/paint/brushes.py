@@ -6,9 +6,7 @@ What is measured is measured here, once for a batch: typical colours, where deca
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
-from avatarkit.edit.colours import shaded
 from avatarkit.edit.paint import asked, decals, drawings, looks, makeup, paintings, tiles
 from avatarkit.edit.paint.brief import Brief, gain_for
 from avatarkit.edit.paint.canvas import Canvas
@@ -91,9 +89,6 @@ def _decal_brush(operation: Operation, canvases: list[Canvas], learnt: list[Floa
     target, attributes = operation.target, operation.attributes
     seen = survey(canvases)
     typical = seen.typical()
-    if attributes.colour:
-        colour = shaded(attributes.colour, attributes.lightness, attributes.saturation)
-        attributes = replace(attributes, colour=colour)
     if target == "freckles" and attributes.count == 1:
         return lambda one: decals.freckled(one, attributes, typical, seed)
     pieces = frames(seen)

@@ -52,9 +52,9 @@ class Canvas:
         """(N,) how far those points can be believed."""
         return self.surface.trust[self.inside]
 
-    def spread(self, values: FloatArray, outside: float = 0.0) -> Float32Array:
-        """(N,) or (N, C) of the pixels inside → (h, w) or (h, w, C)."""
-        laid = np.full((*self.inside.shape, *values.shape[1:]), outside, np.float32)
+    def spread(self, values: FloatArray) -> Float32Array:
+        """(N,) or (N, C) of the pixels inside → (h, w) or (h, w, C), 0 outside."""
+        laid = np.zeros((*self.inside.shape, *values.shape[1:]), np.float32)
         laid[self.inside] = values
         return laid
 
@@ -115,7 +115,7 @@ def smoothed(canvas: Canvas, metres: float, edge: float, times: int = 1) -> Floa
     return lab
 
 
-def strokes_of_edges(canvas: Canvas, metres: float, *, sensitivity: float = 1.0) -> Float32Array:
+def edge_lines(canvas: Canvas, metres: float, *, sensitivity: float = 1.0) -> Float32Array:
     """(h, w) in [0, 1]: dark lines where the picture has edges or dark creases, ``metres`` wide.
 
     Difference of Gaussians of the lightness (Winnemöller, Kyprianidis, Olsen, Computers & Graphics 2012).  What lies outside the

@@ -12,7 +12,7 @@ from avatarkit.edit.paint.noise import cells, noise
 from avatarkit.edit.paint.oklab import lab_of, mix, smoothstep
 from avatarkit.edit.paint.placement import Frame
 from avatarkit.edit.paint.shapes import OUTLINES, signed_distance
-from avatarkit.edit.paint.tint import tinted
+from avatarkit.edit.paint.tint import tinted, toned
 from avatarkit.edit.plan import Attributes
 from avatarkit.types import Float32Array, FloatArray
 
@@ -132,7 +132,7 @@ def painted(
     """(h, w, 3) OKLab with the decals.  typical: the region's skin."""
     lab = canvas.lab[canvas.inside]
     usual = {"tattoo": lab_of(INK), "mole": lab_of(MOLE), "freckles": typical + FRECKLED, "scar": typical + SCARRED}
-    colour = lab_of(attributes.colour) if attributes.colour else usual[target]
+    colour = _colour(attributes, usual[target])
     on_mesh = smoothstep(0.3, 0.8, canvas.trust)
     for decal in decals:
         places = decal.frame.places(canvas.points)
@@ -163,9 +163,13 @@ def freckled(canvas: Canvas, attributes: Attributes, typical: Float32Array, seed
     seen = np.maximum(radius, 0.75 * canvas.pitch)  # fainter where pixels are larger than freckles
     away = np.linalg.norm(scattered.offset, axis=1) / seen
     spot = np.exp(-(away**2.5)) * smoothstep(thick + 0.06, thick - 0.06, chosen) * (radius / seen) ** 2
-    colour = lab_of(attributes.colour) if attributes.colour else typical + FRECKLED
-    paint = tinted(lab, typical, colour, variety=0.5)
+    paint = tinted(lab, typical, _colour(attributes, typical + FRECKLED), variety=0.5)
     return canvas.spread(mix(lab, paint, (0.35 + 0.5 * weight) * spot * canvas.trust))
+
+
+def _colour(attributes: Attributes, usual: Float32Array) -> Float32Array:
+    """(3,) OKLab: the asked colour or the usual one, lighter or more saturated as asked."""
+    return toned(lab_of(attributes.colour) if attributes.colour else usual, attributes.lightness, attributes.saturation)
 
 
 def _turned(flat: FloatArray, turn: float) -> FloatArray:
@@ -182,9 +186,8 @@ def _scar_layers(decal: Decal, places: FloatArray, pitch: float) -> tuple[Float3
     """(N,) shares of smooth tissue, of the lit rim beside it and of the shaded one."""
     flat, soft = _turned(places, decal.turn), _soft(pitch)
     along = flat[:, 0] / decal.half[0]
-    crooked = 0.05 * decal.half[0] * np.sin(3.1 * along + decal.seed % 7) + 0.0004 * np.sin(
-        17.0 * along + decal.seed % 5
-    )
+    bent, fine = np.sin(3.1 * along + decal.seed % 7), np.sin(11.0 * along + decal.seed % 5)
+    crooked = 0.05 * decal.half[0] * bent + 0.0002 * fine
     thick = 0.075 * decal.half[1] * np.sqrt(np.clip(1.0 - along**2, 0.0, 1.0))
 
     def line(off: FloatArray) -> Float32Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from avatarkit.edit.paint.brief import Brief
-from avatarkit.edit.paint.canvas import Canvas, details, outline, smoothed, strokes_of_edges
+from avatarkit.edit.paint.canvas import Canvas, details, edge_lines, outline, smoothed
 from avatarkit.edit.paint.noise import noise, octaves, resolved
 from avatarkit.edit.paint.oklab import lab_of, mix, smoothstep
 from avatarkit.types import Float32Array
@@ -33,7 +33,7 @@ def cartoon(canvas: Canvas, brief: Brief) -> Float32Array:
     flat, light, fine = _tones(canvas, brief, 0.0035)
     light = stepped(light, 0.13, 0.25) + 0.8 * fine
     made = np.concatenate([(0.05 + 1.0 * light)[..., None], 1.35 * flat[..., 1:]], -1)
-    lines = np.maximum(strokes_of_edges(canvas, 0.0011), RIM * outline(canvas, 0.0009))
+    lines = np.maximum(edge_lines(canvas, 0.0011), RIM * outline(canvas, 0.0009))
     return mix(made, lab_of(brief.colour or INK), 0.9 * lines)
 
 
@@ -42,20 +42,19 @@ def anime(canvas: Canvas, brief: Brief) -> Float32Array:
     flat, light, fine = _tones(canvas, brief, 0.0045)
     light = stepped(light, 0.2, 0.12) + 1.1 * fine
     made = np.concatenate([(0.13 + 0.92 * light)[..., None], 1.35 * flat[..., 1:]], -1)
-    lines = np.maximum(strokes_of_edges(canvas, 0.0008, sensitivity=0.9), RIM * outline(canvas, 0.0006))
+    lines = np.maximum(edge_lines(canvas, 0.0008, sensitivity=0.9), RIM * outline(canvas, 0.0006))
     return mix(made, lab_of(brief.colour or "#2a1a24"), 0.85 * lines)
 
 
 def comic(canvas: Canvas, brief: Brief) -> Float32Array:
     """(h, w, 3) OKLab: print colours, half tones of dots in the shade, blacks and bold outlines in ink."""
     flat, light, fine = _tones(canvas, brief, 0.0035)
-    made = np.concatenate(
-        [(0.12 + 0.92 * (stepped(light, 0.2, 0.12) + 0.8 * fine))[..., None], 1.5 * flat[..., 1:]], -1
-    )
+    toned = 0.12 + 0.92 * (stepped(light, 0.2, 0.12) + 0.8 * fine)
+    made = np.concatenate([toned[..., None], 1.5 * flat[..., 1:]], -1)
     shade = smoothstep(0.72, 0.40, light)
     darker = made * np.array([0.74, 1.1, 1.1], np.float32)
     made = mix(made, darker, halftone(canvas, shade) * smoothstep(0.02, 0.12, shade))
-    ink = np.maximum(strokes_of_edges(canvas, 0.0013, sensitivity=1.2), smoothstep(0.27, 0.21, light + fine))
+    ink = np.maximum(edge_lines(canvas, 0.0013, sensitivity=1.2), smoothstep(0.27, 0.21, light + fine))
     ink = np.maximum(ink, RIM * outline(canvas, 0.0012))
     return mix(made, lab_of(brief.colour or INK), 0.95 * ink)
 
@@ -70,7 +69,7 @@ def pop_art(canvas: Canvas, brief: Brief) -> Float32Array:
     made = mix(made, inks[3], smoothstep(0.775, 0.80, tone))
     made = mix(made, inks[1], halftone(canvas, smoothstep(0.68, 0.48, tone)))
     made = mix(made, inks[1], smoothstep(0.48, 0.46, tone))
-    return mix(made, inks[0], np.maximum(smoothstep(0.36, 0.34, tone), strokes_of_edges(canvas, 0.0012)))
+    return mix(made, inks[0], np.maximum(smoothstep(0.36, 0.34, tone), edge_lines(canvas, 0.0012)))
 
 
 def sketch(canvas: Canvas, brief: Brief) -> Float32Array:
@@ -88,9 +87,7 @@ def sketch(canvas: Canvas, brief: Brief) -> Float32Array:
         thick = np.clip((dark - low) / (high - low), 0.0, 1.0) * pressure
         ink = np.maximum(ink, _lines(along, HATCH, 0.60 * thick, canvas.pitch) * smoothstep(0.0, 0.3, thick))
     wash = 0.62 * smoothstep(0.12, 1.0, dark)
-    contour = np.maximum(strokes_of_edges(canvas, 0.0009, sensitivity=1.1), RIM * outline(canvas, 0.0007))[
-        canvas.inside
-    ]
+    contour = np.maximum(edge_lines(canvas, 0.0009, sensitivity=1.1), RIM * outline(canvas, 0.0007))[canvas.inside]
     hatched = wash + (1.0 - wash) * (0.62 * ink * canvas.trust + 0.2 * (1.0 - canvas.trust) * dark)
     share = np.maximum(hatched, 0.92 * contour) * (0.80 + 0.20 * grain)
     return canvas.spread(mix(lab_of(PAPER)[None], lab_of(brief.colour or GRAPHITE)[None], np.clip(share, 0.0, 0.95)))
@@ -114,7 +111,7 @@ def halftone(canvas: Canvas, share: Float32Array) -> Float32Array:
     sheet = canvas.surface.sheet
     turned = np.stack([sheet[..., 0] + sheet[..., 1], sheet[..., 1] - sheet[..., 0]], -1) / (np.sqrt(2.0) * DOT)
     away = np.hypot(*(np.moveaxis(turned - np.round(turned), -1, 0)))
-    radius = np.sqrt(np.clip(share, 0.0, 1.0) / np.pi) * 1.08
+    radius = np.sqrt(np.clip(share, 0.0, 1.0) / np.pi)
     soft = 0.5 * canvas.pitch / DOT
     dots = smoothstep(soft, -soft, away - radius) * (share > 0.004)
     shown = resolved(DOT, canvas.pitch) * canvas.surface.trust

@@ -19,7 +19,7 @@ from avatarkit.edit.paint.oklab import lab_of, mix, smoothstep
 from avatarkit.edit.paint.survey import median, survey
 from avatarkit.edit.paint.tint import tinted
 from avatarkit.edit.paint.wrinkles import Creases, creases, face_units
-from avatarkit.types import Float32Array
+from avatarkit.types import Float32Array, FloatArray
 
 CROWN = 0.105  # metres on the neutral head: what lies above is hair, or bald
 SHOULDERS = -0.125  # what lies below is no face; hair may hang there
@@ -41,10 +41,12 @@ class Parts:
 
 @dataclass(frozen=True)
 class Sitter:
-    """Whose face it is: its marks; the typical colour of its hair (3,) OKLab, None for a bald head; metres between pixels."""
+    """Whose face it is: its marks; the typical colour of its hair (3,) OKLab, None for a bald head; the tip of its nose (3,) on the
+    neutral head, None where no view shows it; metres between pixels."""
 
     marks: Marks
     hair: Float32Array | None
+    nose: FloatArray | None
     pitch: float
 
     @cached_property
@@ -56,12 +58,15 @@ class Sitter:
 def sitter(marks: Marks, canvases: Sequence[Canvas]) -> Sitter:
     """Whom a batch shows."""
     seen, pitch = survey(canvases), float(np.median([canvas.pitch for canvas in canvases]))
+    across, up = face_units(seen.point, marks)[0].T
+    ridge = seen.point[(np.abs(across) < 0.35) & (up < -0.7) & (up > -1.8)]
+    nose = ridge[int(ridge[:, 2].argmax())] if len(ridge) else None
     crown = seen.picked(np.flatnonzero(seen.point[:, 1] > CROWN))
     if not len(crown):
-        return Sitter(marks, None, pitch)
+        return Sitter(marks, None, nose, pitch)
     hair = np.array([median(crown.lab[:, k], crown.area) for k in range(3)], np.float32)
     bald = float(np.linalg.norm((hair - marks.skin) / SKIN_SPREAD)) < SAME
-    return Sitter(marks, None if bald else hair, pitch)
+    return Sitter(marks, None if bald else hair, nose, pitch)
 
 
 def parts(canvas: Canvas, who: Sitter) -> Parts:
@@ -158,15 +163,11 @@ def clown(canvas: Canvas, who: Sitter, seed: int) -> Float32Array:
     made = mix(made, tinted(lab, marks.skin, red, contrast=1.1), 0.9 * mouth)
     cheeks = np.exp(-(((np.abs(part.places[:, 0]) - 1.22) / 0.42) ** 2) - ((part.places[:, 1] + 1.12) / 0.42) ** 2)
     made = mix(made, tinted(lab, marks.skin, lab_of("#f0707c")), 0.75 * cheeks * part.skin * front)
-    off = np.abs(np.abs(part.places[:, 0]) - 1.0) / 0.30 + np.abs(part.places[:, 1] - 0.05) / np.where(
-        part.places[:, 1] > 0.05, 1.05, 0.95
-    )
-    made = mix(
-        made, tinted(lab, marks.skin, blue), 0.85 * smoothstep(1 + 2 * soft, 1 - 2 * soft, off) * part.skin * front
-    )
-    tip = _nose_tip(points, part)
-    if tip is not None:
-        nose = smoothstep(0.0145, 0.0135 - 0.6 * canvas.pitch, np.linalg.norm(points - tip, axis=1))
+    aside, height = np.abs(np.abs(part.places[:, 0]) - 1.0), part.places[:, 1] - 0.05
+    diamonds = smoothstep(1 + 2 * soft, 1 - 2 * soft, aside / 0.30 + np.abs(height))
+    made = mix(made, tinted(lab, marks.skin, blue), 0.85 * diamonds * part.skin * front)
+    if who.nose is not None:
+        nose = smoothstep(0.0145, 0.0135 - 0.6 * canvas.pitch, np.linalg.norm(points - who.nose, axis=1))
         made = mix(made, tinted(lab, marks.skin, red, contrast=1.3), 0.92 * nose)
     if who.hair is not None:
         made = mix(made, tinted(lab, who.hair, lab_of("#e04a1f"), contrast=1.1), 0.9 * part.hair)
@@ -187,20 +188,14 @@ def older(canvas: Canvas, who: Sitter, seed: int) -> Float32Array:
     made[:, 1] += 0.010 * skin * np.maximum(-folds, 0.0)
     hollow = _around_eyes(part, 0.95, -0.30) + 0.5 * _bag(part)
     made[:, 0] *= 1.0 - 0.10 * hollow * skin
-    streaks = smoothstep(
-        -0.55, 0.25, octaves(points * np.array([1.0, 0.3, 1.0], np.float32), 0.006, seed + 5, 2, canvas.pitch)
-    )
+    strands = octaves(points * np.array([1.0, 0.3, 1.0], np.float32), 0.006, seed + 5, 2, canvas.pitch)
     if who.hair is not None:
         grey = np.stack([0.30 + 0.95 * lab[:, 0], 0.12 * lab[:, 1], 0.14 * lab[:, 2] + 0.006], 1)
-        made = mix(made, grey, (0.82 + 0.18 * streaks) * part.hair)
+        made = mix(made, grey, (0.82 + 0.18 * smoothstep(-0.55, 0.25, strands)) * part.hair)
     brows = np.exp(-(((np.abs(part.places[:, 0]) - 0.9) / 0.62) ** 4) - ((part.places[:, 1] - 0.66) / 0.24) ** 4)
-    hairs = (
-        brows
-        * smoothstep(0.10, 0.24, who.marks.skin[0] - lab[:, 0])
-        * smoothstep(0.0, 0.02, points[:, 2])
-        * (1.0 - part.eyes)
-    )
-    return mix(made, np.stack([0.22 + 0.9 * lab[:, 0], 0.35 * lab[:, 1], 0.35 * lab[:, 2] + 0.004], 1), 0.65 * hairs)
+    dark = smoothstep(0.10, 0.24, who.marks.skin[0] - lab[:, 0]) * smoothstep(0.0, 0.02, points[:, 2])
+    grey = np.stack([0.22 + 0.9 * lab[:, 0], 0.35 * lab[:, 1], 0.35 * lab[:, 2] + 0.004], 1)
+    return mix(made, grey, 0.65 * brows * dark * (1.0 - part.eyes))
 
 
 def younger(canvas: Canvas, who: Sitter, seed: int) -> Float32Array:
@@ -252,12 +247,3 @@ def _clouded(made: Float32Array, eyes: Float32Array) -> Float32Array:
     """Irises and pupils behind a white film."""
     film = np.stack([0.62 + 0.32 * made[:, 0], 0.15 * made[:, 1], 0.15 * made[:, 2] + 0.01], 1)
     return mix(made, film, 0.75 * eyes * smoothstep(0.10, 0.25, made[:, 0]))
-
-
-def _nose_tip(points: Float32Array, part: Parts) -> Float32Array | None:
-    """(3,) the foremost point between eyes and mouth, on the middle line; None where the view does not show it."""
-    near = (np.abs(part.places[:, 0]) < 0.35) & (part.places[:, 1] < -0.7) & (part.places[:, 1] > -1.8)
-    if not near.any():
-        return None
-    candidates = points[near]
-    return candidates[int(candidates[:, 2].argmax())]

@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from avatarkit.edit.paint.canvas import Canvas
 from avatarkit.edit.paint.oklab import smoothstep
+from avatarkit.edit.paint.surface import BoolArray
 from avatarkit.types import Float32Array, FloatArray
 
 HALF_WIDTH, BOTTOM, TOP = 0.072, -0.115, 0.125  # metres: what of the neutral head the map shows
@@ -25,17 +26,19 @@ EYE_WINDOW = (0.0165, 0.0085)  # half axes of what belongs to an eye that was fo
 MOUTH_BELOW_EYES = 0.0715
 MOUTH_HALF = (0.0245, 0.0085)
 MOUTH_WINDOW = (0.034, 0.017)
-EYE_CONTRAST, LIP_CONTRAST = 0.05, 0.014  # OKLab, between what they are and the skin in their window; less is nothing found
+EYE_CONTRAST, LIP_CONTRAST = 0.05, 0.014
+"""OKLab, between eyes or lips and the skin in their window; less is nothing found."""
+SHOWS = 1e-3  # weight from which a cell was seen
+LEAST_SEEN = 150  # cells of the middle of the face that have to show
 SOFT_RED = 0.012  # to either side of the edge of the lips
 
 
 @dataclass(frozen=True)
 class FaceMap:
-    """The face from the front: colour (R, C, 3) OKLab, mask (R, C) and weight (R, C) of the cells; x (C,) to the subject's left,
-    y (R,) up, metres."""
+    """The face from the front: colour (R, C, 3) OKLab and weight (R, C) of the cells; x (C,) to the subject's left, y (R,) up,
+    metres."""
 
     colour: Float32Array
-    mask: Float32Array
     weight: Float32Array
     x: FloatArray
     y: FloatArray
@@ -74,9 +77,9 @@ class Marks:
 
 
 def face_map(canvases: Sequence[Canvas]) -> FaceMap | None:
-    """The map of a batch; None where no view has the front of the head."""
+    """The map of a batch; None where no view shows the middle of the face."""
     columns, rows = round(2 * HALF_WIDTH / CELL), round((TOP - BOTTOM) / CELL)
-    sums = np.zeros((rows * columns, 5))
+    sums = np.zeros((rows * columns, 4))
     for canvas in canvases:
         surface = canvas.surface
         if not surface.anchored:
@@ -88,69 +91,58 @@ def face_map(canvases: Sequence[Canvas]) -> FaceMap | None:
         across = ((points[..., 0][use] + HALF_WIDTH) / CELL).astype(np.int64).clip(0, columns - 1)
         up = ((points[..., 1][use] - BOTTOM) / CELL).astype(np.int64).clip(0, rows - 1)
         weight = surface.facing[use].astype(np.float64)
-        values = np.concatenate([canvas.lab[use], canvas.mask[use][:, None], np.ones((len(weight), 1))], 1)
+        values = np.concatenate([canvas.lab[use], np.ones((len(weight), 1))], 1)
         flat = up * columns + across
-        for k in range(5):
+        for k in range(4):
             sums[:, k] += np.bincount(flat, values[:, k] * weight, rows * columns)
-    if not sums[:, 4].any():
-        return None
-    laid = sums.reshape(rows, columns, 5)
-    soft = np.stack(
-        [gaussian_filter(laid[..., k], 0.8) + 1e-3 * gaussian_filter(laid[..., k], 3.0) for k in range(5)], -1
-    )
-    means = (soft[..., :4] / np.maximum(soft[..., 4:], 1e-9)).astype(np.float32)
+    laid = sums.reshape(rows, columns, 4)
+    soft = [gaussian_filter(laid[..., k], 0.8) + 1e-3 * gaussian_filter(laid[..., k], 3.0) for k in range(4)]
+    weight = soft[3].astype(np.float32)
+    colour = np.stack(soft[:3], -1) / np.maximum(soft[3], 1e-9)[..., None]
     x = (np.arange(columns) + 0.5) * CELL - HALF_WIDTH
     y = (np.arange(rows) + 0.5) * CELL + BOTTOM
-    return FaceMap(means[..., :3], means[..., 3], soft[..., 4].astype(np.float32), x, y)
+    face = FaceMap(colour.astype(np.float32), weight, x, y)
+    return face if int(_middle(face).sum()) >= LEAST_SEEN else None
 
 
 def marks(face: FaceMap) -> Marks:
     """Eyes, mouth and skin of a face."""
-    skin = _skin(face)
+    skin = np.median(face.colour[_middle(face)], axis=0).astype(np.float32)
     eyes = _alike(_eye(face, skin, 1.0), _eye(face, skin, -1.0))
     mouth, red, lips = _mouth(face, skin, eyes)
     return Marks(eyes, mouth, skin, lips, red)
 
 
-def _skin(face: FaceMap) -> Float32Array:
-    """The median colour from below the eyes to above the mouth, and of the forehead."""
+def _middle(face: FaceMap) -> BoolArray:
+    """(R, C): from below the eyes to above the mouth, and the forehead; what of it shows."""
     x, y = np.meshgrid(face.x, face.y)
     cheeks = (np.abs(x) < 0.045) & (y > -0.028) & (y < 0.010)
     brow = (np.abs(x) < 0.030) & (y > 0.058) & (y < 0.075)
-    use = (cheeks | brow) & (face.weight > 1e-3)
-    if not use.any():
-        use = face.weight > 1e-3
-    return np.median(face.colour[use], axis=0).astype(np.float32)
+    return (cheeks | brow) & (face.weight > SHOWS)
 
 
 def _eye(face: FaceMap, skin: Float32Array, side: float) -> Oval:
     """What differs from the skin within a window: the white, the iris, lashes, the shade of the upper lid."""
     x, y = np.meshgrid(side * (face.x - side * EYE[0]), face.y - EYE[1])
-    away = np.linalg.norm((face.colour - skin) * np.array([0.7, 1.6, 1.6], np.float32), axis=-1) * (face.weight > 1e-3)
+    away = np.linalg.norm((face.colour - skin) * np.array([0.7, 1.6, 1.6], np.float32), axis=-1) * (face.weight > SHOWS)
     y = y - _lowest_band(np.where(np.abs(x) < EYE_HALF[0], away, 0.0).sum(1), face.y - EYE[1])
-    window = smoothstep(1.15, 0.85, np.hypot(x / EYE_WINDOW[0], y / EYE_WINDOW[1])) * (face.weight > 1e-3)
+    window = smoothstep(1.15, 0.85, np.hypot(x / EYE_WINDOW[0], y / EYE_WINDOW[1])) * (face.weight > SHOWS)
     threshold, apart = _threshold(away, window)
     evidence = window * smoothstep(threshold - 0.03, threshold + 0.03, away) * (apart > EYE_CONTRAST)
-    return _fitted(
-        evidence, x, np.broadcast_to(face.y[:, None] - EYE[1], x.shape), (side * EYE[0], EYE[1]), EYE_HALF, side
-    )
+    height = np.broadcast_to(face.y[:, None] - EYE[1], x.shape)
+    return _fitted(evidence, x, height, (side * EYE[0], EYE[1]), EYE_HALF, side)
 
 
 def _lowest_band(profile: FloatArray, y: FloatArray) -> float:
     """The height of the lowest of the strong bands in a profile over the height: above eyes there are brows."""
-    smooth = np.where(np.abs(y) < EYE_REACH, gaussian_filter(profile, 0.0016 / CELL), 0.0)
-    smooth -= smooth[np.abs(y) < EYE_REACH].min(initial=0.0)
-    inner = smooth[1:-1]
+    within = np.abs(y) < EYE_REACH
+    smooth = np.where(within, gaussian_filter(profile, 0.0016 / CELL), 0.0)
+    smooth -= smooth[within].min(initial=0.0)
+    here = smooth[1:-1]
     peaks = (
-        np.flatnonzero(
-            (inner > smooth[:-2])
-            & (inner >= smooth[2:])
-            & (inner > 0.5 * smooth.max())
-            & (np.abs(y[1:-1]) < 0.9 * EYE_REACH)
-        )
-        + 1
+        (here > smooth[:-2]) & (here >= smooth[2:]) & (here > 0.5 * smooth.max()) & (np.abs(y[1:-1]) < 0.9 * EYE_REACH)
     )
-    return float(y[peaks[0]]) if len(peaks) else 0.0
+    return float(y[1:-1][peaks][0]) if peaks.any() else 0.0
 
 
 def _alike(left: Oval, right: Oval) -> tuple[Oval, Oval]:
@@ -172,7 +164,7 @@ def _mouth(face: FaceMap, skin: Float32Array, eyes: tuple[Oval, Oval]) -> tuple[
     colour."""
     centre = (0.5 * (eyes[0].x + eyes[1].x), 0.5 * (eyes[0].y + eyes[1].y) - MOUTH_BELOW_EYES)
     x, y = np.meshgrid(face.x - centre[0], face.y - centre[1])
-    window = smoothstep(1.1, 0.8, np.hypot(x / MOUTH_WINDOW[0], y / MOUTH_WINDOW[1])) * (face.weight > 1e-3)
+    window = smoothstep(1.1, 0.8, np.hypot(x / MOUTH_WINDOW[0], y / MOUTH_WINDOW[1])) * (face.weight > SHOWS)
     red = redness(face.colour, skin)
     threshold, apart = _threshold(red, window)
     evidence = window * smoothstep(threshold - SOFT_RED, threshold + SOFT_RED, red) * (apart > LIP_CONTRAST)
@@ -204,13 +196,8 @@ def _threshold(values: Float32Array, weight: Float32Array) -> tuple[float, float
 
 
 def _fitted(
-    evidence: Float32Array,
-    x: FloatArray,
-    y: FloatArray,
-    centre: tuple[float, float],
-    half: tuple[float, float],
-    side: float,
-) -> Oval:
+    evidence: Float32Array, x: FloatArray, y: FloatArray, centre: tuple[float, float], half: tuple[float, float], side: float
+) -> Oval:  # fmt: skip
     """The even ellipse with the moments of the evidence, or the usual one; x grows outwards for eyes."""
     total = float(evidence.sum())
     area = total * CELL**2

@@ -18,7 +18,7 @@ from avatarkit.edit.paint.oklab import lab_of, mix, ramp, smoothstep
 from avatarkit.types import Float32Array
 
 LAMP = np.array([0.18, 0.62, 0.70], np.float32)
-_LAYERS = np.array([[0.45, -0.62, 0.20], [0.28, 0.35, 0.12], [0.30, 0.10, 0.75]], np.float32)
+LAYERS = np.array([[0.45, -0.62, 0.20], [0.28, 0.35, 0.12], [0.30, 0.10, 0.75]], np.float32)
 """Space pressed together along the layers in which veins of marble run."""
 MIDDLE = 0.62  # lightness that counts as even light
 Texture = Callable[[Canvas, Float32Array, int], tuple[Float32Array, Float32Array]]
@@ -77,7 +77,7 @@ def _light(canvas: Canvas, material: Material) -> tuple[Float32Array, Float32Arr
 def _marble(canvas: Canvas, relief: Float32Array, seed: int) -> tuple[Float32Array, Float32Array]:
     points = canvas.points
     bent = points + 0.012 * np.stack([noise(points, 0.045, seed + k) for k in range(3)], 1)
-    layered = bent @ _LAYERS.T  # veins run along layers of the rock
+    layered = bent @ LAYERS.T  # veins run along layers of the rock
     broad = 1.0 - np.abs(octaves(layered, 0.055, seed + 5, 2, canvas.pitch))
     fine = 1.0 - np.abs(noise(layered, 0.030, seed + 9) + 0.25 * noise(points, 0.008, seed + 10))
     strength = smoothstep(-0.55, 0.45, noise(points, 0.05, seed + 11))
@@ -117,7 +117,8 @@ def _wood(canvas: Canvas, relief: Float32Array, seed: int) -> tuple[Float32Array
     away = bent - np.array([0.035, 0.0, -0.16], np.float32)
     out = np.linalg.norm(away - (away @ axis)[:, None] * axis, axis=1)
     at = out / 0.0085
-    ring = at + 0.35 * np.sin(1.7 * at) - np.floor(at + 0.35 * np.sin(1.7 * at))
+    at = at + 0.35 * np.sin(1.7 * at)  # years are not alike
+    ring = at - np.floor(at)
     late = smoothstep(0.35, 0.95, ring) * smoothstep(1.0, 0.97, ring)
     fibres = points * np.array([1.0, 0.07, 1.0], np.float32)
     grain = octaves(fibres, 0.0030, seed + 9, 2, canvas.pitch)
@@ -126,10 +127,8 @@ def _wood(canvas: Canvas, relief: Float32Array, seed: int) -> tuple[Float32Array
 
 def _clay(canvas: Canvas, relief: Float32Array, seed: int) -> tuple[Float32Array, Float32Array]:
     pressed = 0.035 * octaves(canvas.points, 0.014, seed, 2, canvas.pitch)
-    prints = 0.012 * np.sin(
-        900.0 * np.pi * (canvas.points @ np.array([0.3, 0.8, 0.5], np.float32)) + 6 * pressed / 0.035
-    )
-    prints = prints * resolved(0.0022, canvas.pitch)
+    along = canvas.points @ np.array([0.3, 0.8, 0.5], np.float32)
+    prints = 0.012 * np.sin(900.0 * np.pi * along + 170.0 * pressed) * resolved(0.0022, canvas.pitch)
     return (pressed + prints).astype(np.float32), np.zeros(len(relief), np.float32)
 
 

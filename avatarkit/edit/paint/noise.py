@@ -18,7 +18,7 @@ SIDE = 64  # cells after which smooth noise repeats; turned axes keep that from 
 POINTS = 32  # cells after which scattered points repeat
 AXES = tuple((i, j, k) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1))
 CHUNK = 1 << 14  # places at once: what is worked on stays in the cache
-LIMIT = 1 << 20  # cells from the origin to either side that have a number of their own
+LIMIT = 1 << 19  # cells from the origin to either side that have a number of their own
 
 
 def noise(points: FloatArray, size: float, seed: int) -> Float32Array:
@@ -32,10 +32,8 @@ def noise(points: FloatArray, size: float, seed: int) -> Float32Array:
     return map_coordinates(table, coordinates.T, np.float32, order=1, mode="grid-wrap", prefilter=False)
 
 
-def octaves(
-    points: FloatArray, size: float, seed: int, count: int, pitch: float = 0.0, *, ridged: bool = False
-) -> Float32Array:
-    """Noise of ``count`` sizes, each half the last, in about [−1, 1]; ``ridged``: 1 − |noise| of each, in [0, 1].
+def octaves(points: FloatArray, size: float, seed: int, count: int, pitch: float = 0.0) -> Float32Array:
+    """Noise of ``count`` sizes, each half the last, in [−1, 1].
 
     pitch: metres between pixels; sizes that pixels cannot show fade out.
     """
@@ -44,8 +42,7 @@ def octaves(
         small = size / 2**octave
         shown = share * resolved(small, pitch)
         if shown > 0:
-            layer = noise(points, small, seed + 101 * octave)
-            total += shown * (1.0 - np.abs(layer) if ridged else layer)
+            total += shown * noise(points, small, seed + 101 * octave)
         weight += share
         share *= 0.5
     return total / np.float32(weight)

@@ -46,7 +46,7 @@ def srgb(lab: Float32Array) -> Float32Array:
 
 
 def _linear(lab: Float32Array) -> Float32Array:
-    return (lab @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T
+    return ((lab @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T).astype(np.float32, copy=False)
 
 
 def _within(lab: Float32Array) -> Float32Array:

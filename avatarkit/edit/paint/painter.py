@@ -80,12 +80,12 @@ def _checked(
     if views.ndim != 4 or views.shape[1] != 3:
         raise InputError(f"views have shape {tuple(views.shape)}; expected (B, 3, H, W)")
     batch, _, height, width = views.shape
-    expected: dict[str, tuple[object, tuple[int, ...]]] = {"masks": (masks, (batch, 1, height, width))}
+    expected: dict[str, tuple[Tensor, tuple[int, ...]]] = {"masks": (masks, (batch, 1, height, width))}
     if references is not None:
         expected["references"] = (references, (batch, 3, height, width))
     if correspondences is not None:
         expected["correspondences.triangle"] = (correspondences.triangle, (batch, height, width))
         expected["correspondences.rest"] = (correspondences.rest, (batch, height, width, 3))
     for name, (value, shape) in expected.items():
-        if tuple(value.shape) != shape:  # type: ignore[attr-defined]
-            raise InputError(f"{name} has shape {tuple(value.shape)}; expected {shape}")  # type: ignore[attr-defined]
+        if tuple(value.shape) != shape:
+            raise InputError(f"{name} has shape {tuple(value.shape)}; expected {shape}")

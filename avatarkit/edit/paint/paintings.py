@@ -28,15 +28,12 @@ def oil(canvas: Canvas, brief: Brief) -> Float32Array:
     # where a stroke would blot out an eye, smaller ones follow it
     share = canvas.trust * smoothstep(0.13, 0.04, np.abs(flat[:, 0] - broad[:, 0]))
     made = mix(flat, broad, 0.85 * share)
-    across = _across(strokes)
-    bristles = np.sin(2.0 * np.pi * across / BRISTLE + 6.0 * strokes.random(seed + 1)) * resolved(
-        BRISTLE, 0.5 * canvas.pitch
-    )
+    phase = 2.0 * np.pi * _across(strokes) / BRISTLE + 6.0 * strokes.random(seed + 1)
+    bristles = np.sin(phase) * resolved(BRISTLE, 0.5 * canvas.pitch)
     body = 0.6 + 0.4 * noise(canvas.points, 0.006, seed + 2)
     ridge = smoothstep(0.16, 0.0, strokes.second - strokes.nearest)
-    made[:, 0] += canvas.trust * (
-        0.013 * bristles * body + 0.045 * (strokes.random(seed + 3) - 0.5) - 0.035 * ridge * body
-    )
+    uneven = 0.045 * (strokes.random(seed + 3) - 0.5)
+    made[:, 0] += canvas.trust * (body * (0.013 * bristles - 0.035 * ridge) + uneven)
     made[:, 0] = brief.gain**0.5 * (0.5 + 1.08 * (made[:, 0] - 0.5))
     warm = (strokes.random(seed + 4) - 0.5)[:, None] * np.array([0.016, 0.026], np.float32)
     made[:, 1:] = 1.25 * made[:, 1:] + canvas.trust[:, None] * warm

@@ -24,9 +24,9 @@ WIDTH = 0.42  # metres that a picture without correspondences is taken to show a
 REACH = 0.025  # metres beyond the mesh at which trust has fallen to 1/e
 MARGIN = 48  # pixels around a box in which the nearest surface is looked for
 JUMP = 6.0  # pixels' worth of metres between neighbours: more is an edge where one part hides another
-# A vertical capsule in the head, for grids that need two coordinates: both built-in heads have their middle about here.
-ELSEWHERE = np.float32(4.0)  # metres by which the picture's plane is off the unrolled head: no square lies on both
 AXIS_Z, CAP_Y, RADIUS = -0.03, 0.05, 0.085
+"""A vertical capsule in the head, for grids that need two coordinates: heads in FLAME's topology have their middle about there."""
+ELSEWHERE = np.float32(4.0)  # metres by which the picture's plane is off the unrolled head: no square lies on both
 
 
 @dataclass(frozen=True)

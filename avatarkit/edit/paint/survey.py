@@ -23,12 +23,10 @@ GRAZING = 0.2  # cosine below which a pixel says nothing
 class Survey:
     """P patches of the surface that the masks touch.
 
-    cell (P, 3) integers: which cube; point (P, 3) and normal (P, 3): its middle and direction on the neutral head, metres and
-    unit; area (P,) square metres that lie in the mask, soft edges counted in part; mask (P,) its mean mask; lab (P, 3) its
-    mean colour.
+    point (P, 3) and normal (P, 3): middle and direction on the neutral head, metres and unit; area (P,) square metres that lie
+    in the mask, soft edges counted in part; mask (P,) the mean mask; lab (P, 3) the mean colour, OKLab.
     """
 
-    cell: IntArray
     point: FloatArray
     normal: FloatArray
     area: FloatArray
@@ -56,16 +54,16 @@ def survey(canvases: Sequence[Canvas]) -> Survey:
     cells = np.concatenate([row[0] for row in rows]) if rows else np.zeros(0, np.int64)
     if not len(cells):
         empty = np.zeros((0, 3))
-        return Survey(empty.astype(np.int64), empty, empty, np.zeros(0), np.zeros(0), empty)
+        return Survey(empty, empty, np.zeros(0), np.zeros(0), empty)
     area, weight = (np.concatenate([row[k] for row in rows]) for k in (1, 2))
     sums = np.concatenate([row[3] for row in rows])
-    unique, which = np.unique(cells, return_inverse=True)
+    _, which = np.unique(cells, return_inverse=True)
     total = np.bincount(which, weight)
     sight = (weight / np.maximum(area, 1e-12)) ** 4  # pixels seen from the front are many to the area
     whole = np.bincount(which, sight * area) / np.bincount(which, sight)
     means = np.stack([np.bincount(which, sums[:, k]) for k in range(sums.shape[1])], 1) / total[:, None]
     normal = means[:, 3:6] / np.maximum(np.linalg.norm(means[:, 3:6], axis=1, keepdims=True), 1e-12)
-    return Survey(_unpacked(unique), means[:, :3], normal, whole, means[:, 9], means[:, 6:9])
+    return Survey(means[:, :3], normal, whole, means[:, 9], means[:, 6:9])
 
 
 def median(values: FloatArray, weights: FloatArray) -> float:
@@ -97,9 +95,6 @@ def _seen(canvas: Canvas) -> tuple[IntArray, FloatArray, FloatArray, FloatArray]
 
 
 def _packed(cell: IntArray) -> IntArray:
+    """(Q, 3) cubes → (Q,) one number for each."""
     wide = cell + MOST // 2
     return (wide[:, 0] * MOST + wide[:, 1]) * MOST + wide[:, 2]
-
-
-def _unpacked(number: IntArray) -> IntArray:
-    return np.stack([number // MOST**2, number // MOST % MOST, number % MOST], 1) - MOST // 2

@@ -23,9 +23,8 @@ MOST = 1 << 20  # squares from the middle to either side that have a number of t
 def pixel_art(canvas: Canvas, brief: Brief) -> Float32Array:
     """(h, w, 3) OKLab: squares on the head with few colours."""
     at = np.floor(canvas.surface.sheet[canvas.inside] / SQUARE).astype(np.int64)
-    made = means_of(canvas, canvas.lab[canvas.inside], _number(at)) * np.array(
-        [brief.gain**0.5, 1.25, 1.25], np.float32
-    )
+    made = means_of(canvas, canvas.lab[canvas.inside], _number(at))
+    made = made * np.array([brief.gain**0.5, 1.25, 1.25], np.float32)
     made[:, 0] = np.round(made[:, 0] / SHADES) * SHADES
     made[:, 1:] = np.round(made[:, 1:] / HUES) * HUES
     if brief.colour:

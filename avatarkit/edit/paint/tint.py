@@ -27,7 +27,7 @@ def tinted(
     old, usual = np.hypot(lab[..., 1], lab[..., 2]), float(np.hypot(*typical[1:]))
     mirrored = np.maximum(lab[..., 0] - 1.15 * base, 0.0) * smoothstep(1.0, 0.4, old / max(usual, 0.02))
     light = np.maximum(light, np.minimum(light + mirrored, 0.95 * lab[..., 0]))
-    chroma = np.minimum(light / paint, 1.0) ** 0.6 * (1.0 - smoothstep(0.02, 0.25, mirrored))
+    chroma = np.minimum(light / paint, 1.0) ** 0.6 * (1.0 - smoothstep(0.01, 0.12, mirrored))
     hue = colour[1:] + variety * (lab[..., 1:] - typical[1:])
     return np.concatenate([light[..., None], hue * chroma[..., None]], -1).astype(np.float32)
 

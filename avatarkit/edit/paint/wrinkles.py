@@ -52,7 +52,7 @@ class Creases:
 def creases(marks: Marks, pitch: float) -> Creases:
     """The furrows of a face.  pitch: metres between pixels; what is finer than they can show is wider and shallower."""
     low, high = np.array([-0.075, -0.115]), np.array([0.075, 0.120])
-    columns, rows = np.ceil((high - low) / CELL).astype(int)
+    columns, rows = np.round((high - low) / CELL).astype(int) + 1
     x, y = np.meshgrid(low[0] + CELL * np.arange(columns), low[1] + CELL * np.arange(rows))
     places, unit = face_units(np.stack([x.ravel(), y.ravel()], 1).astype(np.float32), marks)
     valley = max(VALLEY, 0.7 * pitch)
@@ -71,7 +71,8 @@ def creases(marks: Marks, pitch: float) -> Creases:
 
 
 def face_units(points: Float32Array, marks: Marks) -> tuple[FloatArray, float]:
-    """(N, 2 or 3) metres → (N, 2): across and up from between the eyes in half distances between them, the mouth at −``MOUTH_UNITS``; and that unit in metres."""
+    """(N, 2 or 3) metres → (N, 2): across and up from between the eyes in half distances between them, the mouth at
+    −``MOUTH_UNITS``; and that unit in metres."""
     left, right = marks.eyes
     unit = 0.5 * abs(left.x - right.x)
     middle, height = 0.5 * (left.x + right.x), 0.5 * (left.y + right.y)

@@ -27,8 +27,12 @@ RANGES = {
 class Ip2pEditor:
     """Paints on this machine.  The networks are loaded by the first edit: a download is told to its run.
 
+    ``iterative``: it makes pictures anew every time, so the core asks again, round after round, from what the avatar has become.
+
     Raises when made: InputError (no such folder, an option out of range), EnvironmentProblem (no such device, no offloading here).
     """
+
+    iterative = True
 
     def __init__(self, config: Ip2pConfig | None = None) -> None:
         self.config = config or Ip2pConfig()

@@ -1,4 +1,4 @@
-"""Filling a hole in pictures from what surrounds it (push-pull: Gortler et al., The Lumigraph, SIGGRAPH 1996, section 3.4)."""
+"""Filling a hole in pictures from what surrounds it (push-pull: Gortler et al., The Lumigraph, SIGGRAPH 1996)."""
 
 from __future__ import annotations
 

@@ -1,13 +1,16 @@
 """From where denoising starts, and how far up its schedule each place begins: a plain edit and the four latent operations.
 
-The operations are those of Wu et al., Self-correcting LLM-controlled diffusion models (CVPR 2024, section 3.3): ``add`` makes a
-place anew, ``delete`` replaces it by noise, ``reposition`` moves its latents and makes the vacated place anew, ``change`` paints
-over it.  There, boxes are frozen for the first steps and freed afterwards; here each latent pixel has the level below which it is
-free (the strength of Levin and Fried, Differential Diffusion, 2023), which says all of it with one map.  Where we differ:
+The operations are those of Wu et al., Self-correcting LLM-controlled diffusion models (CVPR 2024): ``add`` makes a place anew,
+``delete`` replaces it by noise, ``reposition`` moves its latents and makes the vacated place anew, ``change`` paints over it.  All are
+said by one map: for each latent pixel the level of the schedule below which it is free (the strength of Levin and Fried, Differential
+Diffusion, 2023).  Where we differ:
 
 * What is deleted is taken out of the picture before it is encoded, and out of the picture that the UNet is shown.  Shown, it would
   come back; and the encoder carries traces of it into latents beside it.
 * What is repositioned is shown at its new place, for the same reason.
+
+The views show what is to be corrected.  References, where there are any, show the correction as far as the avatar has learnt it: with
+them denoising starts from what they have inside the mask.  In rounds after the first their cap holds for every operation.
 """
 
 from __future__ import annotations
@@ -50,34 +53,29 @@ def started(
 ) -> Start:
     """What ``step`` does to ``views`` (B, 3, H, W) where ``masks`` (B, 1, H, W) allow.
 
-    encoded: (B, 3, down, across) → unscaled latents.  references: where given, what stands inside the mask now; outside it the
-    views are kept.
+    encoded: (B, 3, down, across) → unscaled latents.  A reposition by less than a latent pixel has nothing to move, and is a plain
+    edit.
     """
-    free = frame.latent_mask(masks, grow)
-    hole = frame.pixels(free)
-    before = frame.shown(views)
-    now = before if references is None else torch.where(hole, frame.shown(references), before)
-    if step.latent == "delete":
-        latents = encoded(filled(now, hole))
-        return Start(scaling * latents, latents, STRONG * free.float(), masks)
-    if step.latent == "reposition":
-        return _repositioned(encoded(now), encoded(filled(now, hole)), scaling, frame, free, masks, step)
-    level = {"add": STRONG, "change": min(step.noise, MODERATE)}.get(step.latent, step.noise)
-    shown = encoded(before)
-    return Start(scaling * (shown if references is None else encoded(now)), shown, level * free.float(), masks)
-
-
-def _repositioned(
-    there: Tensor, without: Tensor, scaling: float, frame: Frame, free: Tensor, masks: Tensor, step: EditStep
-) -> Start:
-    """there, without: latents with the thing at its old place, and with that place filled."""
+    free, before = frame.latent_mask(masks, grow), frame.shown(views)
+    anew = STRONG if step.round == 0 else min(step.noise, STRONG)
+    strengths = {"add": anew, "delete": anew, "change": min(step.noise, MODERATE)}
+    level = strengths.get(step.latent, step.noise) * free.float()
+    shown = before if step.latent != "delete" else filled(before, frame.pixels(free))
+    latents = encoded(shown)
     x, y = latent_shift(frame, step.shift)
-    arrived = shifted(free, x, y)
-    latents = torch.where(arrived, shifted(there, x, y), without)
-    vacated = free & ~arrived
-    level = STRONG * vacated.float() + min(step.noise, SHORT) * arrived.float()
-    across, down = (round(n * frame.cell * frame.width / frame.columns) for n in (x, y))
-    return Start(scaling * latents, latents, level, torch.maximum(masks, shifted(masks, across, down)))
+    if step.latent == "reposition" and (x or y):
+        arrived = shifted(free, x, y)
+        vacated = free & ~arrived
+        moved = shifted(latents, x, y)
+        latents = torch.where(arrived, moved, encoded(filled(before, frame.pixels(free))))
+        level = anew * vacated.float() + min(step.noise, SHORT) * arrived.float()
+        free = free | arrived
+        across, down = (round(n * frame.cell * frame.width / frame.columns) for n in (x, y))
+        masks = torch.maximum(masks, shifted(masks, across, down))
+    if references is None:
+        return Start(scaling * latents, latents, level, masks)
+    learnt = encoded(torch.where(frame.pixels(free), frame.shown(references), before))
+    return Start(scaling * learnt, latents, level, masks)
 
 
 def latent_shift(frame: Frame, shift: tuple[float, float]) -> tuple[int, int]:

@@ -7,7 +7,6 @@ view's own and attention across views all meet in it.  On a full schedule it giv
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,12 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatarkit.events import Finished, Progress, Run, Started
+from avatarkit.events import Progress, Run
 from avatarkit_ip2p.latent_operations import Start
 from avatarkit_ip2p.model import Model
 from avatarkit_ip2p.sharing import Sharing
 
-STAGE = "painting"
 LEAST = 2  # steps; from one step a diffusion model returns a mean picture
 
 
@@ -73,8 +71,7 @@ def denoised(
     last_but_one = schedule.levels[-1 - LEAST]
     level = torch.where(start.level > 0, start.level.clamp(min=last_but_one), start.level)
     parts = [range(first, min(first + batch, views)) for first in range(0, views, batch)]
-    total, began = len(schedule.times) * len(parts), time.monotonic()
-    run.emit(Started(STAGE, total))
+    total = len(schedule.times) * len(parts)
     latents = start.base
     for k, moment in enumerate(schedule.times):
         share = float(model.alphas[moment])
@@ -89,8 +86,7 @@ def denoised(
             with model.link.of(sharing, part):
                 found = model.noise(latents[some], start.shown[some], moment, words[:, some], guidance, image_guidance)
             latents[some] = _stepped(latents[some], found, share, left, model.velocity)
-            run.emit(Progress(STAGE, k * len(parts) + at + 1, total))
-    run.emit(Finished(STAGE, time.monotonic() - began, {"views": views}))
+            run.emit(Progress("painting", k * len(parts) + at + 1, total))
     return torch.where(start.level > 0, latents, start.base)
 
 

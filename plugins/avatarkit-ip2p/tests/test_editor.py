@@ -15,7 +15,7 @@ from torch import Tensor
 from avatarkit.contracts import Correspondences, EditStep
 from avatarkit.edit.plan import KeyframeText, Operation
 from avatarkit.errors import InputError
-from avatarkit.events import Finished, Notice, Progress, Run, Started, collect
+from avatarkit.events import Notice, Progress, Run, collect
 from avatarkit.registry import registry
 from avatarkit.testing import conformance
 
@@ -128,9 +128,9 @@ def test_half_precision(tiny_model: Path, dtype: str) -> None:
 def test_progress_is_told(tiny_model: Path) -> None:
     run, events = collect()
     edited(editor(tiny_model, batch=2), blocks(3), square(3), step(3), run=run)
-    assert events[0] == Started("painting", 8)
-    assert [event.step for event in events if isinstance(event, Progress)] == list(range(1, 9))
-    assert isinstance(events[-1], Finished) and events[-1].values == {"views": 3}
+    assert events == [
+        Progress("painting", done, 8) for done in range(1, 9)
+    ]  # the core says when painting begins and ends
 
 
 def test_it_stops_when_asked(tiny_model: Path) -> None:

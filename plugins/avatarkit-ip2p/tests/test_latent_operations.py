@@ -81,13 +81,28 @@ def test_delete_leaves_no_trace(tiny_model: Path) -> None:
     assert not torch.allclose(added, again, atol=0.01)  # which is not so where the thing may be seen
 
 
-def test_delete_takes_out_what_earlier_views_have_learnt() -> None:
-    """The thing to go stands in the reference, not in the view."""
-    views, masks = blocks(1), square(1)
-    without = begun(step(1, latent="delete"), views, masks)
-    painted = begun(step(1, latent="delete"), views, masks, other_in(masks, views, 3))
-    assert all(torch.equal(one, other) for one, other in zip(without, painted, strict=True))
-    torch.testing.assert_close(without[0], without[1])
+@pytest.mark.parametrize("latent", ["delete", "reposition"])
+def test_references_are_where_a_correction_goes_on(latent: str) -> None:
+    """They show what the avatar has learnt; the views still have the thing, and what the model is shown is of them."""
+    views, references, masks = blocks(1), blocks(1, seed=3), square(1, low=4, high=12)
+    said = step(1, latent=latent, shift=(0.25, 0.0), round=1, noise=0.6)
+    alone = begun(said, views, masks)
+    base, shown, level, mask = begun(said, views, masks, references)
+    assert torch.equal(shown, alone[1]) and torch.equal(level, alone[2]) and torch.equal(mask, alone[3])
+    torch.testing.assert_close(base, torch.where(level > 0, encoded(references), encoded(views)))
+
+
+def test_later_rounds_have_their_caps() -> None:
+    """A round that starts from what was learnt does not throw it away."""
+    for latent in ("", "add", "delete", "reposition", "change"):
+        said = step(1, latent=latent, shift=(0.25, 0.0), round=2, noise=0.2)
+        assert float(begun(said, blocks(1), square(1), blocks(1, seed=3))[2].max()) == pytest.approx(0.2)
+
+
+def test_without_a_shift_nothing_is_moved() -> None:
+    for shift in ((0.0, 0.0), (0.02, -0.02)):  # less than half a latent pixel
+        one, other = (begun(step(1, latent=latent, shift=shift), blocks(1), square(1)) for latent in ("reposition", ""))
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def test_delete_turns_the_words_round(tiny_model: Path) -> None:

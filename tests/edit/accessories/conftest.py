@@ -1,7 +1,7 @@
 """Heads to put things on, and pictures of them.
 
-What is asked of the accessories is asked of their Gaussians posed by ``pose_gaussians`` and of the mesh, not of the code that built
-them.
+What is asked of the accessories is asked of their Gaussians posed by ``pose_gaussians`` and of the mesh, not of the code that
+built them.
 """
 
 from __future__ import annotations
@@ -110,12 +110,12 @@ def subject_of(request: pytest.FixtureRequest) -> Callable[..., Subject]:
     return make
 
 
-HEADS = [("bust", 0), ("bust", 1), ("bust", 2), ("flame", 0), ("flame", 1), ("flame", 2)]
+HEADS = [("bust", 0), ("bust", 1), ("bust", 2), ("flame", 0), ("flame", 2)]
 
 
 @pytest.fixture(params=HEADS, ids=[f"{name}-{identity}" for name, identity in HEADS])
 def subject(request: pytest.FixtureRequest, subject_of: Callable[..., Subject]) -> Subject:
-    """Each head model, with the mean identity and two random ones."""
+    """Each head model, with the mean identity and random ones."""
     return subject_of(*request.param)
 
 
@@ -131,7 +131,8 @@ def bust(subject_of: Callable[..., Subject]) -> Subject:
 
 @pytest.fixture(scope="session")
 def seen_colour(rasterizer: Rasterizer) -> Callable[..., Tensor]:
-    """``seen_colour(subject, gaussians)``: sRGB (3,), mean of the pixels that the accessory fills, seen from ``azimuth`` degrees."""
+    """``seen_colour(subject, gaussians)``: sRGB (3,), mean of the pixels that the accessory fills, seen from ``azimuth``
+    degrees."""
 
     def look(subject: Subject, made: Gaussians, azimuth: float = 0.0, size: int = 320) -> Tensor:
         own, grey = subject.posed(made), subject.grey()

@@ -6,12 +6,13 @@ import copy
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 
+from avatarkit.contracts import HeadModel
 from avatarkit.edit.accessories.anatomy import measure
 from avatarkit.edit.accessories.envelope import Column, Envelope, Splats
 from avatarkit.edit.accessories.relief import Relief
@@ -71,7 +72,7 @@ def test_without_landmarks_the_same_places_are_found(subject_of: Callable[..., A
         def __getattr__(self, name: str) -> Any:
             return None if name == "landmarks" else getattr(self._head, name)
 
-    found = measure(Bare(mean_subject.head), mean_subject.motion)  # type: ignore[arg-type]
+    found = measure(cast(HeadModel, Bare(mean_subject.head)), mean_subject.motion)
     near = {name: float(np.linalg.norm(found[name] - mean_subject.anatomy[name])) for name in found.points}
     assert max(near.values()) < 13 * MM, near
     for name in ("nose_tip", "septum", "lip_top", "lip_bottom", "l_mouth", "chin"):

@@ -1,4 +1,5 @@
-"""Beards cover chin and jaw and leave the lips free, moustaches grow under the nose, both move with the skin, hair covers the scalp."""
+"""Beards cover chin and jaw and leave the lips free, moustaches grow under the nose, both move with the skin, hair covers the
+scalp."""
 
 from __future__ import annotations
 

@@ -47,7 +47,15 @@ def test_both_sides_are_alike(mean_subject: Any, form: str) -> None:
         assert gaps.max() < 0.6 * MM
 
 
-@pytest.mark.parametrize(("target", "attributes"), [("glasses", {}), ("glasses", {"material": "steel", "form": "oval"}), ("sunglasses", {}), ("glasses", {"form": "round", "size": 1.35})])  # fmt: skip
+WORN = [
+    ("glasses", {}),
+    ("glasses", {"material": "steel", "form": "oval"}),
+    ("sunglasses", {}),
+    ("glasses", {"form": "round", "size": 1.35}),
+]
+
+
+@pytest.mark.parametrize(("target", "attributes"), WORN)
 def test_nothing_goes_into_the_face(subject: Any, target: str, attributes: dict[str, Any]) -> None:
     near = subject.anatomy.skin.nearest(subject.points(target, **attributes))
     ears = sum(subject.head.regions[f"{side}_ear"].numpy() for side in ("l", "r")) > 0.5

@@ -99,6 +99,7 @@ def test_what_pokes_through_is_found_and_the_rest_is_not(bust: Any) -> None:
     covered = ~np.isnan(beyond(subject.points("beanie"), measured.envelope.centre, ways))
     assert covered.sum() > 20 and found[len(hair) :][torch.from_numpy(covered)].float().mean() > 0.85
     assert found[: len(hair)].float().mean() < 0.01
+    assert not poking_through(subject.made("glasses"), both, measured, bust.head).any()  # their arms go under the hair
     skin = haired(bust, 0.0)
     skin.label_logits[:] = 0.0
     skin.label_logits[:, LABEL_INDEX["skin"]] = 5.0

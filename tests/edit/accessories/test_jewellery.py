@@ -147,7 +147,14 @@ def test_necklaces_lie_on_clothes(bust: Any) -> None:
     assert np.median(bust.anatomy.skin.nearest(front).heights) > 9.5 * MM
 
 
-@pytest.mark.parametrize(("region", "sign"), [(Region("nose", "left_of"), 1), (Region("nose", "right_of"), -1), (Region("nose", "left_of", "viewer"), -1)])  # fmt: skip
+NOSTRILS = [
+    (Region("nose", "left_of"), 1),
+    (Region("nose", "right_of"), -1),
+    (Region("nose", "left_of", "viewer"), -1),
+]
+
+
+@pytest.mark.parametrize(("region", "sign"), NOSTRILS)
 @pytest.mark.parametrize("form", ["", "stud"])
 def test_nose_rings_sit_on_their_nostril(subject: Any, region: Region, sign: int, form: str) -> None:
     points = subject.points("nose_ring", region, form=form)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from avatarkit.edit.accessories.light import Finish, Light, estimate_light, neutral_light
+from avatarkit.edit.accessories.light import Finish, Light, estimate, neutral_light
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.labels import LABEL_INDEX
 from avatarkit.losses.colour_difference import ciede2000, lab, srgb_from_linear
@@ -47,7 +47,7 @@ def shares(light: Light, normals: FloatArray) -> FloatArray:
 
 @pytest.mark.parametrize(("spoilt", "label", "within"), [(0.0, "skin", 0.06), (0.2, "skin", 0.13), (0.0, "", 0.09)])
 def test_light_is_found_from_skin(mean_subject: Any, spoilt: float, label: str, within: float) -> None:
-    light = estimate_light(mean_subject.anatomy, skinned(mean_subject, FROM_LEFT, spoilt=spoilt, label=label))
+    light = estimate(mean_subject.anatomy, skinned(mean_subject, FROM_LEFT, spoilt=spoilt, label=label))
     assert light.estimated
     ways = np.array([[0, 0, 1], [0.7, 0, 0.7], [-0.7, 0, 0.7], [0, 0.6, 0.8], [0, -0.6, 0.8], [0.5, 0.5, 0.7]])
     ways /= np.linalg.norm(ways, axis=1, keepdims=True)
@@ -60,7 +60,7 @@ def test_too_little_skin_gives_the_neutral_light(bust: Any) -> None:
     few = skinned(bust, FROM_LEFT).select(torch.arange(50))
     hair = skinned(bust, FROM_LEFT, label="hair")
     for gaussians in (None, few, hair):
-        light = estimate_light(bust.anatomy, gaussians)
+        light = estimate(bust.anatomy, gaussians)
         assert not light.estimated and np.allclose(light.coefficients, neutral_light().coefficients)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import trimesh
 from hypothesis import given, settings
@@ -44,7 +46,7 @@ def test_the_nearest_point_of_a_triangle_is_nearer_than_any_other(values: list[f
     assert found <= np.linalg.norm(others - point, axis=1).min() + 1e-6
 
 
-def test_on_a_head_no_triangle_is_nearer(subject_of) -> None:  # type: ignore[no-untyped-def]
+def test_on_a_head_no_triangle_is_nearer(subject_of: Any) -> None:
     skin: Skin = subject_of("bust").anatomy.skin
     random = np.random.default_rng(1)
     start = skin.spread(0.01)

@@ -143,8 +143,12 @@ def head_views() -> Head:
         shows, at = drawn.triangle >= 0, np.maximum(drawn.triangle, 0)
         rest = (neutral[faces[at]] * drawn.barycentrics[..., None]).sum(-2) * shows[..., None]
         picture = np.where(shows[..., None], colour_at(rest), 1.0)
-        rows.append((picture, drawn.triangle, drawn.barycentrics, rest, shows, ball[at] & shows, camera.viewmat, camera.K))
-    picture, triangle, weights_, rest, shows, eyeball, viewmat, K = (np.stack(column) for column in zip(*rows, strict=True))
+        rows.append(
+            (picture, drawn.triangle, drawn.barycentrics, rest, shows, ball[at] & shows, camera.viewmat, camera.K)
+        )
+    picture, triangle, weights_, rest, shows, eyeball, viewmat, K = (
+        np.stack(column) for column in zip(*rows, strict=True)
+    )
     real = lambda array: torch.from_numpy(np.ascontiguousarray(array, np.float32))  # noqa: E731
     return Head(
         real(picture).permute(0, 3, 1, 2).contiguous(),

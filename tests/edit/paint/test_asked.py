@@ -96,9 +96,13 @@ def test_strength_is_that_of_the_operation_and_of_the_amount() -> None:
     assert strength_of(operation("restyle", "head", style="oil")) == 1.0
     assert strength_of(operation("restyle", "head", style="oil", amount=0.25)) == 0.25
     assert strength_of(operation("identity", "head", name="older", amount=0.5)) == 1.0
-    assert strength_of(Operation("restyle", "head", attributes=Attributes(style="oil", amount=0.5), strength=0.5)) == 0.25
+    assert (
+        strength_of(Operation("restyle", "head", attributes=Attributes(style="oil", amount=0.5), strength=0.5)) == 0.25
+    )
 
 
 def test_asking_loads_nothing_heavy() -> None:
     code = "import sys, avatarkit.edit.paint.asked; print([m for m in ('torch', 'numpy', 'scipy', 'yaml') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )

@@ -53,7 +53,10 @@ def test_a_highlight_on_lips_stays_a_highlight(head: Head) -> None:
     spot = torch.from_numpy(head.disc(np.array([0.006, -0.049, 0.077]), 0.005).astype(np.float32))[:, None]
     lit = Head(torch.maximum(head.views, 0.93 * spot), *list(vars(head).values())[1:])
     painted = lit.paint(restyle("lipstick", "lips", colour="#8a0f2a"), "lips", batch=(0,))
-    inside, around = pixels(painted, spot[:1] > 0.7), pixels(painted, (head.region("lips")[:1] > 0.95) & (spot[:1] == 0))
+    inside, around = (
+        pixels(painted, spot[:1] > 0.7),
+        pixels(painted, (head.region("lips")[:1] > 0.95) & (spot[:1] == 0)),
+    )
     assert len(inside) >= 4
     glint, paint = lab(inside).median(0).values, lab(around).median(0).values
     assert glint[0] > paint[0] + 25 and chroma(glint) < 0.8 * chroma(paint)

@@ -32,5 +32,9 @@ def test_mix_ramp_and_smoothstep_have_their_ends() -> None:
     one, other = np.zeros((2, 3), np.float32), np.ones((2, 3), np.float32)
     np.testing.assert_array_equal(mix(one, other, np.array([0.0, 1.0])), [[0, 0, 0], [1, 1, 1]])
     made = ramp(((0.2, "#000000"), (0.8, "#ffffff")), np.array([0.0, 0.2, 0.5, 0.8, 1.0]))
-    assert made[0, 0] == pytest.approx(0) and made[2, 0] == pytest.approx(0.5, abs=1e-3) and made[4, 0] == pytest.approx(1, abs=1e-3)
+    assert (
+        made[0, 0] == pytest.approx(0)
+        and made[2, 0] == pytest.approx(0.5, abs=1e-3)
+        and made[4, 0] == pytest.approx(1, abs=1e-3)
+    )
     np.testing.assert_allclose(smoothstep(1.0, 0.0, np.array([-1.0, 0.5, 2.0])), [1.0, 0.5, 0.0])

@@ -119,7 +119,7 @@ def test_progress_is_told_and_a_stop_is_heeded(head: Head) -> None:
 def test_what_cannot_be_painted_is_refused_in_words(head: Head) -> None:
     with pytest.raises(InputError, match="no style for 'stained glass'"):
         head.paint(restyle("other", name="stained glass"))
-    with pytest.raises(InputError, match="no look for 'elf'.*ip2p"):
+    with pytest.raises(InputError, match=r"no look for 'elf'.*ip2p"):
         head.paint(Operation("identity", "head", attributes=Attributes(name="elf")))
     for latent in ("delete", "reposition"):
         with pytest.raises(InputError, match=f"cannot '{latent}'"):

@@ -30,4 +30,7 @@ def test_a_heart_and_a_drop_point_where_they_should() -> None:
     heart, drop = OUTLINES["heart"](), OUTLINES["drop"]()
     assert abs(heart[heart[:, 1].argmin(), 0]) < 0.05  # the tip is below, in the middle
     assert signed_distance(np.array([[0.0, heart[:, 1].max()]]), heart)[0] > 0.05  # the notch above
-    assert abs(drop[drop[:, 1].argmax(), 0]) < 1e-9 and np.abs(drop[drop[:, 1] < 0, 0]).max() > np.abs(drop[drop[:, 1] > 0.2, 0]).max()
+    assert (
+        abs(drop[drop[:, 1].argmax(), 0]) < 1e-9
+        and np.abs(drop[drop[:, 1] < 0, 0]).max() > np.abs(drop[drop[:, 1] > 0.2, 0]).max()
+    )

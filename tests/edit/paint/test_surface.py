@@ -93,5 +93,7 @@ def test_the_unrolled_head_keeps_angles() -> None:
         around = np.array([0.8, 0.0, -0.6])
         up = np.cross(around, -np.array([0.6 * out, bend, 0.8 * out]) / 0.085)
         step = 1e-4
-        moved = [np.linalg.norm(unrolled((point + step * d)[None]) - unrolled(point[None])) / step for d in (around, up)]
+        moved = [
+            np.linalg.norm(unrolled((point + step * d)[None]) - unrolled(point[None])) / step for d in (around, up)
+        ]
         assert moved[0] == pytest.approx(moved[1], rel=0.03)

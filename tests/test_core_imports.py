@@ -113,7 +113,16 @@ def test_the_documented_layers_are_these() -> None:
     """Every layer stands in docs/architecture.md, in this order; every package of the source has a place there."""
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     rows = [line for line in text.splitlines() if line.startswith("| `")]
-    cells = [re.findall(r"`([\w.]+)/?`", row.split("|")[1].replace("recon/job.py", "recon.job").replace("edit/job.py", "edit.job").replace("edit/pictures.py", "edit.pictures")) for row in rows]
+    cells = [
+        re.findall(
+            r"`([\w.]+)/?`",
+            row.split("|")[1]
+            .replace("recon/job.py", "recon.job")
+            .replace("edit/job.py", "edit.job")
+            .replace("edit/pictures.py", "edit.pictures"),
+        )
+        for row in rows
+    ]
     documented = [set(" ".join(names).split()) for names in cells]
     position = {name: k for k, names in enumerate(documented) for name in names}
     shown = [tuple(name for name in names if name in position) for names in LAYERS]

@@ -25,7 +25,9 @@ def moved(picture: torch.Tensor, dx: float, dy: float, zoom: float) -> torch.Ten
     at = torch.arange(SIDE) + 0.5 - SIDE / 2
     x, y = (at - dx) / zoom, (at - dy) / zoom
     grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], -1) / (SIDE / 2)
-    return grid_sample(picture[None], grid[None], mode="bicubic", padding_mode="border", align_corners=False)[0].clamp(0, 1)
+    return grid_sample(picture[None], grid[None], mode="bicubic", padding_mode="border", align_corners=False)[0].clamp(
+        0, 1
+    )
 
 
 def outside() -> torch.Tensor:

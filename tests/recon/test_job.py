@@ -13,8 +13,8 @@ import torch
 from avatarkit.errors import InputError
 from avatarkit.events import Event, Notice, Run, Scalars
 from avatarkit.gaussians.avatar_file import load_avatar
-from avatarkit.labels import LABEL_INDEX, NUM_LABELS
 from avatarkit.interrupts import interruptible
+from avatarkit.labels import LABEL_INDEX, NUM_LABELS
 from avatarkit.recon.job import Job, resumed_config, run_job, shown
 from avatarkit.recon.log import read_scalars
 from avatarkit.recon.loop import start

@@ -12,7 +12,7 @@ from avatarkit.edit.ids import next_id
 from avatarkit.edit.scene import Scene
 from avatarkit.gaussians.frames import quat_from_matrix, triangle_frames
 from avatarkit.gaussians.gaussians import Gaussians
-from avatarkit.labels import NUM_LABELS
+from avatarkit.labels import LABEL_INDEX, NUM_LABELS
 
 SPACING = 0.0032  # metres between the Gaussians of a patch
 OVERLAP = 0.62

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -77,11 +78,14 @@ def scale_part(scene: Scene, operation: Operation, located: Located) -> Avatar:
         return _scale_worn(scene, operation, located, growth)
     moved = scene.avatar
     for part in _parts(scene, operation.target):
-        held = _root(operation.target, dimension, part)
-        moved = warped(
-            scene.with_avatar(moved), part.points, part.reach, lambda x, held=held: (x - held) * (growth - 1.0)
-        )
+        displacement = partial(_grown, held=_root(operation.target, dimension, part), growth=growth)
+        moved = warped(scene.with_avatar(moved), part.points, part.reach, displacement)
     return moved
+
+
+def _grown(points: Tensor, held: Tensor, growth: Tensor) -> Tensor:
+    """(N, 3): how far ``points`` go when everything grows by ``growth`` (3,) around ``held``."""
+    return (points - held) * (growth - 1.0)
 
 
 def move_part(scene: Scene, operation: Operation, located: Located) -> Avatar:

@@ -78,12 +78,12 @@ def scale_part(scene: Scene, operation: Operation, located: Located) -> Avatar:
         return _scale_worn(scene, operation, located, growth)
     moved = scene.avatar
     for part in _parts(scene, operation.target):
-        displacement = partial(_grown, held=_root(operation.target, dimension, part), growth=growth)
+        displacement = partial(_outward, held=_root(operation.target, dimension, part), growth=growth)
         moved = warped(scene.with_avatar(moved), part.points, part.reach, displacement)
     return moved
 
 
-def _grown(points: Tensor, held: Tensor, growth: Tensor) -> Tensor:
+def _outward(points: Tensor, held: Tensor, growth: Tensor) -> Tensor:
     """(N, 3): how far ``points`` go when everything grows by ``growth`` (3,) around ``held``."""
     return (points - held) * (growth - 1.0)
 

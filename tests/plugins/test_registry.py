@@ -144,7 +144,7 @@ def test_a_wrong_api_is_refused_in_words(install: Install) -> None:
         found.get("editor", "future")
     with pytest.raises(PluginError, match=r"contract version 0.*update the plugin"):
         found.get("editor", "past")
-    assert [p.name for p in found.providers("editor")] == ["present"]
+    assert [p.name for p in found.providers("editor")] == ["paint", "present"]
 
 
 def test_a_slow_plugin_is_used_and_said(install: Install) -> None:

@@ -1,4 +1,4 @@
-"""A metric of edits.  It begins by measuring how much changed: put your model in its place, its name into the figure's."""
+"""A metric of edits.  It begins by measuring how much changed: put your model in its place, and name it there."""
 
 from __future__ import annotations
 

@@ -55,6 +55,14 @@ def test_a_number_is_a_number_of_one_thing() -> None:
     assert (place.kind, place.thing, place.relation) == ("spatial", "a red earring", "right_of")
 
 
+@pytest.mark.parametrize(("frame", "seen"), [("subject", "right_of"), ("viewer", "left_of")])
+def test_the_viewers_left_is_the_pictures_from_the_front(frame: str, seen: str) -> None:
+    operation = Operation("add", "nose_ring", Region("nose", "left_of", frame))
+    assert expectations(operation)[1] == Expectation("spatial", "a nose ring", seen, "a nose")
+    behind = "left_of" if seen == "right_of" else "right_of"
+    assert expectations(operation, math.pi)[1] == Expectation("spatial", "a nose ring", behind, "a nose")
+
+
 def test_above_and_below_are_the_same_from_everywhere() -> None:
     operation = Operation("add", "moustache", Region("mouth", "above"))
     for azimuth in (0.0, 1.5, 3.0):

@@ -85,6 +85,20 @@ def test_a_view_that_did_not_change_is_0_beside_one_that_did(metric: ClipDirecti
     assert scored(metric, levels / 255, (levels + 0.3) / 255) == [0.0] * 5  # no step of 8 bits
 
 
+def test_a_models_rounding_is_no_change(clip_folder: Path) -> None:
+    """A model that never gives the same embedding twice, as some kernels do not: what did not change is 0 all the same."""
+    shaky = ClipDirection(ClipDirectionConfig(model=str(clip_folder), device="cpu"))
+    noise = torch.Generator().manual_seed(0)
+
+    def shake(_: Any, __: Any, out: Any) -> None:
+        out.image_embeds = out.image_embeds + 0.01 * torch.randn(out.image_embeds.shape, generator=noise)
+
+    shaky._with.model.register_forward_hook(shake)
+    before = views(3, 11)
+    assert scored(shaky, before, before.clone()) == [0.0] * 3
+    assert all(abs(value) > 1e-4 for value in scored(shaky, before, before.flip(0) * 0.9))
+
+
 def test_figures_of_a_view_stand_alone(metric: ClipDirection) -> None:
     before, after = views(3, 9), views(3, 10)
     assert scored(metric, before, after)[1:2] == pytest.approx(scored(metric, before[1:2], after[1:2]), abs=1e-4)

@@ -7,11 +7,12 @@ diffusion (CVPR 2024).  A detector knows the picture alone, so that the subject'
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from avatarkit.edit.captions import PLURAL, colour_name, said, thing_said
+from avatarkit.edit.captions import colour_name, said, thing_said
 from avatarkit.edit.plan import Operation
 from avatarkit.edit.vocabulary import MAKEUP
 
@@ -19,6 +20,7 @@ Kind = Literal["attribute", "spatial", "number", "negation"]
 SIDES = ("left", "right")
 OPPOSITE = {"left_of": "right_of", "right_of": "left_of"}
 SIDEWAYS = 0.35  # cosine of the azimuth below which a view has no left and right of the head
+FRONTAL = 0.85  # cosine from which a view shows both sides of the head, and so as many of a thing as there are
 WHOLE = "a face"  # what sides are sides of
 
 
@@ -49,13 +51,14 @@ def expectations(operation: Operation, azimuth: float = 0.0) -> tuple[Expectatio
     thing = _thing(operation)
     if not thing:
         return ()
+    facing = math.cos(azimuth)
     count = operation.attributes.count if operation.kind == "add" else 1
-    found = [Expectation("number", thing, count=count) if count > 1 else Expectation("attribute", thing)]
+    numbered = count > 1 and facing > FRONTAL
+    found = [Expectation("number", thing, count=count) if numbered else Expectation("attribute", thing)]
     place = _place(operation)
     if place is not None:
         relation, anchor = place
         if relation in OPPOSITE:
-            facing = math.cos(azimuth)
             if abs(facing) < SIDEWAYS:
                 return tuple(found)
             relation = OPPOSITE[relation] if facing > 0 else relation  # whoever faces us has their left on our right
@@ -65,14 +68,24 @@ def expectations(operation: Operation, azimuth: float = 0.0) -> tuple[Expectatio
 
 def with_article(words: str) -> str:
     """ "a red hat", "an earring", "blue hair", "red lips"."""
-    last = words.rpartition(" ")[2]
-    if last in ("hair", "skin", "clothes", "teeth", *PLURAL) or last.endswith("s"):
+    if words.rpartition(" ")[2] in ("hair", "skin", "teeth") or words.endswith("s"):
         return words
     return f"{'an' if words[:1] in 'aeiou' else 'a'} {words}"
 
 
 def _thing(operation: Operation) -> str:
-    """What should be seen, "" where it has no name or looks as before."""
+    """What should be seen, "" where it has no name or looks as before.  In the words of the caption where it is one of the rules', which
+    keep what the user called a colour."""
+    thing = _plainly(operation)
+    noun = re.escape(thing.rpartition(" ")[2])
+    caption = re.match(rf"a photo of a person with ((?!the )(?:[\w-]+ ){{0,5}}?{noun})\b", operation.target_caption)
+    if not (thing and caption) or operation.attributes.count > 1:
+        return thing
+    words = re.sub(r"\b(left|right) ", "", caption[1])  # a place, and no look
+    return words if words.startswith(("a ", "an ")) else with_article(words)
+
+
+def _plainly(operation: Operation) -> str:
     a = operation.attributes
     if operation.kind == "add":
         return thing_said(replace(operation, attributes=replace(a, count=1)))

@@ -29,6 +29,8 @@ def of(prompt: str, azimuth: float = 0.0) -> list[Expectation]:
     [
         ("blue hair", [Expectation("attribute", "blue hair")]),
         ("a red hat", [Expectation("attribute", "a red hat")]),
+        ("copper red hair", [Expectation("attribute", "copper red hair")]),
+        ("a pearl necklace", [Expectation("attribute", "a pearl necklace")]),
         ("remove the glasses", [Expectation("negation", "glasses")]),
         ("take off the hat", [Expectation("negation", "a hat")]),
         ("remove the left earring", []),
@@ -48,11 +50,27 @@ def test_prompts_become_what_should_be_seen(prompt: str, wanted: list[Expectatio
     assert of(prompt) == wanted
 
 
-def test_a_number_is_a_number_of_one_thing() -> None:
+def test_a_number_is_a_number_of_one_thing_where_both_sides_show() -> None:
     operation = Operation("add", "earring", Region("l_ear"), Attributes(count=3, colour="#ff0000"))
     number, place = expectations(operation)
     assert number == Expectation("number", "a red earring", count=3)
     assert (place.kind, place.thing, place.relation) == ("spatial", "a red earring", "right_of")
+    assert expectations(operation, 0.8)[0] == Expectation("attribute", "a red earring")
+    assert of("gold hoop earrings")[0] == Expectation("number", "a gold hoop earring", count=2)
+
+
+@pytest.mark.parametrize(
+    ("caption", "thing"),
+    [
+        ("a photo of a person with crimson hair", "crimson hair"),
+        ("a portrait of somebody whose hair is crimson", "red hair"),
+        ("a photo of a person with the upper half of the hair red", "red hair"),
+        ("", "red hair"),
+    ],
+)
+def test_words_are_the_captions_where_it_names_the_thing(caption: str, thing: str) -> None:
+    operation = Operation("recolour", "hair", attributes=Attributes(colour="#ff0000"), target_caption=caption)
+    assert expectations(operation) == (Expectation("attribute", thing),)
 
 
 @pytest.mark.parametrize(("frame", "seen"), [("subject", "right_of"), ("viewer", "left_of")])

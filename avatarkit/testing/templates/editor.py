@@ -25,6 +25,6 @@ class Mine:
         seed: int,
         run: Run,
     ) -> Tensor:
-        """views (B, 3, H, W) and masks (B, 1, H, W) in [0, 1] → edited views.  ``step``: the plan's operation."""
+        """views (B, 3, H, W) and masks (B, 1, H, W) in [0, 1] → edited views.  ``step``: what to do, in words too."""
         tint = torch.rand(3, 1, 1, generator=torch.Generator().manual_seed(seed)).to(views)
         return (views * (1.0 - masks) + (0.5 * views + 0.5 * tint) * masks).clamp(0.0, 1.0)

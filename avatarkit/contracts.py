@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from avatarkit.cameras import Cameras
     from avatarkit.capture.capture import Capture
+    from avatarkit.edit.expectations import Expectation
     from avatarkit.edit.plan import EditPlan, EditRequest, FinalRequest, KeyframeText, Operation
     from avatarkit.events import Run
     from avatarkit.gaussians.avatar import Avatar
@@ -321,6 +322,49 @@ class Discriminator(Protocol):
 
     def g_loss(self, fake: Tensor, condition: Tensor) -> Tensor:
         """−E[D(fake)]."""
+        ...
+
+
+@dataclass(frozen=True)
+class EditedViews:
+    """One edit as a metric sees it: B views of the avatar before and after.
+
+    before, after (B, 3, H, W) float32 in [0, 1]; captions: a picture before and after in words, the same where words cannot tell them
+    apart; expected: for each view what it should show now, empty where nothing of that can be told from it.
+    """
+
+    before: Tensor
+    after: Tensor
+    source_caption: str
+    target_caption: str
+    expected: tuple[tuple[Expectation, ...], ...]
+    prompt: str = ""
+    operations: tuple[Operation, ...] = ()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One figure of an edit.
+
+    name: what was measured, and by which model: "clip-direction (openai/clip-vit-large-patch14)".  views: a value for each view, None
+    where that view cannot tell.  passed: whether the edit did what was asked; None where the metric has no threshold.
+    """
+
+    name: str
+    views: tuple[float | None, ...]
+    passed: bool | None = None
+
+
+@runtime_checkable
+class EditMetric(Protocol):
+    """Judges what an edit did to pictures, mostly by a learned model.  It is made with its model and names it in every figure."""
+
+    def score(self, edit: EditedViews, run: Run) -> tuple[Measured, ...]:
+        """The figures of one edit, none where this metric has nothing to say about it; names are the same from edit to edit.
+
+        Views that did not change have finite figures too.  A metric that sends views off the machine says what and where with
+        ``run.notice`` before it does; it gives up with KeyboardInterrupt once ``run.stopping``.
+        """
         ...
 
 

@@ -22,7 +22,9 @@ PROJECT = "avatarkit"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
-Role = Literal["tracker", "rasterizer", "refiner", "editor", "discriminator", "head_model", "segmenter", "exporter"]
+Role = Literal[
+    "tracker", "rasterizer", "refiner", "editor", "discriminator", "head_model", "segmenter", "exporter", "metric"
+]
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ HOOKS: dict[Role, str] = {
     "head_model": "avatarkit_head_models",
     "segmenter": "avatarkit_segmenters",
     "exporter": "avatarkit_exporters",
+    "metric": "avatarkit_metrics",
 }
 
 
@@ -184,6 +187,21 @@ def avatarkit_exporters() -> Iterable[Provider]:
     ... def avatarkit_exporters():
     ...     yield Provider("mine", "my_plugin.exporter:Mine", "files for my own viewer")
     >>> [provider.name for provider in avatarkit_exporters()]
+    ['mine']
+    """
+    return ()
+
+
+@hookspec
+def avatarkit_metrics() -> Iterable[Provider]:
+    """Metrics: judge edits by pictures before and after, with a model that they name.
+
+    Contract: ``avatarkit.contracts.EditMetric``.  Chosen with ``--metric NAME``; none is used unless it is named.
+
+    >>> @hookimpl
+    ... def avatarkit_metrics():
+    ...     yield Provider("mine", "my_plugin.metric:Mine", "what my own model says of an edit", config="my_plugin.options:MineConfig")
+    >>> [provider.name for provider in avatarkit_metrics()]
     ['mine']
     """
     return ()

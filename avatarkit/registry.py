@@ -42,6 +42,7 @@ PROTOCOLS: dict[Role, type] = {
     "head_model": contracts.HeadModel,
     "segmenter": contracts.Segmenter,
     "exporter": contracts.Exporter,
+    "metric": contracts.EditMetric,
 }
 # The first usable one is the default of a role; a role without a row here is chosen by the user.
 PREFERRED: dict[Role, tuple[str, ...]] = {

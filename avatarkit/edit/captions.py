@@ -110,7 +110,7 @@ def place_said(box: tuple[float, float, float, float] | None) -> str:
 def _instruction(operation: Operation, colour_words: str = "") -> str:
     kind, part, a = operation.kind, _part(operation), operation.attributes
     if kind == "add":
-        return f"add {_thing(operation, colour_words)}{_where(operation)}"
+        return f"add {thing_said(operation, colour_words)}{_where(operation)}"
     if kind == "delete":
         return f"remove {part}"
     if kind == "move":
@@ -155,7 +155,8 @@ def _part(operation: Operation) -> str:
     return f"the {target}{_where(operation)}"
 
 
-def _thing(operation: Operation, colour_words: str) -> str:
+def thing_said(operation: Operation, colour_words: str = "") -> str:
+    """What ``add`` adds, with its article: "a small red hat", "round black glasses"."""
     a = operation.attributes
     name = a.name if operation.target == "object" else said(operation.target)
     size = (
@@ -181,7 +182,7 @@ def _captions(operation: Operation, colour_words: str) -> tuple[str, str]:
     kind, target, a = operation.kind, said(operation.target), operation.attributes
     plain, part = "a photo of a person", _part(operation)
     if kind == "add":
-        return plain, f"{plain} with {_thing(operation, colour_words)}{_where(operation)}"
+        return plain, f"{plain} with {thing_said(operation, colour_words)}{_where(operation)}"
     if kind == "recolour" and a.colour and operation.region is not None:
         return f"{plain} with {target}", f"{plain} with {part} {colour_words or colour_name(a.colour)}"
     if kind == "delete" and operation.region is not None:

@@ -25,6 +25,7 @@ MODULES: dict[Role, str] = {
     "editor": "avatarkit.testing.editors",
     "discriminator": "avatarkit.testing.discriminators",
     "exporter": "avatarkit.testing.exporters",
+    "metric": "avatarkit.testing.metrics",
 }
 
 

@@ -138,8 +138,10 @@ class TwoArguments:
 
     def export(self, avatar: Any) -> None: ...
 
+    def score(self, edit: Any) -> None: ...
 
-@pytest.mark.parametrize("role", ["segmenter", "refiner", "editor", "tracker", "exporter"])
+
+@pytest.mark.parametrize("role", ["segmenter", "refiner", "editor", "tracker", "exporter", "metric"])
 def test_a_method_without_the_contracts_arguments_is_found(role: Role) -> None:
     found = failures(conformance.check(TwoArguments(), role))
     assert "cannot be called" in found["its method fits"]
@@ -169,3 +171,28 @@ def test_faulty_parts_of_the_edit_loop_are_found() -> None:
             return super().segment(images, views) * 2
 
     assert "sum to 1" in str(failures(conformance.check(Segmenter(), "segmenter")))
+
+
+def test_faulty_metrics_are_found() -> None:
+    def said(change: Any) -> str:
+        class Metric(type(template("metric"))):  # type: ignore[misc]
+            def score(self, edit: Any, run: Any) -> Any:
+                return change(edit, super().score(edit, run))
+
+        return str(failures(conformance.check(Metric(), "metric")))
+
+    assert said(lambda edit, found: found) == "{}"
+    assert "'mine' has 2 values for 1 views" in said(lambda edit, found: (replace(found[0], views=found[0].views * 2),))
+    nan = "'mine' has a value that is not finite"
+    assert nan in said(
+        lambda edit, found: (replace(found[0], views=tuple(0.0 / v if v else float("nan") for v in found[0].views)),)
+    )
+    assert "names must be unique" in said(lambda edit, found: found * 2)
+    assert "not avatarkit.contracts.Measured" in said(lambda edit, found: (0.5,))
+    assert "names of two edits differ" in said(lambda edit, found: (replace(found[0], name=f"of {len(edit.before)}"),))
+    assert "no figure for an edit that changed nothing" in said(
+        lambda edit, found: found if any(found[0].views) else ()
+    )
+    assert "score changed its input" in said(lambda edit, found: (edit.after.mul_(0.5), found)[1])
+    numbers = iter(range(99))
+    assert "then" in said(lambda edit, found: (replace(found[0], views=(float(next(numbers)),) * len(edit.before)),))

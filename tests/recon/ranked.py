@@ -1,6 +1,6 @@
 """What every process of tests/recon/test_ranks.py does: short reconstructions together, whose states are written down by each.
 
-    python -m torch.distributed.run --nproc-per-node 2 tests/recon/ranked.py CAPTURE FOLDER
+python -m torch.distributed.run --nproc-per-node 2 tests/recon/ranked.py CAPTURE FOLDER
 """
 
 from __future__ import annotations
@@ -56,7 +56,12 @@ def main(capture: Path, folder: Path) -> None:
     train("three", batch=3)
     train("resumed", batch=2, stop=lambda step: ranks.rank == 1 and step == 13)  # asked on one process only
     train("resumed", batch=2, resume=True)
-    train("broken", batch=2, rasterizer=Broken(parts.rasterizer) if ranks.rank == 1 else parts.rasterizer)
+    train(
+        "broken",
+        batch=2,
+        run_iterations=8,
+        rasterizer=Broken(parts.rasterizer) if ranks.rank == 1 else parts.rasterizer,
+    )
     train("minutes", batch=2, minutes=0.5, stop=lambda step: step == 2)
     if ranks.rank == 1:
         drift(train)

@@ -52,6 +52,10 @@ class DivergedError(AvatarkitError):
     """An optimisation produced non-finite values repeatedly.  Names the tensor."""
 
 
+class LostProcess(AvatarkitError):
+    """Of several processes at one job another one has died or does not answer."""
+
+
 def nearest(word: str, candidates: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the nearest candidate, or an empty string."""
     match = difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.6)

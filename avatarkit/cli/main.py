@@ -76,14 +76,14 @@ app.add_typer(bench.app, name="bench")
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the console script."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in arguments or os.environ.get("AVATARKIT_DEBUG", "") not in ("", "0")
-    arguments = [argument for argument in arguments if argument != "--debug"]
+    given = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in given or os.environ.get("AVATARKIT_DEBUG", "") not in ("", "0")
+    arguments = [argument for argument in given if argument != "--debug"]
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(name)s: %(message)s")
     for noisy in ("numba", "PIL", "asyncio", "matplotlib", "openai", "anthropic", "httpx2", "httpcore2"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
-        app(args=arguments, prog_name="avatarkit")
+        app(args=arguments, prog_name="avatarkit", obj=given)
     except AvatarkitError as error:
         if debug:
             raise

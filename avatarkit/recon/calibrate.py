@@ -12,6 +12,7 @@ from avatarkit.events import Run
 from avatarkit.recon import density
 from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.head_tuning import HeadState, update
+from avatarkit.recon.ranks import ALONE, Ranks
 from avatarkit.recon.schedule import Schedule, view_order
 from avatarkit.recon.step import Aids, TrainState, fresh_state, train_step
 from avatarkit.recon.views import Views
@@ -25,35 +26,40 @@ OVERLAP = 1.2
 
 def measured_total(
     state: TrainState, views: Views, head: HeadModel, config: ReconConfig, run: Run, rasterizer: Rasterizer,
-    aids: Aids = Aids(),
+    aids: Aids = Aids(), ranks: Ranks = ALONE,
 ) -> int:  # fmt: skip
-    """Steps for ``config.minutes``: the rate is measured after compilation on copies, at the first size and at the budget."""
+    """Steps for ``config.minutes``: the rate is measured after compilation on copies, at the first size and at the budget.
+
+    Several processes measure together, and take the number of the first.
+    """
     assert config.minutes is not None
     schedule = Schedule(config, config.iterations)
     few = len(state.gaussians)
     many = config.max_splats if config.density == "budget" else min(config.max_splats, THRESHOLD_GROWTH * few)
     coarse_few = (
-        _seconds(state, few, views, head, config, schedule, rasterizer, aids, half=True) if config.coarse_until else 0.0
+        _seconds(state, few, views, head, config, schedule, rasterizer, aids, ranks, half=True)
+        if config.coarse_until
+        else 0.0
     )
-    fine_few = OVERLAP * _seconds(state, few, views, head, config, schedule, rasterizer, aids, half=False)
+    fine_few = OVERLAP * _seconds(state, few, views, head, config, schedule, rasterizer, aids, ranks, half=False)
     fine_many = (
         fine_few
         if many <= few
-        else OVERLAP * _seconds(state, many, views, head, config, schedule, rasterizer, aids, half=False)
+        else OVERLAP * _seconds(state, many, views, head, config, schedule, rasterizer, aids, ranks, half=False)
     )
     coarse, until = config.coarse_until / config.iterations, config.densify_until / config.iterations
     growing = max(0.0, until - coarse)  # the count grows about linearly meanwhile
     mean = coarse * coarse_few + growing * 0.5 * (fine_few + fine_many) + (1.0 - coarse - growing) * fine_many
     if config.tune_head:
         mean += _tuning_seconds(state, head, config) / config.tune_every
-    total = max(50, int(config.minutes * 60.0 / mean))
+    total = ranks.from_first(max(50, int(config.minutes * 60.0 / mean)))
     run.notice(f"{1.0 / mean:.1f} steps a second here: {total} steps in {config.minutes:g} minutes")
     return total
 
 
 def _seconds(
     state: TrainState, splats: int, views: Views, head: HeadModel, config: ReconConfig, schedule: Schedule,
-    rasterizer: Rasterizer, aids: Aids, *, half: bool,
+    rasterizer: Rasterizer, aids: Aids, ranks: Ranks, *, half: bool,
 ) -> float:  # fmt: skip
     """Median time of a step with ``splats`` Gaussians, on a copy."""
     gaussians = state.gaussians.detach().select(torch.arange(len(state.gaussians)))
@@ -67,12 +73,15 @@ def _seconds(
     times = []
     for i in range(WARM_UP + MEASURED):
         order = view_order(len(views), config.seed, i, config.batch)
-        for view in (views.view(j, half) for j in order):  # what is made once and kept does not count
+        own = ranks.share(order)
+        for view in (views.view(j, half) for j in own):  # what is made once and kept does not count
             if aids.label_images is not None:
                 aids.label_images(view.frame, view.cameras.height, view.cameras.width)
         began = time.perf_counter()
-        batch = [views.view(j, half) for j in order]
-        train_step(trial, batch, head, config, schedule, rasterizer, background, aids=aids)
+        batch, timesteps = [views.view(j, half) for j in own], [views.timestep(j) for j in order]
+        train_step(
+            trial, batch, head, config, schedule, rasterizer, background, aids=aids, ranks=ranks, timesteps=timesteps
+        )
         times.append(time.perf_counter() - began)
     return float(np.median(times[WARM_UP:]))
 

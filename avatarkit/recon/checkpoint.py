@@ -23,6 +23,7 @@ from avatarkit.labels import NUM_LABELS
 from avatarkit.paths import explained
 from avatarkit.recon.adam import Adam, parameters, require_gradients
 from avatarkit.recon.head_tuning import HeadState
+from avatarkit.recon.ranks import Ranks
 from avatarkit.recon.step import TrainState
 
 FORMAT = "avatarkit-checkpoint/1"
@@ -33,6 +34,16 @@ def save(state: TrainState, run: Run) -> Path:
     """Write ``state`` to the run's folder, atomically, and drop all but the last two."""
     assert run.folder is not None
     folder = run.folder / "checkpoints"
+    path = folder / f"step-{state.step:08d}.safetensors"
+    save_tensors(path, *contents(state), FORMAT)
+    for old in sorted(folder.glob("step-*.safetensors"))[:-KEPT]:
+        with contextlib.suppress(OSError):
+            old.unlink()
+    return path
+
+
+def contents(state: TrainState) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """All of ``state`` as tensors and JSON."""
     tensors: dict[str, Tensor] = {
         "adam.steps": state.adam.steps,
         "screen_gradient": state.screen_gradient,
@@ -64,12 +75,16 @@ def save(state: TrainState, run: Run) -> Path:
         "free_unit": state.adam.free_unit,
         "curve": state.curve,
     }
-    path = folder / f"step-{state.step:08d}.safetensors"
-    save_tensors(path, tensors, metadata, FORMAT)
-    for old in sorted(folder.glob("step-*.safetensors"))[:-KEPT]:
-        with contextlib.suppress(OSError):
-            old.unlink()
-    return path
+    return tensors, metadata
+
+
+def from_first(state: TrainState | None, ranks: Ranks) -> TrainState | None:
+    """Process 0's ``state`` on every process, whatever they gave; None where it has none."""
+    if ranks.alone or not ranks.from_first(state is not None):
+        return state if ranks.first else None
+    tensors, metadata = contents(state) if ranks.first and state is not None else ({}, {})
+    metadata, tensors = ranks.from_first(metadata), ranks.tensors_from_first(tensors)
+    return state if ranks.first else _state(tensors, metadata)
 
 
 def forget(run: Run) -> None:

@@ -21,7 +21,7 @@ class ReconConfig:
     """Training time (``--minutes``); the iteration count is fixed from the measured rate, then stored."""
     seed: int = 0
     batch: int = 1
-    """Views a step; all of one timestep."""
+    """Views a step, of all processes together."""
     background: tuple[float, ...] = (1.0, 1.0, 1.0)
     """Colour behind the head, sRGB."""
 

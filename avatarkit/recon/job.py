@@ -30,6 +30,7 @@ from avatarkit.recon.labelling import label_gaussians
 from avatarkit.recon.log import EventLog, TensorBoard, tensorboard_sink
 from avatarkit.recon.loop import reconstruct
 from avatarkit.recon.prepare import TRACKED, head_source, prepare_sequence, read_known, source_of
+from avatarkit.recon.ranks import ALONE, Ranks
 from avatarkit.recon.step import TrainState
 from avatarkit.registry import registry
 from avatarkit.report.build import write_report
@@ -56,12 +57,16 @@ class Job:
         return self.output.with_suffix(".run")
 
 
-def run_job(job: Job, run: Run) -> dict[str, Any]:
-    """Do it; returns the summary that ``--json`` prints.  ``run.folder`` is the job's folder."""
+def run_job(job: Job, run: Run, ranks: Ranks = ALONE) -> dict[str, Any]:
+    """Do it; returns the summary that ``--json`` prints.  ``run.folder`` is the job's folder.
+
+    Of several processes (``ranks``) the first one does, and the others ``train_along``.
+    """
     if job.output.is_dir():
         raise InputError(f"{job.output}: is a folder; name a file to write with -o")
     rasterizer = registry().create("rasterizer", job.rasterizer or registry().default("rasterizer"))
     config = resumed_config(job) if job.resume else job.config
+    require_shares(config, ranks)
     segmenter = _segmenter(job) if config.label_views > 0 else None
     with explained(job.folder):
         job.folder.mkdir(parents=True, exist_ok=True)
@@ -76,13 +81,21 @@ def run_job(job: Job, run: Run) -> dict[str, Any]:
             sequence, head = read_known(tracked, job.head, run)
         else:
             sequence, head = prepare_sequence(job.inputs, run, head=job.head, tracker=job.tracker, size=job.size)
+        if not ranks.alone:
+            source = Path(source_of(job.inputs, run)["sequence"])
+            if source == tracked.resolve():  # all train on what was written down
+                sequence, head = read_known(tracked, job.head, run)
+            ranks.from_first({"config": dataclasses.asdict(config), "sequence": str(source)})
         head = with_frames(head, config.frames)
         dump_config(config, job.folder / "config.yaml")
         if not job.resume:  # from here on a new run stands in the place of an earlier one
             checkpoint.forget(run)
             log.begin()
         with interruptible(run):
-            state = reconstruct(sequence, head, config, run, rasterizer, resume=job.resume, segmenter=segmenter)
+            state = reconstruct(
+                sequence, head, config, run, rasterizer, resume=job.resume, segmenter=segmenter, ranks=ranks
+            )
+        ranks.leave()
         if not run.stopping:
             state.gaussians = shown(state)
         if segmenter is not None and not run.stopping:
@@ -123,6 +136,26 @@ def run_job(job: Job, run: Run) -> dict[str, Any]:
         for sink in sinks:
             run.remove_sink(sink)
             sink.close()
+
+
+def train_along(job: Job, run: Run, ranks: Ranks) -> None:
+    """What every process but the first does: read what that one has prepared, train with it, write nothing."""
+    rasterizer = registry().create("rasterizer", job.rasterizer or registry().default("rasterizer"))
+    told: dict[str, Any] = ranks.from_first({})
+    config = from_mapping(ReconConfig, told["config"], "the first process's config")
+    segmenter = _segmenter(job) if config.label_views > 0 else None
+    sequence, head = read_known(Path(told["sequence"]), job.head, run)
+    with interruptible(run):
+        reconstruct(sequence, with_frames(head, config.frames), config, run, rasterizer, segmenter=segmenter, ranks=ranks)  # fmt: skip
+    ranks.leave()
+
+
+def require_shares(config: ReconConfig, ranks: Ranks) -> None:
+    """Raises InputError where a process would have no view of a step."""
+    if config.batch < ranks.size:
+        raise InputError(
+            f"batch is {config.batch}: {ranks.size} processes need as many views a step at least; use fewer processes"
+        )
 
 
 def _segmenter(job: Job) -> Segmenter:

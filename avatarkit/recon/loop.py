@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from avatarkit.contracts import HeadModel, Rasterizer, Segmenter
-from avatarkit.errors import DivergedError, InputError
+from avatarkit.errors import DivergedError, InputError, LostProcess
 from avatarkit.events import Finished, Progress, Run, Scalars, Started
 from avatarkit.gaussians.draw import draw
 from avatarkit.losses.metrics import psnr
@@ -28,6 +28,7 @@ from avatarkit.recon.head_tuning import HeadState
 from avatarkit.recon.initial import initial_gaussians, mean_triangle_size
 from avatarkit.recon.label_images import LabelImages
 from avatarkit.recon.labelling import label_gaussians
+from avatarkit.recon.ranks import ALONE, Ranks
 from avatarkit.recon.schedule import Schedule, view_order
 from avatarkit.recon.step import Aids, TrainState, fresh_state, train_step
 from avatarkit.recon.views import Views
@@ -47,30 +48,33 @@ def reconstruct(
     *,
     resume: bool = False,
     segmenter: Segmenter | None = None,
+    ranks: Ranks = ALONE,
 ) -> TrainState:
     """Train on the ``train`` split of ``sequence``; returns the last state, also when ``run`` was asked to stop.
 
     With ``run.folder`` checkpoints are written there; ``resume`` continues the newest readable one, bit-exact on the CPU.
-    ``segmenter`` is needed by the label losses only.
-    Raises DivergedError when losses stay non-finite after one roll-back.
+    ``segmenter`` is needed by the label losses only.  Several processes (``ranks``) call it with the same arguments, share each step's
+    views, and return the same state; the first one starts, resumes, evaluates and writes.
+    Raises DivergedError when losses stay non-finite after one roll-back, LostProcess when another process is gone; what the
+    finished steps made is in a checkpoint then.
     """
     views = Views(sequence, sequence.capture.indices("train"), config.background)
     if several_sides(sequence):
         config = replace(config, line_of_sight=0.0)
     held_out = _held_out(sequence, config)
-    state = checkpoint.load_newest(run) if resume and run.folder else None
-    if state is None:
+    state = checkpoint.load_newest(run) if resume and run.folder and ranks.first else None
+    if state is None and ranks.first:
         state = start(sequence, head, config)
         if _wants_labels(config) and segmenter is not None:
             votes = replace(config, label_steps=0)
             state.gaussians.label_logits = label_gaussians(
                 state.gaussians, sequence, head, state.head.pose, segmenter, rasterizer, votes, run
             )
-    state.head.pose = replace(state.head.pose, skin=head.pose(state.head.params[0]).skin)  # checkpoints leave it out
+    state = _everywhere(state, head, ranks)
     aids = _aids(sequence, head, state, config, segmenter, run)
     if state.total == 0:
         state.total = (
-            measured_total(state, views, head, config, run, rasterizer, aids)
+            measured_total(state, views, head, config, run, rasterizer, aids, ranks)
             if config.minutes
             else config.run_iterations or config.iterations
         )
@@ -81,44 +85,60 @@ def reconstruct(
     run.emit(Started("recon", state.total))
     began, saved = time.monotonic() - state.seconds, time.monotonic()
     shown: dict[str, float] = {}
-    while state.step < state.total and not run.stopping:
-        step = state.step
-        batch = [views.view(i, schedule.coarse(step)) for i in view_order(len(views), config.seed, step, config.batch)]
-        logs = (step + 1) % config.log_every == 0 or step + 1 == state.total
-        values = train_step(state, batch, head, config, schedule, rasterizer, background, logs, aids)
-        if values is None:
-            _skip(state, run)
-            if state.skipped == MAX_SKIPPED:
-                state = _rolled_back(state, run)
-            else:
-                state.step += 1
-            continue
-        state.skipped = 0
-        if config.tune_head and (step + 1) % config.tune_every == 0:
-            head_tuning.update(state.head, head, config, schedule.head_factor(step))
-        if schedule.densifies(step):
-            densify(state, config, schedule, head)
-        if schedule.resets(step):
-            reset_opacity(state)
-        state.step += 1
-        state.seconds = time.monotonic() - began
+    try:
+        while state.step < state.total and not ranks.stopping(run):
+            step = state.step
+            order = view_order(len(views), config.seed, step, config.batch)
+            batch = [views.view(i, schedule.coarse(step)) for i in ranks.share(order)]
+            timesteps = [views.timestep(i) for i in order]
+            logs = (step + 1) % config.log_every == 0 or step + 1 == state.total
+            values = train_step(
+                state, batch, head, config, schedule, rasterizer, background, logs, aids, ranks, timesteps
+            )  # fmt: skip
+            if values is None:
+                _skip(state, run)
+                if state.skipped == MAX_SKIPPED:
+                    state = _rolled_back(state, run, head, ranks)
+                else:
+                    state.step += 1
+                continue
+            state.skipped = 0
+            if config.tune_head and (step + 1) % config.tune_every == 0:
+                head_tuning.update(state.head, head, config, schedule.head_factor(step))
+            if schedule.densifies(step):
+                densify(state, config, schedule, head)
+            if schedule.resets(step):
+                reset_opacity(state)
+            state.step += 1
+            if schedule.densifies(step):
+                state = _alike(state, head, ranks, run)
+            state.seconds = time.monotonic() - began
 
-        if logs:
-            shown |= {**values, "splats": len(state.gaussians), "steps/s": state.step / max(state.seconds, 1e-9)}
-            run.emit(Scalars(state.step, values | {"splats": float(len(state.gaussians)), "seconds": state.seconds}))
-            run.emit(Progress("recon", state.step, state.total, {k: shown[k] for k in ("psnr", "splats", "steps/s")}))
-        if held_out is not None and (state.step % eval_every == 0 or state.step == state.total):
-            if config.tune_head and config.tune_follow:
-                follow(state, sequence, head)
-            score = _held_out_psnr(state, held_out, head, rasterizer, background, config)
-            state.curve.append(
-                {"step": state.step, "seconds": state.seconds, "val_psnr": score, "splats": len(state.gaussians)}
-            )
-            run.emit(Scalars(state.step, {"val_psnr": score}))
-        if run.folder and time.monotonic() - saved > config.checkpoint_every:
+            if logs:
+                shown |= {**values, "splats": len(state.gaussians), "steps/s": state.step / max(state.seconds, 1e-9)}
+                run.emit(
+                    Scalars(state.step, values | {"splats": float(len(state.gaussians)), "seconds": state.seconds})
+                )
+                run.emit(
+                    Progress("recon", state.step, state.total, {k: shown[k] for k in ("psnr", "splats", "steps/s")})
+                )
+            if held_out is not None and (state.step % eval_every == 0 or state.step == state.total):
+                if config.tune_head and config.tune_follow:
+                    follow(state, sequence, head)
+                score = _held_out_psnr(state, held_out, head, rasterizer, background, config) if ranks.first else 0.0
+                score = ranks.from_first(score)
+                state.curve.append(
+                    {"step": state.step, "seconds": state.seconds, "val_psnr": score, "splats": len(state.gaussians)}
+                )
+                run.emit(Scalars(state.step, {"val_psnr": score}))
+            if run.folder and ranks.first and time.monotonic() - saved > config.checkpoint_every:
+                checkpoint.save(state, run)
+                saved = time.monotonic()
+    except LostProcess:  # whoever is left keeps the steps that all have finished
+        if run.folder and run.folder.is_dir():
             checkpoint.save(state, run)
-            saved = time.monotonic()
-    if run.folder:
+        raise
+    if run.folder and ranks.first:
         checkpoint.save(state, run)
     if config.tune_head and config.tune_follow:
         follow(state, sequence, head)
@@ -159,6 +179,27 @@ def start(sequence: Sequence, head: HeadModel, config: ReconConfig) -> TrainStat
     return fresh_state(gaussians, head_state, mean_triangle_size(head))
 
 
+def _everywhere(state: TrainState | None, head: HeadModel, ranks: Ranks) -> TrainState:
+    """The first process's state on all."""
+    shared = checkpoint.from_first(state, ranks)
+    assert shared is not None
+    return _posed(shared, head)
+
+
+def _alike(state: TrainState, head: HeadModel, ranks: Ranks, run: Run) -> TrainState:
+    """``state``, which every process should have to the bit; unlike processors may round otherwise."""
+    if ranks.same(parameters(state.gaussians).values()):
+        return state
+    run.notice(f"step {state.step}: the processes have drifted apart; all follow the first one's Gaussians", "warning")
+    return _everywhere(state, head, ranks)
+
+
+def _posed(state: TrainState, head: HeadModel) -> TrainState:
+    """``state`` with what checkpoints leave out: how the skin hangs on the joints."""
+    state.head.pose = replace(state.head.pose, skin=head.pose(state.head.params[0]).skin)
+    return state
+
+
 def follow(state: TrainState, sequence: Sequence, head: HeadModel) -> None:
     """Timesteps without training pictures are posed as ``following`` foretells from those that have some."""
     known = torch.zeros(len(state.head.params), dtype=torch.bool)
@@ -183,15 +224,15 @@ def _skip(state: TrainState, run: Run) -> None:
         )
 
 
-def _rolled_back(state: TrainState, run: Run) -> TrainState:
+def _rolled_back(state: TrainState, run: Run, head: HeadModel, ranks: Ranks) -> TrainState:
     """The newest checkpoint, once; without one the run ends."""
-    earlier = checkpoint.load_newest(run)
+    earlier = checkpoint.from_first(checkpoint.load_newest(run) if ranks.first else None, ranks)
     if earlier is None:
         raise DivergedError(
             f"training diverged at step {state.step}: {_broken_tensor(state)}; try lower learning rates"
         )
     earlier.rolled_back = True
-    return earlier
+    return _posed(earlier, head)
 
 
 def _broken_tensor(state: TrainState) -> str:

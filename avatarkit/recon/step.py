@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence as Many
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +21,9 @@ from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.guard import finite
 from avatarkit.recon.head_tuning import HeadState
 from avatarkit.recon.label_images import LabelImages, label_colours, palette
+from avatarkit.recon.ranks import ALONE, Ranks
 from avatarkit.recon.schedule import Schedule
+from avatarkit.recon.shared_step import Learnt, over_ranks
 from avatarkit.recon.views import TrainingView
 from avatarkit.render.compiled import kernel
 
@@ -74,19 +77,23 @@ def fresh_state(gaussians: Gaussians, head_state: HeadState, unit: float) -> Tra
 
 def train_step(
     state: TrainState, batch: list[TrainingView], head: HeadModel, config: ReconConfig, schedule: Schedule,
-    rasterizer: Rasterizer, background: Tensor, measure: bool = False, aids: Aids = Aids(),
+    rasterizer: Rasterizer, background: Tensor, measure: bool = False, aids: Aids = Aids(), ranks: Ranks = ALONE,
+    timesteps: Many[int] = (),
 ) -> dict[str, float] | None:  # fmt: skip
     """One step on ``batch``; the losses by name, or None where one, or a gradient, was not finite (no parameter has changed then).
 
-    ``measure``: also the PSNR of the batch, which costs a pass over the picture.
+    ``measure``: also the PSNR of the batch, which costs a pass over the picture.  Where ``ranks`` are several processes, ``batch``
+    is this one's share of the step's views, ``timesteps`` are those of all views, and every process returns the same.
     """
     totals = {"loss": 0.0, "l1": 0.0, "dssim": 0.0}
+    count = len(batch) if ranks.alone else len(timesteps)
     counts_sight = config.line_of_sight > 0 and (state.step + 1) % config.line_of_sight_every == 0
     for leaf in parameters(state.gaussians).values():
         leaf.grad = None
     visible = torch.zeros(len(state.gaussians), dtype=torch.bool)
     error = 0.0
     gathered = []
+    broken = False
     for view in batch:
         vertices, joints = state.head.pose.vertices[view.timestep], state.head.pose.joints[view.timestep]
         if config.tune_head:
@@ -108,36 +115,52 @@ def train_step(
             truth = aids.label_images(view.frame, view.cameras.height, view.cameras.width)
             label_parts, label_loss = label_losses(render.features[:, 3:], truth, config, aids)
             parts, loss = parts | label_parts, loss + label_loss
-        loss = loss / len(batch)
+        loss = loss / count
         shows = render.radii[0] > 0
         if config.position > 0:
             parts["position"] = position_loss(state.gaussians, shows, config.position_threshold)
-            loss = loss + config.position * parts["position"] / len(batch)
+            loss = loss + config.position * parts["position"] / count
         if config.scale > 0:
             parts["scale"] = scale_loss(state.gaussians, shows, config.scale_threshold)
-            loss = loss + config.scale * parts["scale"] / len(batch)
+            loss = loss + config.scale * parts["scale"] / count
         if counts_sight:
             sight = line_of_sight_loss(state.gaussians, posed, vertices, joints, head.faces, view.cameras, shows)
-            loss = loss + config.line_of_sight * config.line_of_sight_every * sight / len(batch)
+            loss = loss + config.line_of_sight * config.line_of_sight_every * sight / count
             parts["line_of_sight"] = sight
         # A broken head makes Gaussians invisible, not NaN.
+        totals = {name: totals.get(name, 0.0) for name in (*totals, *parts)}
         if not torch.isfinite(loss) or not finite((vertices, joints)):
-            return None
+            broken = True
+            break
         loss.backward()
         visible |= shows
         gathered.append((view, vertices, joints, render))
         totals["loss"] += float(loss.detach())
         for name, value in parts.items():
-            totals[name] = totals.get(name, 0.0) + float(value.detach()) / len(batch)
+            totals[name] += float(value.detach()) / count
         if measure:
-            error += float(((drawn.detach() - view.target) ** 2).mean()) / len(batch)
-    heads = [leaf.grad for _, vertices, joints, _ in gathered for leaf in (vertices, joints) if leaf.requires_grad]
-    if not finite((*(leaf.grad for leaf in parameters(state.gaussians).values()), *heads)):
+            error += float(((drawn.detach() - view.target) ** 2).mean()) / count
+    heads = [(view.timestep, vertices.grad, joints.grad) for view, vertices, joints, _ in gathered if config.tune_head]
+    if not ranks.alone:
+        screen = torch.zeros_like(state.screen_gradient), torch.zeros_like(state.seen)
+        for view, _, _, render in gathered:
+            _gather_screen_gradient(*screen, render, view)
+        own = Learnt(broken, heads, visible, screen, totals | {"error": error})
+        broken, heads, visible, screen, totals = over_ranks(
+            own, parameters(state.gaussians), state.head, ranks, timesteps if config.tune_head else ()
+        )  # fmt: skip
+        error = totals.pop("error")
+    gradients = [leaf.grad for leaf in parameters(state.gaussians).values()]
+    if broken or not finite((*gradients, *(gradient for _, *pair in heads for gradient in pair))):
         return None
-    for view, vertices, joints, render in gathered:
-        if config.tune_head:
-            state.head.gather(view.timestep, vertices.grad, joints.grad)
-        _gather_screen_gradient(state, render, view)
+    for timestep, by_vertices, by_joints in heads:
+        state.head.gather(timestep, by_vertices, by_joints)
+    if ranks.alone:
+        for view, _, _, render in gathered:
+            _gather_screen_gradient(state.screen_gradient, state.seen, render, view)
+    else:
+        state.screen_gradient += screen[0]
+        state.seen += screen[1]
     state.adam.step(state.gaussians, schedule.gaussian_rates(state.step), visible)
     return totals | ({"psnr": -10.0 * float(np.log10(max(error, 1e-12)))} if measure else {})
 
@@ -170,11 +193,11 @@ def label_losses(drawn: Tensor, truth: Tensor, config: ReconConfig, aids: Aids) 
     return parts, loss
 
 
-def _gather_screen_gradient(state: TrainState, render: Render, view: TrainingView) -> None:
+def _gather_screen_gradient(norms: Tensor, seen: Tensor, render: Render, view: TrainingView) -> None:
     assert render.mean2d_gradients is not None
     _gather(
         render.mean2d_gradients()[0].numpy(), render.radii[0].numpy(), np.float32(view.cameras.width / 2),
-        np.float32(view.cameras.height / 2), state.screen_gradient.numpy(), state.seen.numpy(),
+        np.float32(view.cameras.height / 2), norms.numpy(), seen.numpy(),
     )  # fmt: skip
 
 

@@ -40,6 +40,9 @@ class Views:
     def __len__(self) -> int:
         return len(self.frames)
 
+    def timestep(self, position: int) -> int:
+        return self.sequence.capture.frames[self.frames[position]].timestep
+
     def view(self, position: int, half: bool = False) -> TrainingView:
         """The view at ``position`` of the split; ``half`` for half resolution (box filter)."""
         index = self.frames[position]

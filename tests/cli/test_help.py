@@ -11,7 +11,7 @@ import pytest
 OPTIONS = {
     "demo": ("--out", "--clip", "--minutes", "--seed", "--json"),
     "track": ("--output", "--tracker", "--head", "--size", "--json"),
-    "recon": ("--output", "--config", "--set", "--minutes", "--iterations", "--rasterizer", "--head", "--tracker", "--resume"),
+    "recon": ("--output", "--config", "--set", "--minutes", "--iterations", "--rasterizer", "--head", "--tracker", "--gpus", "--processes", "--resume"),
     "render": ("--output", "--motion", "--camera", "--frame", "--sheet", "--labels", "--size", "--fps", "--background"),
     "eval": ("--split", "--json", "--lpips-net", "--rasterizer", "--head"),
     "report": ("--output", "--rasterizer", "--head"),

@@ -10,6 +10,7 @@ import torch
 
 from avatarkit.errors import DivergedError
 from avatarkit.events import Event, Notice, Run
+from avatarkit.head.frames import with_frames
 from avatarkit.recon import loop
 from avatarkit.recon.loop import MAX_SKIPPED, reconstruct
 
@@ -108,3 +109,12 @@ def test_stopping_before_the_first_step_leaves_a_checkpoint(parts: Parts, tmp_pa
     run.stop()
     state = reconstruct(parts.sequence, parts.head, parts.config(), run, parts.rasterizer)
     assert state.step == 0 and (tmp_path / "checkpoints" / "step-00000000.safetensors").is_file()
+
+
+def test_after_going_back_it_is_the_run_that_it_would_have_been(parts: Parts, tmp_path: Path) -> None:
+    """To the bit, with what checkpoints leave out: the frames of the skinning."""
+    skinned = Parts(parts.sequence, with_frames(parts.head, "skin"), parts.rasterizer)
+    clean, _, _ = train(skinned, set(), tmp_path / "clean", checkpoint_every=0.0)
+    state, _, _ = train(skinned, set(range(6, 6 + MAX_SKIPPED)), tmp_path / "back", checkpoint_every=0.0)
+    assert state.rolled_back and state.head.pose.skin is not None
+    assert torch.equal(state.gaussians.means, clean.gaussians.means)

@@ -32,6 +32,7 @@ from avatarkit.recon.loop import reconstruct
 from avatarkit.recon.prepare import TRACKED, head_source, prepare_sequence, read_known, source_of
 from avatarkit.recon.step import TrainState
 from avatarkit.registry import registry
+from avatarkit.render.hosted import hosted
 from avatarkit.report.build import write_report
 from avatarkit.track.sequence import Sequence
 
@@ -60,7 +61,7 @@ def run_job(job: Job, run: Run) -> dict[str, Any]:
     """Do it; returns the summary that ``--json`` prints.  ``run.folder`` is the job's folder."""
     if job.output.is_dir():
         raise InputError(f"{job.output}: is a folder; name a file to write with -o")
-    rasterizer = registry().create("rasterizer", job.rasterizer or registry().default("rasterizer"))
+    rasterizer = hosted(registry().create("rasterizer", job.rasterizer or registry().default("rasterizer")))
     config = resumed_config(job) if job.resume else job.config
     segmenter = _segmenter(job) if config.label_views > 0 else None
     with explained(job.folder):

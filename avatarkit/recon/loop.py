@@ -28,10 +28,12 @@ from avatarkit.recon.head_tuning import HeadState
 from avatarkit.recon.initial import initial_gaussians, mean_triangle_size
 from avatarkit.recon.label_images import LabelImages
 from avatarkit.recon.labelling import label_gaussians
+from avatarkit.recon.placing import placed, placed_head
 from avatarkit.recon.schedule import Schedule, view_order
 from avatarkit.recon.step import Aids, TrainState, fresh_state, train_step
 from avatarkit.recon.views import Views
 from avatarkit.render.compiled import kernels_first
+from avatarkit.render.hosted import bare, device_of, hosted
 from avatarkit.track.sequence import Sequence
 
 MAX_SKIPPED = 10  # non-finite steps in a row before the run rolls back, once
@@ -51,23 +53,27 @@ def reconstruct(
     """Train on the ``train`` split of ``sequence``; returns the last state, also when ``run`` was asked to stop.
 
     With ``run.folder`` checkpoints are written there; ``resume`` continues the newest readable one, bit-exact on the CPU.
-    ``segmenter`` is needed by the label losses only.
+    ``segmenter`` is needed by the label losses only.  All of a step is done on the rasterizer's device; the state that is returned
+    is on the CPU.
     Raises DivergedError when losses stay non-finite after one roll-back.
     """
-    views = Views(sequence, sequence.capture.indices("train"), config.background)
+    rasterizer = bare(rasterizer)
+    device = device_of(rasterizer)
+    views = Views(sequence, sequence.capture.indices("train"), config.background, device)
     if several_sides(sequence):
         config = replace(config, line_of_sight=0.0)
-    held_out = _held_out(sequence, config)
+    held_out = _held_out(sequence, config, device)
     state = checkpoint.load_newest(run) if resume and run.folder else None
     if state is None:
         state = start(sequence, head, config)
         if _wants_labels(config) and segmenter is not None:
             votes = replace(config, label_steps=0)
             state.gaussians.label_logits = label_gaussians(
-                state.gaussians, sequence, head, state.head.pose, segmenter, rasterizer, votes, run
+                state.gaussians, sequence, head, state.head.pose, segmenter, hosted(rasterizer), votes, run
             )
     state.head.pose = replace(state.head.pose, skin=head.pose(state.head.params[0]).skin)  # checkpoints leave it out
-    aids = _aids(sequence, head, state, config, segmenter, run)
+    aids = _aids(sequence, head, state, config, segmenter, run, device)
+    state, head = placed(state, device), placed_head(head, device)
     if state.total == 0:
         state.total = (
             measured_total(state, views, head, config, run, rasterizer, aids)
@@ -75,7 +81,7 @@ def reconstruct(
             else config.run_iterations or config.iterations
         )
     schedule = Schedule(config, state.total)
-    background = torch.tensor(config.background)
+    background = torch.tensor(config.background, device=device)
     eval_every = schedule.scaled(config.eval_every) if config.eval_every else max(1, state.total // 10)
 
     run.emit(Started("recon", state.total))
@@ -86,10 +92,12 @@ def reconstruct(
         batch = [views.view(i, schedule.coarse(step)) for i in view_order(len(views), config.seed, step, config.batch)]
         logs = (step + 1) % config.log_every == 0 or step + 1 == state.total
         values = train_step(state, batch, head, config, schedule, rasterizer, background, logs, aids)
+        views.prefetch(view_order(len(views), config.seed, step + 1, config.batch), schedule.coarse(step + 1))
         if values is None:
             _skip(state, run)
-            if state.skipped == MAX_SKIPPED:
-                state = _rolled_back(state, run)
+            if state.skipped >= MAX_SKIPPED:
+                state = placed(_rolled_back(state, run), device)
+                state.head.pose = replace(state.head.pose, skin=head.pose(state.head.params[0]).skin)
             else:
                 state.step += 1
             continue
@@ -122,6 +130,7 @@ def reconstruct(
         checkpoint.save(state, run)
     if config.tune_head and config.tune_follow:
         follow(state, sequence, head)
+    state = placed(state, "cpu")
     run.emit(Finished("recon", state.seconds, {k: shown[k] for k in ("psnr", "splats", "steps/s") if k in shown}))
     return state
 
@@ -137,8 +146,9 @@ def _wants_labels(config: ReconConfig) -> bool:
 
 
 def _aids(
-    sequence: Sequence, head: HeadModel, state: TrainState, config: ReconConfig, segmenter: Segmenter | None, run: Run
-) -> Aids:
+    sequence: Sequence, head: HeadModel, state: TrainState, config: ReconConfig, segmenter: Segmenter | None, run: Run,
+    device: str = "cpu",
+) -> Aids:  # fmt: skip
     """LPIPS and label images where the config asks for them; what is missing is said."""
     perceptual = None
     if config.perceptual > 0 or config.label_perceptual > 0:
@@ -149,7 +159,7 @@ def _aids(
         return Aids(perceptual)
     if segmenter is None:
         raise InputError("the label losses need a segmenter, and labels are off (label_views is 0)")
-    return Aids(perceptual, LabelImages(sequence, head, state.head.pose, segmenter))
+    return Aids(perceptual, LabelImages(sequence, head, state.head.pose, segmenter, device))
 
 
 def start(sequence: Sequence, head: HeadModel, config: ReconConfig) -> TrainState:
@@ -163,8 +173,9 @@ def follow(state: TrainState, sequence: Sequence, head: HeadModel) -> None:
     """Timesteps without training pictures are posed as ``following`` foretells from those that have some."""
     known = torch.zeros(len(state.head.params), dtype=torch.bool)
     known[[sequence.capture.frames[i].timestep for i in sequence.capture.indices("train")]] = True
-    state.head.params = followed(sequence.params, state.head.params, known)
-    rest = torch.nonzero(~known)[:, 0]
+    device = state.head.pose.vertices.device
+    state.head.params = followed(sequence.params, state.head.params.to("cpu"), known).to(device)
+    rest = torch.nonzero(~known)[:, 0].to(device)
     if len(rest):
         with torch.no_grad():
             fresh = head_tuning.posed(head, state.head.params[rest])
@@ -203,13 +214,13 @@ def _broken_tensor(state: TrainState) -> str:
     return f"'{broken[0]}' is not finite" if broken else "every tensor is finite, the pictures may not be"
 
 
-def _held_out(sequence: Sequence, config: ReconConfig) -> Views | None:
+def _held_out(sequence: Sequence, config: ReconConfig, device: str = "cpu") -> Views | None:
     """Up to ``eval_frames`` frames of val (else test) for the curve in the log."""
     frames = sequence.capture.indices("val") or sequence.capture.indices("test")
     if not frames or config.eval_frames == 0:
         return None
     chosen = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), config.eval_frames)).round().astype(int))
-    return Views(sequence, [frames[i] for i in chosen], config.background)
+    return Views(sequence, [frames[i] for i in chosen], config.background, device)
 
 
 def _held_out_psnr(

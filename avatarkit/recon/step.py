@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avatarkit.bodies import compiled
 from avatarkit.contracts import HeadModel, Rasterizer, Render
 from avatarkit.gaussians.binding import pose_gaussians
 from avatarkit.gaussians.gaussians import Gaussians
@@ -17,7 +18,7 @@ from avatarkit.losses.photometric import photometric_loss
 from avatarkit.losses.regularisers import position_loss, scale_loss
 from avatarkit.recon.adam import Adam, parameters, require_gradients
 from avatarkit.recon.config import ReconConfig
-from avatarkit.recon.guard import finite
+from avatarkit.recon.guard import finite, sound
 from avatarkit.recon.head_tuning import HeadState
 from avatarkit.recon.label_images import LabelImages, label_colours, palette
 from avatarkit.recon.schedule import Schedule
@@ -30,7 +31,8 @@ class TrainState:
     """Everything that a step changes; a checkpoint holds exactly this.
 
     screen_gradient, seen (N,): summed norm of the screen gradient (normalised device coordinates) and how often each
-    Gaussian showed since the last density event.  total: steps of this run.
+    Gaussian showed since the last density event.  total: steps of this run.  unsound: on a GPU, where nobody asks after every
+    step, how many steps in a row and since the last reading were not finite; no checkpoint holds it.
     """
 
     gaussians: Gaussians
@@ -45,6 +47,7 @@ class TrainState:
     skipped: int = 0
     rolled_back: bool = False
     curve: list[dict[str, float]] = field(default_factory=list)
+    unsound: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,8 @@ def fresh_state(gaussians: Gaussians, head_state: HeadState, unit: float) -> Tra
         gaussians,
         Adam(gaussians, unit),
         head_state,
-        torch.zeros(count),
-        torch.zeros(count),
+        torch.zeros(count, device=gaussians.means.device),
+        torch.zeros(count, device=gaussians.means.device),
         int(gaussians.ids.max()) + 1,
     )
 
@@ -79,14 +82,17 @@ def train_step(
     """One step on ``batch``; the losses by name, or None where one, or a gradient, was not finite (no parameter has changed then).
 
     ``measure``: also the PSNR of the batch, which costs a pass over the picture.
+
+    A GPU is not asked anything but with ``measure``: whether all was finite is decided there, and no row moves where it was not.  Without
+    ``measure`` the losses are {} then; with it, None says that this step was not finite, and ``state.skipped`` how many before it.
     """
-    totals = {"loss": 0.0, "l1": 0.0, "dssim": 0.0}
+    waits = compiled(state.gaussians.means)
+    device = state.gaussians.means.device
     counts_sight = config.line_of_sight > 0 and (state.step + 1) % config.line_of_sight_every == 0
     for leaf in parameters(state.gaussians).values():
         leaf.grad = None
-    visible = torch.zeros(len(state.gaussians), dtype=torch.bool)
-    error = 0.0
-    gathered = []
+    visible = torch.zeros(len(state.gaussians), dtype=torch.bool, device=device)
+    gathered, told = [], []
     for view in batch:
         vertices, joints = state.head.pose.vertices[view.timestep], state.head.pose.joints[view.timestep]
         if config.tune_head:
@@ -99,7 +105,7 @@ def train_step(
         render = rasterizer.render(
             posed.means, posed.quats, posed.scales, posed.opacities,
             posed.colours if labels is None else torch.cat([posed.colours, labels], 1), view.cameras,
-            background=background if labels is None else torch.cat([background, palette()[0]]),
+            background=background if labels is None else torch.cat([background, palette(device)[0]]),
             antialiased=config.antialiased,
         )  # fmt: skip
         drawn = render.features if labels is None else render.features[:, :3]
@@ -121,25 +127,67 @@ def train_step(
             loss = loss + config.line_of_sight * config.line_of_sight_every * sight / len(batch)
             parts["line_of_sight"] = sight
         # A broken head makes Gaussians invisible, not NaN.
-        if not torch.isfinite(loss) or not finite((vertices, joints)):
+        if waits and (not torch.isfinite(loss) or not finite((vertices, joints))):
             return None
         loss.backward()
         visible |= shows
         gathered.append((view, vertices, joints, render))
-        totals["loss"] += float(loss.detach())
-        for name, value in parts.items():
-            totals[name] = totals.get(name, 0.0) + float(value.detach()) / len(batch)
+        parts |= {"loss": loss * len(batch)}
         if measure:
-            error += float(((drawn.detach() - view.target) ** 2).mean()) / len(batch)
+            parts["error"] = ((drawn.detach() - view.target) ** 2).mean()
+        told.append({name: value.detach() for name, value in parts.items()})
     heads = [leaf.grad for _, vertices, joints, _ in gathered for leaf in (vertices, joints) if leaf.requires_grad]
-    if not finite((*(leaf.grad for leaf in parameters(state.gaussians).values()), *heads)):
-        return None
+    gradients = [*(leaf.grad for leaf in parameters(state.gaussians).values()), *heads]
+    kept = None
+    if waits:
+        if not finite(gradients):
+            return None
+    else:
+        kept = sound(
+            [
+                *gradients,
+                *(t for _, vertices, joints, _ in gathered for t in (vertices, joints)),
+                *(t["loss"] for t in told),
+            ]
+        )
+        visible &= kept
     for view, vertices, joints, render in gathered:
         if config.tune_head:
-            state.head.gather(view.timestep, vertices.grad, joints.grad)
-        _gather_screen_gradient(state, render, view)
+            state.head.gather(view.timestep, _kept(vertices.grad, kept), _kept(joints.grad, kept))
+        _gather_screen_gradient(state, render, view, kept)
     state.adam.step(state.gaussians, schedule.gaussian_rates(state.step), visible)
-    return totals | ({"psnr": -10.0 * float(np.log10(max(error, 1e-12)))} if measure else {})
+    if kept is None:
+        return _told(told)
+    bad = torch.zeros(2, dtype=torch.int32, device=device) if state.unsound is None else state.unsound
+    state.unsound = torch.stack([torch.where(kept, 0, bad[0] + 1), bad[1] + ~kept])
+    return _read(state, told) if measure else {}
+
+
+def _kept(gradient: Tensor | None, kept: Tensor | None) -> Tensor | None:
+    """Zero where a GPU has found that the step was not finite."""
+    return gradient if gradient is None or kept is None else torch.where(kept, gradient, 0.0)
+
+
+def _told(told: list[dict[str, Tensor]]) -> dict[str, float]:
+    """Means over the views of a batch, brought from the device at once; "error" becomes PSNR."""
+    totals = {"loss": 0.0, "l1": 0.0, "dssim": 0.0}
+    numbers = iter(torch.stack([value for parts in told for value in parts.values()]).tolist())
+    for parts in told:
+        for name in parts:
+            totals[name] = totals.get(name, 0.0) + next(numbers) / len(told)
+    error = totals.pop("error", None)
+    return totals if error is None else totals | {"psnr": -10.0 * float(np.log10(max(error, 1e-12)))}
+
+
+def _read(state: TrainState, told: list[dict[str, Tensor]]) -> dict[str, float] | None:
+    """``_told``, with what a GPU has skipped since the last reading."""
+    assert state.unsound is not None
+    in_a_row, since = state.unsound.tolist()
+    state.unsound = torch.stack([state.unsound[0], torch.zeros_like(state.unsound[1])])
+    if in_a_row > 0:
+        state.skipped = in_a_row - 1
+        return None
+    return _told(told) | ({"skipped": float(since)} if since else {})
 
 
 def picture_losses(drawn: Tensor, target: Tensor, config: ReconConfig, aids: Aids) -> tuple[dict[str, Tensor], Tensor]:
@@ -170,8 +218,14 @@ def label_losses(drawn: Tensor, truth: Tensor, config: ReconConfig, aids: Aids) 
     return parts, loss
 
 
-def _gather_screen_gradient(state: TrainState, render: Render, view: TrainingView) -> None:
+def _gather_screen_gradient(state: TrainState, render: Render, view: TrainingView, kept: Tensor | None) -> None:
     assert render.mean2d_gradients is not None
+    if kept is not None:
+        x, y = render.mean2d_gradients()[0].unbind(-1)
+        norms = torch.hypot(x * (view.cameras.width / 2), y * (view.cameras.height / 2))
+        state.screen_gradient += torch.where(kept, norms, 0.0)
+        state.seen += (render.radii[0] > 0) & kept
+        return
     _gather(
         render.mean2d_gradients()[0].numpy(), render.radii[0].numpy(), np.float32(view.cameras.width / 2),
         np.float32(view.cameras.height / 2), state.screen_gradient.numpy(), state.seen.numpy(),

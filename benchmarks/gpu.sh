@@ -32,11 +32,11 @@ part() {
     local made="$WORK/$1.json"
     rm -f "$made"
     case $1 in
-        compile) run "$made" "$PYTHON" -m benchmarks.gpu_parts compile --json "$made" ;;
-        tests) run "$made" "$PYTHON" -m benchmarks.gpu_parts tests --json "$made" ;;
-        raster) run "$made" "$PYTHON" -m benchmarks.gpu_parts raster --rasterizer "$RASTERIZER" $QUICK --json "$made" ;;
-        recon) run "$made" "$PYTHON" -m benchmarks.gpu_parts recon --rasterizer "$RASTERIZER" --work "$WORK" $QUICK --json "$made" ;;
-        render) run "$made" "$PYTHON" -m benchmarks.gpu_parts render --rasterizer "$RASTERIZER" $QUICK --json "$made" ;;
+        compile) run "$made" "$PYTHON" benchmarks/gpu_parts.py compile --json "$made" ;;
+        tests) run "$made" "$PYTHON" benchmarks/gpu_parts.py tests --json "$made" ;;
+        raster) run "$made" "$PYTHON" benchmarks/gpu_parts.py raster --rasterizer "$RASTERIZER" $QUICK --json "$made" ;;
+        recon) run "$made" "$PYTHON" benchmarks/gpu_parts.py recon --rasterizer "$RASTERIZER" --work "$WORK" $QUICK --json "$made" ;;
+        render) run "$made" "$PYTHON" benchmarks/gpu_parts.py render --rasterizer "$RASTERIZER" $QUICK --json "$made" ;;
         *) echo "gpu.sh: no part '$1'; expected one of ${PARTS[*]}" >&2; exit 2 ;;
     esac
     mv "$made" "$OUT/$1.json"

@@ -22,9 +22,9 @@ from torch import Tensor
 
 from avatarkit.bodies import compiled
 from avatarkit.errors import InputError
-from avatarkit.gaussians.frames import Frames, quat_from_matrix, quat_multiply, triangle_frames
+from avatarkit.gaussians.carriers import carriers
+from avatarkit.gaussians.frames import Frames, triangle_frames
 from avatarkit.gaussians.gaussians import Gaussians
-from avatarkit.gaussians.skin_frames import posed_frames, skin_frames
 from avatarkit.head.parameters import Skinning
 from avatarkit.render.sh import sh_colours
 
@@ -93,16 +93,14 @@ def pose_gaussians_torch(
     # that of an index is a sort of all Gaussians.
     binding = gaussians.binding.long()
     row = torch.where(binding < 0, len(faces) - 1 - binding, binding)
-    if skin is None:
-        frames = triangle_frames(vertices, faces)
-    else:
-        frames = posed_frames(skin_frames(skin, faces), vertices, joints, faces)
-    rotation = torch.cat([frames.rotation, joints[:, :3, :3]]).index_select(0, row)
-    origin = torch.cat([frames.origin, joints[:, :3, 3]]).index_select(0, row)
-    size = torch.cat([frames.size, torch.ones_like(joints[:, 0, 0])]).index_select(0, row)[:, None]
+    frames = carriers(vertices, joints, faces, skin)
+    rotation, origin, size, turn = (value.index_select(0, row) for value in frames)
+    size = size[:, None]
 
     means = size * (rotation @ gaussians.means[..., None])[..., 0] + origin
-    quats = quat_multiply(quat_from_matrix(rotation), gaussians.quats)
+    (w, axis), (v, local) = turn.split((1, 3), 1), gaussians.quats.split((1, 3), 1)
+    real = w * v - (axis * local).sum(1, keepdim=True)  # quat_multiply in a third of the launches
+    quats = torch.cat([real, w * local + v * axis + torch.linalg.cross(axis, local)], 1)
     scales = size * gaussians.log_scales.exp()
     directions = None
     if degree > 0 and camera_centre is not None:

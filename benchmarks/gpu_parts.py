@@ -172,7 +172,7 @@ def reconstructed(options: argparse.Namespace) -> dict[str, Any]:
     quick = options.quick
     steps = [
         recon.run(
-            recon.synthetic(work, quick), part, overrides={"batch": batch}, splats=1000 if quick else 50_000,
+            recon.synthetic(work, quick), part, overrides={"batch": str(batch)}, splats=1000 if quick else 50_000,
             repeats=options.repeats,
         )
         for batch in ((1,) if quick else (1, 4))
@@ -181,9 +181,8 @@ def reconstructed(options: argparse.Namespace) -> dict[str, Any]:
     began = time.perf_counter()
     sequence = drawn_capture(part, *size)
     drawn = time.perf_counter() - began
-    config = load_config(
-        ReconConfig, "recon", {"label_views": 0, "free_gaussians": 0, "max_splats": 1000 if quick else 50_000}
-    )
+    overrides = {"label_views": "0", "free_gaussians": "0", "max_splats": "1000" if quick else "50000"}
+    config = load_config(ReconConfig, "recon", overrides)
     head = with_frames(load_head("bust"), config.frames)
     training = recon.measured_training(sequence, head, config, part, 20 if quick else options.iterations, None)
     recon.bars({f"{row['rasterizer']}, {row['batch']} a step": row for row in steps}, work / "step-time.png")

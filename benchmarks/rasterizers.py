@@ -179,6 +179,11 @@ def row(name: str, size: tuple[int, int, int, float], threads: int, repeats: int
     scene = random_splats(*size)
     draw, rest = found(name, threads), given(scene)
     leaves = [value.requires_grad_(True) for value in scene.parameters]
+    tiny = random_splats(50, 32, 32, 4)  # what compiling takes is not the scene's
+    own = [value.requires_grad_(True) for value in tiny.parameters]
+    made = draw(*own, *given(tiny))
+    if made.requires_grad:
+        torch.autograd.grad(made.sum(), own)
     before = peak_mib("cpu")
     with torch.no_grad():
         forward = median_seconds(lambda: draw(*leaves, *rest), "cpu", repeats, warm_up=1)

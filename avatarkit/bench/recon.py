@@ -57,7 +57,7 @@ def run(
     rasterizer: Rasterizer,
     *,
     config: str = "recon",
-    overrides: dict[str, Any] | None = None,
+    overrides: dict[str, str] | None = None,
     head: str | None = None,
     splats: int = 50_000,
     repeats: int = 20,

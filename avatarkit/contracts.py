@@ -60,7 +60,8 @@ class Render:
 class Rasterizer(Protocol):
     """Blends 3D Gaussians into images (Kerbl et al., SIGGRAPH 2023; EWA projection, Zwicker et al. 2001).
 
-    ``capabilities`` is a set out of {"top", "antialiased", "camera_gradients", "absgrad"}.
+    ``capabilities`` is a set out of {"top", "antialiased", "camera_gradients", "absgrad"}.  An optional attribute ``device``, such as
+    "cuda", says where it wants its tensors; without it that is the CPU.
     """
 
     @property

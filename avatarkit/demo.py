@@ -15,6 +15,7 @@ from avatarkit.pictures.film import write_film
 from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.job import Job, run_job
 from avatarkit.registry import registry
+from avatarkit.render.hosted import hosted
 
 CAMERAS, TIMESTEPS, SIDE = 8, 36, 256
 MINUTES = 2.0
@@ -36,7 +37,7 @@ def run_demo(
         return summary
     avatar = load_avatar(job.output)
     head = head_of(avatar.head)
-    rasterizer = registry().create("rasterizer", registry().default("rasterizer"))
+    rasterizer = hosted(registry().create("rasterizer", registry().default("rasterizer")))
     path = folder / "driven.mp4"
     began = time.monotonic()
     run.emit(Started("driving", len(avatar.motion), "frame"))

@@ -33,6 +33,7 @@ from avatarkit.recon.loop import reconstruct
 from avatarkit.recon.prepare import read_known
 from avatarkit.recon.step import TrainState
 from avatarkit.registry import registry
+from avatarkit.render.hosted import hosted
 from avatarkit.synthetic.appearance import Appearance
 from avatarkit.synthetic.capture import make_capture
 from avatarkit.track.sequence import Sequence as Tracked
@@ -91,7 +92,7 @@ def run(
     sequence, head = read_known(capture, None, job)
     config = replace(load_config(ReconConfig, "recon", {}), run_iterations=iterations, seed=seed)
     head = with_frames(head, config.frames)
-    rasterizer = registry().create("rasterizer", registry().default("rasterizer"))
+    rasterizer = hosted(registry().create("rasterizer", registry().default("rasterizer")))
     report("reconstructing")
     state = reconstruct(sequence, head, config, job, rasterizer)
     truth = {index: _true_labels(capture, sequence, index) for index in range(len(sequence.capture))}

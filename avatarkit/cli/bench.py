@@ -73,3 +73,72 @@ def track(
     result = run(tracked, true, model)
     console.print(table(result))
     write_json(result, json)
+
+
+@app.command()
+def render(
+    rasterizer: str | None = typer.Option(
+        None, "--rasterizer", help="Default: gsplat where CUDA works, else cpu.", metavar="NAME"
+    ),
+    device: str | None = typer.Option(None, "--device", help="cpu or cuda, in place of a name.", metavar="DEVICE"),
+    json: str | None = typer.Option(None, "--json", help="Write the figures to PATH; - for stdout.", metavar="PATH"),
+    quick: bool = typer.Option(False, "--quick", help="Tiny sizes: whether it runs."),
+    repeats: int = typer.Option(15, "--repeats", min=3, help="Frames of each size; medians are shown."),
+) -> None:
+    """Frames a second from head parameters to a picture, and of the rasterizer alone."""
+    from avatarkit.bench.device import chosen
+    from avatarkit.bench.render import run, table
+
+    with console.status("measuring") as status:
+        result = run(chosen(rasterizer, device), quick=quick, repeats=repeats, report=status.update)
+    console.print(table(result))
+    write_json(result, json)
+
+
+@app.command()
+def recon(
+    capture: Path | None = typer.Argument(
+        None, help="GaussianAvatars/VHAP data set. Default: the synthetic subject at 512².", metavar="[CAPTURE]"
+    ),
+    rasterizer: str | None = typer.Option(
+        None, "--rasterizer", help="Default: gsplat where CUDA works, else cpu.", metavar="NAME"
+    ),
+    device: str | None = typer.Option(None, "--device", help="cpu or cuda, in place of a name.", metavar="DEVICE"),
+    config: str = typer.Option("recon", "--config", help="Shipped config or a YAML file.", metavar="NAME|FILE"),
+    set_: list[str] = typer.Option([], "--set", help="Change one setting; may be repeated.", metavar="KEY=VALUE"),
+    head: str | None = typer.Option(None, "--head", help="Head model of CAPTURE.", metavar="NAME|FILE"),
+    splats: int = typer.Option(50_000, "--splats", min=100, help="Gaussians whose steps are measured."),
+    iterations: int | None = typer.Option(
+        None, "--iterations", min=1, help="Then train so many steps and measure the time to --target."
+    ),
+    target: float | None = typer.Option(
+        None, "--target", help="Held-out PSNR to reach. Default: 0.3 dB below the last.", metavar="DB"
+    ),
+    out: Path = typer.Option(
+        Path("bench-recon"), "--out", "-o", help="Where the synthetic capture goes; drawn once.", metavar="DIR"
+    ),
+    bars: Path | None = typer.Option(None, "--bars", help="Step time by part as a picture.", metavar="FILE"),
+    json: str | None = typer.Option(None, "--json", help="Write the figures to PATH; - for stdout.", metavar="PATH"),
+    quick: bool = typer.Option(False, "--quick", help="Tiny sizes: whether it runs."),
+    repeats: int = typer.Option(20, "--repeats", min=3, help="Steps that are measured; medians are shown."),
+) -> None:
+    """Training: images a second, step time by part, peak memory, time to a quality."""
+    from avatarkit.bench.device import chosen
+    from avatarkit.bench.recon import bars as drawn
+    from avatarkit.bench.recon import run, synthetic, table
+    from avatarkit.config import parse_overrides
+
+    if quick:
+        splats, repeats, iterations = min(splats, 2000), 3, min(iterations or 20, 20)
+    with console.status("measuring") as status:
+        part = chosen(rasterizer, device)
+        if capture is None:
+            status.update("drawing the subject")
+        result = run(
+            synthetic(out, quick) if capture is None else capture, part, config=config, overrides=parse_overrides(set_),
+            head=head, splats=splats, repeats=repeats, iterations=iterations, target=target, report=status.update,
+        )  # fmt: skip
+    console.print(table(result))
+    if bars is not None:
+        drawn({f"{result['rasterizer']}, {result['splats']} splats": result}, bars)
+    write_json(result, json)

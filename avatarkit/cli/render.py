@@ -49,6 +49,7 @@ def render(
     from avatarkit.pictures.film import write_film
     from avatarkit.pictures.sheet import contact_sheet, write_picture
     from avatarkit.registry import registry
+    from avatarkit.render.hosted import hosted
     from avatarkit.track.motion import driven, read_motion, resampled
 
     sink = ProgressSink(quiet)
@@ -57,7 +58,7 @@ def render(
     registry().connect(run)
     subject = load_avatar(avatar)
     model = head_of(subject.head, head)
-    part = registry().create("rasterizer", rasterizer or registry().default("rasterizer"))
+    part = hosted(registry().create("rasterizer", rasterizer or registry().default("rasterizer")))
     moves, driver = subject.motion, None
     if motion is not None:
         source = read_motion(motion, model, run)

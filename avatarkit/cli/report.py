@@ -24,12 +24,13 @@ def report(
     from avatarkit.gaussians.head_of import head_of
     from avatarkit.recon.job import evaluate_all
     from avatarkit.registry import registry
+    from avatarkit.render.hosted import hosted
     from avatarkit.report.build import write_report
     from avatarkit.track.sequence_files import load_sequence
 
     subject = load_avatar(avatar)
     model = head_of(subject.head, head)
-    part = registry().create("rasterizer", rasterizer or registry().default("rasterizer"))
+    part = hosted(registry().create("rasterizer", rasterizer or registry().default("rasterizer")))
     folder = avatar.with_suffix(".run")
     page = output or (folder / "report.html" if folder.is_dir() else avatar.with_suffix(".html"))
     sink = ProgressSink(quiet)

@@ -36,6 +36,7 @@ from avatarkit.paths import atomic_write_text, explained
 from avatarkit.pictures.sheet import encode, to_bytes, write_picture
 from avatarkit.recon.log import EventLog
 from avatarkit.registry import registry
+from avatarkit.render.hosted import hosted
 
 LOOK_SIZE = 512  # pixels of a side of the picture that a language model sees
 NO_DISCRIMINATOR = "none"
@@ -93,7 +94,7 @@ def pictures_of(job: EditJob, avatar: Avatar) -> tuple[bytes, ...]:
 
 def scene_of(job: EditJob, avatar: Avatar) -> Scene:
     """The avatar with its head model and the rasterizer that was asked for."""
-    rasterizer = registry().create("rasterizer", job.rasterizer or registry().default("rasterizer"))
+    rasterizer = hosted(registry().create("rasterizer", job.rasterizer or registry().default("rasterizer")))
     return Scene(avatar, head_of(avatar.head, job.head), rasterizer, job.config.size)
 
 

@@ -25,6 +25,7 @@ from avatarkit.gaussians.avatar_file import load_avatar
 from avatarkit.gaussians.head_of import head_of
 from avatarkit.head.parameters import HeadParams
 from avatarkit.registry import registry
+from avatarkit.render.hosted import hosted
 from avatarkit.track.sequence import Sequence
 from avatarkit.track.sequence_files import load_sequence
 from avatarkit.types import Float32Array
@@ -209,7 +210,7 @@ def _capture_alone(request: Request, capture: Path, run: Run) -> tuple[Capture, 
 
 
 def _rasterizer(request: Request) -> Any:
-    return registry().create("rasterizer", request.rasterizer or registry().default("rasterizer"))
+    return hosted(registry().create("rasterizer", request.rasterizer or registry().default("rasterizer")))
 
 
 def _names(request: Request) -> list[str]:

@@ -20,10 +20,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from avatarkit.bodies import compiled
 from avatarkit.errors import InputError
-from avatarkit.gaussians.frames import Frames, quat_from_matrix, quat_multiply, triangle_frames
+from avatarkit.gaussians.carriers import carriers
+from avatarkit.gaussians.frames import Frames, triangle_frames
 from avatarkit.gaussians.gaussians import Gaussians
-from avatarkit.gaussians.skin_frames import posed_frames, skin_frames
 from avatarkit.head.parameters import Skinning
 from avatarkit.render.sh import sh_colours
 
@@ -67,7 +68,7 @@ def pose_gaussians(
     """
     degree = _degree(gaussians, camera_centre, sh_degree)
     _check(gaussians, vertices, joints, faces)
-    if vertices.device.type == "cpu" and vertices.dtype == torch.float32 and gaussians.means.dtype == torch.float32:
+    if compiled(vertices, gaussians.means):
         from avatarkit.gaussians.binding_cpu import pose_gaussians_cpu
 
         return Posed(*pose_gaussians_cpu(gaussians, vertices, joints, faces, camera_centre, degree, skin))
@@ -88,18 +89,18 @@ def pose_gaussians_torch(
 ) -> Posed:
     """``pose_gaussians`` in plain torch: the reference, and the body for CUDA and float64."""
     degree = _degree(gaussians, camera_centre, sh_degree)
+    # Triangles first, then joints: −1 − j becomes F + j.  ``index_select``, since its gradient is a sum by atomics on a GPU, where
+    # that of an index is a sort of all Gaussians.
     binding = gaussians.binding.long()
-    if skin is None:
-        frames = triangle_frames(vertices, faces)
-    else:
-        frames = posed_frames(skin_frames(skin, faces), vertices, joints, faces)
-    # Triangles first, then joints in the order that −1 − j needs: Python's negative indices pick joint j from the end.
-    rotation = torch.cat([frames.rotation, joints[:, :3, :3].flip(0)])[binding]
-    origin = torch.cat([frames.origin, joints[:, :3, 3].flip(0)])[binding]
-    size = torch.cat([frames.size, torch.ones_like(joints[:, 0, 0])])[binding][:, None]
+    row = torch.where(binding < 0, len(faces) - 1 - binding, binding)
+    frames = carriers(vertices, joints, faces, skin)
+    rotation, origin, size, turn = (value.index_select(0, row) for value in frames)
+    size = size[:, None]
 
     means = size * (rotation @ gaussians.means[..., None])[..., 0] + origin
-    quats = quat_multiply(quat_from_matrix(rotation), gaussians.quats)
+    (w, axis), (v, local) = turn.split((1, 3), 1), gaussians.quats.split((1, 3), 1)
+    real = w * v - (axis * local).sum(1, keepdim=True)  # quat_multiply in a third of the launches
+    quats = torch.cat([real, w * local + v * axis + torch.linalg.cross(axis, local)], 1)
     scales = size * gaussians.log_scales.exp()
     directions = None
     if degree > 0 and camera_centre is not None:

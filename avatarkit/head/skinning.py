@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from avatarkit.bodies import compiled
 from avatarkit.errors import InputError
 from avatarkit.head.parameters import HeadParams, HeadPose, Skinning
 
@@ -202,7 +203,7 @@ def joint_transforms(
     rotvecs (T, J, 3) axis-angle of each joint in its parent's frame; rest_joints (T, J, 3) and translation (T, 3) metres
     → vec(R_j − I, j = 1 …) (T, 9·(J − 1)), joint frame → world (T, J, 4, 4), rest position → world (T, J, 3, 4).
     """
-    if rotvecs.device.type == "cpu" and rotvecs.dtype == torch.float32:
+    if compiled(rotvecs):
         from avatarkit.head.kinematics_cpu import JointKinematics
 
         return JointKinematics.apply(rotvecs, rest_joints, translation, parents)
@@ -235,7 +236,7 @@ def blend_vertices(planar: Tensor, transforms: Tensor, weights: Tensor) -> Tenso
 
     planar (T, 3, V) positions; transforms (T, J, 3, 4); weights (J, V), constant → (T, V, 3).
     """
-    if planar.device.type == "cpu" and planar.dtype == torch.float32 and len(weights) == 5:
+    if compiled(planar) and len(weights) == 5:
         from avatarkit.head.skinning_cpu import BlendVertices  # numba: only where it is needed
 
         return BlendVertices.apply(planar, transforms, weights)

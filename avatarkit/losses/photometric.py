@@ -11,20 +11,23 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
+from avatarkit.bodies import compiled
 from avatarkit.errors import InputError
+from avatarkit.losses.photometric_torch import photometric_loss_written_out
 from avatarkit.losses.ssim_torch import ssim_map
 
 
 class PhotometricLoss(NamedTuple):
-    """total: scalar to differentiate.  l1, ssim: its parts, detached scalars.  mse: weighted mean squared error."""
+    """total: scalar to differentiate.  l1, ssim: its parts, detached scalars.  mse: weighted mean squared error, a tensor where
+    reading a number would make a GPU wait.
+    """
 
     total: Tensor
     l1: Tensor
     ssim: Tensor
-    mse: float
+    mse: float | Tensor
 
 
 def photometric_loss(
@@ -43,17 +46,17 @@ def photometric_loss(
         raise InputError(
             f"photometric loss: weight has shape {tuple(weight.shape)}; expected {(image.shape[0], 1, *image.shape[2:])}"
         )
-    if image.device.type == "cpu" and image.dtype == torch.float32:
+    if compiled(image):
         from avatarkit.losses.photometric_cpu import photometric_loss_cpu
 
         return PhotometricLoss(*photometric_loss_cpu(image, target, l1, dssim, weight))
-    return photometric_loss_torch(image, target, l1=l1, dssim=dssim, weight=weight)
+    return PhotometricLoss(*photometric_loss_written_out(image, target, l1, dssim, weight))
 
 
 def photometric_loss_torch(
     image: Tensor, target: Tensor, *, l1: float, dssim: float, weight: Tensor | None = None
 ) -> PhotometricLoss:
-    """``photometric_loss`` in plain torch: the reference, and the body for CUDA and float64."""
+    """``photometric_loss`` in plain torch, gradients by autograd: the reference."""
     target = target.detach().to(image)
     difference = image - target
     if weight is None:
@@ -66,4 +69,4 @@ def photometric_loss_torch(
         squared = (weight * difference.detach().square()).sum() / total
         similarity = (weight * ssim_map(weight * image, weight * target)).sum() / total
     loss = l1 * absolute + dssim * (1.0 - similarity)
-    return PhotometricLoss(loss, absolute.detach(), similarity.detach(), float(squared))
+    return PhotometricLoss(loss, absolute.detach(), similarity.detach(), squared)

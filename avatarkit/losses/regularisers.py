@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avatarkit.bodies import compiled
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.losses.regularisers_cpu import hinge_cpu
 
@@ -24,7 +25,7 @@ def position_loss(gaussians: Gaussians, visible: Tensor, threshold: float = 1.0)
     visible (N,) bool.  0 without gradient where no bound Gaussian shows.
     """
     shown = visible & ~gaussians.free
-    if _fused(gaussians.means):
+    if compiled(gaussians.means):
         return _Hinge.apply(gaussians.means, shown, threshold, False)  # type: ignore[no-any-return]
     length = (gaussians.means * gaussians.means).sum(-1).clamp_min(1e-24).sqrt()
     return _mean_of(torch.relu(length - threshold), shown)
@@ -36,16 +37,12 @@ def scale_loss(gaussians: Gaussians, visible: Tensor, threshold: float = 0.6) ->
     visible (N,) bool.  The norm is over the three axes; its gradient where no axis is too long is 0.
     """
     shown = visible & ~gaussians.free
-    if _fused(gaussians.log_scales):
+    if compiled(gaussians.log_scales):
         return _Hinge.apply(gaussians.log_scales, shown, threshold, True)  # type: ignore[no-any-return]
     excess = torch.relu(gaussians.log_scales.exp() - threshold)
     squared = (excess * excess).sum(-1)
     over = squared > 0
     return _mean_of(torch.where(over, torch.where(over, squared, torch.ones_like(squared)).sqrt(), squared), shown)
-
-
-def _fused(value: Tensor) -> bool:
-    return value.device.type == "cpu" and value.dtype == torch.float32
 
 
 def _mean_of(values: Tensor, shown: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from avatarkit.recon.ranks import ALONE, Ranks
 from avatarkit.recon.schedule import Schedule, view_order
 from avatarkit.recon.step import Aids, TrainState, fresh_state, train_step
 from avatarkit.recon.views import Views
+from avatarkit.render.hosted import settle
 
 WARM_UP, MEASURED = 4, 20
 THRESHOLD_GROWTH = 4
@@ -62,14 +63,14 @@ def _seconds(
     rasterizer: Rasterizer, aids: Aids, ranks: Ranks, *, half: bool,
 ) -> float:  # fmt: skip
     """Median time of a step with ``splats`` Gaussians, on a copy."""
-    gaussians = state.gaussians.detach().select(torch.arange(len(state.gaussians)))
+    gaussians = state.gaussians.detach().select(torch.arange(len(state.gaussians), device=state.gaussians.means.device))
     random = np.random.default_rng([config.seed, 4])
     while len(gaussians) < splats:
-        score = torch.from_numpy(random.random(len(gaussians)).astype(np.float32))
+        score = torch.from_numpy(random.random(len(gaussians)).astype(np.float32)).to(gaussians.means.device)
         count = min(splats - len(gaussians), len(gaussians))
         gaussians = density.split_worst(gaussians, score, count, state.next_id, random).gaussians
     trial = fresh_state(gaussians, HeadState.start(state.head.params, head), state.adam.free_unit)
-    background = torch.tensor(config.background)
+    background = torch.tensor(config.background, device=gaussians.means.device)
     times = []
     for i in range(WARM_UP + MEASURED):
         order = view_order(len(views), config.seed, i, config.batch)
@@ -82,6 +83,7 @@ def _seconds(
         train_step(
             trial, batch, head, config, schedule, rasterizer, background, aids=aids, ranks=ranks, timesteps=timesteps
         )
+        settle(gaussians.means)
         times.append(time.perf_counter() - began)
     return float(np.median(times[WARM_UP:]))
 
@@ -94,5 +96,6 @@ def _tuning_seconds(state: TrainState, head: HeadModel, config: ReconConfig) -> 
         trial.touched[: config.tune_every] = True
         began = time.perf_counter()
         update(trial, head, config, 0.0)
+        settle(trial.pose.vertices)
         times.append(time.perf_counter() - began)
     return float(np.median(times))

@@ -33,15 +33,17 @@ def split_worst(gaussians: Gaussians, score: Tensor, count: int, next_id: int, r
     """Replace the ``count`` Gaussians with the largest positive ``score`` (N,) by two children each: N + count rows."""
     count = min(count, int((score > 0).sum()))
     chosen = torch.topk(score, count).indices.sort().values
-    keep = torch.ones(len(gaussians), dtype=torch.bool)
+    device = score.device
+    keep = torch.ones(len(gaussians), dtype=torch.bool, device=device)
     keep[chosen] = False
     stay = torch.nonzero(keep)[:, 0]
     twice = chosen.repeat_interleave(2)
     children = _children(gaussians, twice, next_id)
-    noise = torch.from_numpy(random.standard_normal((len(twice), 3))).float()
+    noise = torch.from_numpy(random.standard_normal((len(twice), 3))).float().to(device)
     _offset(children, noise)
     children.log_scales = children.log_scales - float(np.log(SPLIT_SHRINK))
-    fresh = torch.cat([torch.zeros(len(stay), dtype=torch.bool), torch.ones(len(twice), dtype=torch.bool)])
+    fresh = torch.zeros(len(stay) + len(twice), dtype=torch.bool, device=device)
+    fresh[len(stay) :] = True
     table = Gaussians.cat([gaussians.select(stay), children])
     return Change(table, torch.cat([stay, twice]), fresh, next_id + len(twice))
 
@@ -66,10 +68,10 @@ def clone_and_split(
     twice = torch.nonzero(split)[:, 0].repeat_interleave(2)
     clones = _children(gaussians, clone, next_id)
     halves = _children(gaussians, twice, next_id + len(clone))
-    _offset(halves, torch.from_numpy(random.standard_normal((len(twice), 3))).float())
+    _offset(halves, torch.from_numpy(random.standard_normal((len(twice), 3))).float().to(twice.device))
     halves.log_scales = halves.log_scales - float(np.log(SPLIT_SHRINK))
     table = Gaussians.cat([gaussians.select(stay), clones, halves])
-    fresh = torch.zeros(len(table), dtype=torch.bool)
+    fresh = torch.zeros(len(table), dtype=torch.bool, device=twice.device)
     fresh[len(stay) :] = True
     return Change(table, torch.cat([stay, clone, twice]), fresh, next_id + len(clone) + len(twice))
 
@@ -77,13 +79,13 @@ def clone_and_split(
 def prune(gaussians: Gaussians, keep: Tensor, next_id: int) -> Change:
     """Only the rows where ``keep`` (N,) is true."""
     rows = torch.nonzero(keep)[:, 0]
-    return Change(gaussians.select(rows), rows, torch.zeros(len(rows), dtype=torch.bool), next_id)
+    return Change(gaussians.select(rows), rows, torch.zeros(len(rows), dtype=torch.bool, device=rows.device), next_id)
 
 
 def _children(gaussians: Gaussians, rows: Tensor, next_id: int) -> Gaussians:
     children = gaussians.select(rows)
     children.parents = gaussians.ids[rows].clone()
-    children.ids = torch.arange(next_id, next_id + len(rows))
+    children.ids = torch.arange(next_id, next_id + len(rows), device=rows.device)
     return children
 
 

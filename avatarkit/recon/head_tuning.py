@@ -45,14 +45,14 @@ class HeadState:
             pose,
             torch.zeros_like(pose.vertices),
             torch.zeros_like(pose.joints),
-            torch.zeros(len(params)).bool(),
+            torch.zeros(len(params), dtype=torch.bool, device=pose.vertices.device),
         )
         for name in (*PER_TIMESTEP, "shape", "static_offset"):
             value = getattr(params, name)
             if value is not None:
                 rows = value.shape[0] if name in PER_TIMESTEP else 1
                 state.first[name], state.second[name] = torch.zeros_like(value), torch.zeros_like(value)
-                state.counts[name] = torch.zeros(rows)
+                state.counts[name] = torch.zeros(rows, device=value.device)
         return state
 
     def gather(self, timestep: int, vertices: Tensor | None, joints: Tensor | None) -> None:
@@ -114,7 +114,9 @@ def update(state: HeadState, head: HeadModel, config: ReconConfig, factor: float
                 gradient = gradient + config.smooth * _roughness(value, rows)
             _adam_rows(value, gradient, state, name, rows, rate)
         else:
-            _adam_rows(value[None], gradient[None], state, name, torch.zeros(1, dtype=torch.int64), rate)
+            _adam_rows(
+                value[None], gradient[None], state, name, torch.zeros(1, dtype=torch.int64, device=value.device), rate
+            )
     shared = any(name in tuned for name in ("shape", "static_offset"))
     with torch.no_grad():
         if shared:

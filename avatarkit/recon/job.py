@@ -33,6 +33,7 @@ from avatarkit.recon.prepare import TRACKED, head_source, prepare_sequence, read
 from avatarkit.recon.ranks import ALONE, Ranks
 from avatarkit.recon.step import TrainState
 from avatarkit.registry import registry
+from avatarkit.render.hosted import hosted
 from avatarkit.report.build import write_report
 from avatarkit.track.sequence import Sequence
 
@@ -64,7 +65,7 @@ def run_job(job: Job, run: Run, ranks: Ranks = ALONE) -> dict[str, Any]:
     """
     if job.output.is_dir():
         raise InputError(f"{job.output}: is a folder; name a file to write with -o")
-    rasterizer = registry().create("rasterizer", job.rasterizer or registry().default("rasterizer"))
+    rasterizer = hosted(registry().create("rasterizer", job.rasterizer or registry().default("rasterizer")))
     config = resumed_config(job) if job.resume else job.config
     require_shares(config, ranks)
     segmenter = _segmenter(job) if config.label_views > 0 else None

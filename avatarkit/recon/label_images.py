@@ -6,6 +6,8 @@ that they belong to.  Labels come from a vote over the training views before the
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,22 +20,25 @@ from avatarkit.recon.labelling import view_of
 from avatarkit.track.sequence import Sequence
 
 
-def palette() -> Tensor:
-    """(19, 3) colour of each class in [0, 1]; the background is black."""
-    return torch.tensor(LABEL_COLOURS, dtype=torch.float32) / 255.0
+@functools.cache
+def palette(device: str | torch.device = "cpu") -> Tensor:
+    """(19, 3) colour of each class in [0, 1]; the background is black.  Brought to a device once; not to be written to."""
+    return (torch.tensor(LABEL_COLOURS, dtype=torch.float32) / 255.0).to(device)
 
 
 def label_colours(gaussians: Gaussians) -> Tensor:
     """(N, 3) palette colours blended by each Gaussian's class probabilities; no gradient."""
     with torch.no_grad():
-        return torch.softmax(gaussians.label_logits, 1) @ palette()
+        return torch.softmax(gaussians.label_logits, 1) @ palette(gaussians.label_logits.device)
 
 
 class LabelImages:
     """The segmenter's label image of a frame: (1, 3, H, W) in palette colours.  Maps are made once and kept as classes."""
 
-    def __init__(self, sequence: Sequence, head: HeadModel, pose: HeadPose, segmenter: Segmenter) -> None:
-        self._parts = (sequence, head, pose, segmenter)
+    def __init__(
+        self, sequence: Sequence, head: HeadModel, pose: HeadPose, segmenter: Segmenter, device: str = "cpu"
+    ) -> None:
+        self._parts, self._device = (sequence, head, pose, segmenter), device
         self._classes: dict[int, Tensor] = {}
 
     def __call__(self, index: int, height: int, width: int) -> Tensor:
@@ -43,8 +48,8 @@ class LabelImages:
             image = torch.from_numpy(np.array(sequence.capture.image(index))).permute(2, 0, 1)[None].float() / 255.0
             with torch.no_grad():
                 found = segmenter.segment(image, [view_of(sequence, head, pose, index)])
-            self._classes[index] = found[0].argmax(0).to(torch.uint8)
-        picture = palette()[self._classes[index].long()].permute(2, 0, 1)[None].contiguous()
+            self._classes[index] = found[0].argmax(0).to(torch.uint8).to(self._device)
+        picture = palette(self._device)[self._classes[index].long()].permute(2, 0, 1)[None].contiguous()
         if picture.shape[2:] != (height, width):
             picture = torch.nn.functional.interpolate(picture, size=(height, width), mode="area")
         return picture

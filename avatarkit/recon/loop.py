@@ -28,11 +28,13 @@ from avatarkit.recon.head_tuning import HeadState
 from avatarkit.recon.initial import initial_gaussians, mean_triangle_size
 from avatarkit.recon.label_images import LabelImages
 from avatarkit.recon.labelling import label_gaussians
+from avatarkit.recon.placing import placed, placed_head
 from avatarkit.recon.ranks import ALONE, Ranks
 from avatarkit.recon.schedule import Schedule, view_order
 from avatarkit.recon.step import Aids, TrainState, fresh_state, train_step
 from avatarkit.recon.views import Views
 from avatarkit.render.compiled import kernels_first
+from avatarkit.render.hosted import bare, device_of, hosted
 from avatarkit.track.sequence import Sequence
 
 MAX_SKIPPED = 10  # non-finite steps in a row before the run rolls back, once
@@ -53,25 +55,29 @@ def reconstruct(
     """Train on the ``train`` split of ``sequence``; returns the last state, also when ``run`` was asked to stop.
 
     With ``run.folder`` checkpoints are written there; ``resume`` continues the newest readable one, bit-exact on the CPU.
-    ``segmenter`` is needed by the label losses only.  Several processes (``ranks``) call it with the same arguments, share each step's
-    views, and return the same state; the first one starts, resumes, evaluates and writes.
+    ``segmenter`` is needed by the label losses only.  All of a step is done on the rasterizer's device; the state that is returned
+    is on the CPU.  Several processes (``ranks``) call it with the same arguments, share each step's views, and return the same state;
+    the first one starts, resumes, evaluates and writes.
     Raises DivergedError when losses stay non-finite after one roll-back, LostProcess when another process is gone; what the
     finished steps made is in a checkpoint then.
     """
-    views = Views(sequence, sequence.capture.indices("train"), config.background)
+    rasterizer = bare(rasterizer)
+    device = device_of(rasterizer)
+    views = Views(sequence, sequence.capture.indices("train"), config.background, device)
     if several_sides(sequence):
         config = replace(config, line_of_sight=0.0)
-    held_out = _held_out(sequence, config)
+    held_out = _held_out(sequence, config, device)
     state = checkpoint.load_newest(run) if resume and run.folder and ranks.first else None
     if state is None and ranks.first:
         state = start(sequence, head, config)
         if _wants_labels(config) and segmenter is not None:
             votes = replace(config, label_steps=0)
             state.gaussians.label_logits = label_gaussians(
-                state.gaussians, sequence, head, state.head.pose, segmenter, rasterizer, votes, run
+                state.gaussians, sequence, head, state.head.pose, segmenter, hosted(rasterizer), votes, run
             )
-    state = _everywhere(state, head, ranks)
-    aids = _aids(sequence, head, state, config, segmenter, run)
+    state = _everywhere(state, head, ranks, "cpu")
+    aids = _aids(sequence, head, state, config, segmenter, run, device)
+    state, head = placed(state, device), placed_head(head, device)
     if state.total == 0:
         state.total = (
             measured_total(state, views, head, config, run, rasterizer, aids, ranks)
@@ -79,7 +85,7 @@ def reconstruct(
             else config.run_iterations or config.iterations
         )
     schedule = Schedule(config, state.total)
-    background = torch.tensor(config.background)
+    background = torch.tensor(config.background, device=device)
     eval_every = schedule.scaled(config.eval_every) if config.eval_every else max(1, state.total // 10)
 
     run.emit(Started("recon", state.total))
@@ -95,10 +101,12 @@ def reconstruct(
             values = train_step(
                 state, batch, head, config, schedule, rasterizer, background, logs, aids, ranks, timesteps
             )  # fmt: skip
+            ahead = view_order(len(views), config.seed, step + 1, config.batch)
+            views.prefetch(ranks.share(ahead), schedule.coarse(step + 1))
             if values is None:
                 _skip(state, run)
-                if state.skipped == MAX_SKIPPED:
-                    state = _rolled_back(state, run, head, ranks)
+                if state.skipped >= MAX_SKIPPED:
+                    state = _posed(placed(_rolled_back(state, run, ranks), device), head)
                 else:
                     state.step += 1
                 continue
@@ -111,7 +119,7 @@ def reconstruct(
                 reset_opacity(state)
             state.step += 1
             if schedule.densifies(step):
-                state = _alike(state, head, ranks, run)
+                state = _alike(state, head, ranks, run, device)
             state.seconds = time.monotonic() - began
 
             if logs:
@@ -142,6 +150,7 @@ def reconstruct(
         checkpoint.save(state, run)
     if config.tune_head and config.tune_follow:
         follow(state, sequence, head)
+    state = placed(state, "cpu")
     run.emit(Finished("recon", state.seconds, {k: shown[k] for k in ("psnr", "splats", "steps/s") if k in shown}))
     return state
 
@@ -157,8 +166,9 @@ def _wants_labels(config: ReconConfig) -> bool:
 
 
 def _aids(
-    sequence: Sequence, head: HeadModel, state: TrainState, config: ReconConfig, segmenter: Segmenter | None, run: Run
-) -> Aids:
+    sequence: Sequence, head: HeadModel, state: TrainState, config: ReconConfig, segmenter: Segmenter | None, run: Run,
+    device: str = "cpu",
+) -> Aids:  # fmt: skip
     """LPIPS and label images where the config asks for them; what is missing is said."""
     perceptual = None
     if config.perceptual > 0 or config.label_perceptual > 0:
@@ -169,7 +179,7 @@ def _aids(
         return Aids(perceptual)
     if segmenter is None:
         raise InputError("the label losses need a segmenter, and labels are off (label_views is 0)")
-    return Aids(perceptual, LabelImages(sequence, head, state.head.pose, segmenter))
+    return Aids(perceptual, LabelImages(sequence, head, state.head.pose, segmenter, device))
 
 
 def start(sequence: Sequence, head: HeadModel, config: ReconConfig) -> TrainState:
@@ -179,19 +189,19 @@ def start(sequence: Sequence, head: HeadModel, config: ReconConfig) -> TrainStat
     return fresh_state(gaussians, head_state, mean_triangle_size(head))
 
 
-def _everywhere(state: TrainState | None, head: HeadModel, ranks: Ranks) -> TrainState:
+def _everywhere(state: TrainState | None, head: HeadModel, ranks: Ranks, device: str) -> TrainState:
     """The first process's state on all."""
     shared = checkpoint.from_first(state, ranks)
     assert shared is not None
-    return _posed(shared, head)
+    return _posed(placed(shared, device), head)
 
 
-def _alike(state: TrainState, head: HeadModel, ranks: Ranks, run: Run) -> TrainState:
+def _alike(state: TrainState, head: HeadModel, ranks: Ranks, run: Run, device: str) -> TrainState:
     """``state``, which every process should have to the bit; unlike processors may round otherwise."""
     if ranks.same(parameters(state.gaussians).values()):
         return state
     run.notice(f"step {state.step}: the processes have drifted apart; all follow the first one's Gaussians", "warning")
-    return _everywhere(state, head, ranks)
+    return _everywhere(state, head, ranks, device)
 
 
 def _posed(state: TrainState, head: HeadModel) -> TrainState:
@@ -204,8 +214,9 @@ def follow(state: TrainState, sequence: Sequence, head: HeadModel) -> None:
     """Timesteps without training pictures are posed as ``following`` foretells from those that have some."""
     known = torch.zeros(len(state.head.params), dtype=torch.bool)
     known[[sequence.capture.frames[i].timestep for i in sequence.capture.indices("train")]] = True
-    state.head.params = followed(sequence.params, state.head.params, known)
-    rest = torch.nonzero(~known)[:, 0]
+    device = state.head.pose.vertices.device
+    state.head.params = followed(sequence.params, state.head.params.to("cpu"), known).to(device)
+    rest = torch.nonzero(~known)[:, 0].to(device)
     if len(rest):
         with torch.no_grad():
             fresh = head_tuning.posed(head, state.head.params[rest])
@@ -224,7 +235,7 @@ def _skip(state: TrainState, run: Run) -> None:
         )
 
 
-def _rolled_back(state: TrainState, run: Run, head: HeadModel, ranks: Ranks) -> TrainState:
+def _rolled_back(state: TrainState, run: Run, ranks: Ranks) -> TrainState:
     """The newest checkpoint, once; without one the run ends."""
     earlier = checkpoint.from_first(checkpoint.load_newest(run) if ranks.first else None, ranks)
     if earlier is None:
@@ -232,7 +243,7 @@ def _rolled_back(state: TrainState, run: Run, head: HeadModel, ranks: Ranks) -> 
             f"training diverged at step {state.step}: {_broken_tensor(state)}; try lower learning rates"
         )
     earlier.rolled_back = True
-    return _posed(earlier, head)
+    return earlier
 
 
 def _broken_tensor(state: TrainState) -> str:
@@ -244,13 +255,13 @@ def _broken_tensor(state: TrainState) -> str:
     return f"'{broken[0]}' is not finite" if broken else "every tensor is finite, the pictures may not be"
 
 
-def _held_out(sequence: Sequence, config: ReconConfig) -> Views | None:
+def _held_out(sequence: Sequence, config: ReconConfig, device: str = "cpu") -> Views | None:
     """Up to ``eval_frames`` frames of val (else test) for the curve in the log."""
     frames = sequence.capture.indices("val") or sequence.capture.indices("test")
     if not frames or config.eval_frames == 0:
         return None
     chosen = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), config.eval_frames)).round().astype(int))
-    return Views(sequence, [frames[i] for i in chosen], config.background)
+    return Views(sequence, [frames[i] for i in chosen], config.background, device)
 
 
 def _held_out_psnr(

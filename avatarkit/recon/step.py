@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avatarkit.bodies import compiled
 from avatarkit.contracts import HeadModel, Rasterizer, Render
 from avatarkit.gaussians.binding import pose_gaussians
 from avatarkit.gaussians.gaussians import Gaussians
@@ -18,7 +19,7 @@ from avatarkit.losses.photometric import photometric_loss
 from avatarkit.losses.regularisers import position_loss, scale_loss
 from avatarkit.recon.adam import Adam, parameters, require_gradients
 from avatarkit.recon.config import ReconConfig
-from avatarkit.recon.guard import finite
+from avatarkit.recon.guard import finite, sound
 from avatarkit.recon.head_tuning import HeadState
 from avatarkit.recon.label_images import LabelImages, label_colours, palette
 from avatarkit.recon.ranks import ALONE, Ranks
@@ -33,7 +34,8 @@ class TrainState:
     """Everything that a step changes; a checkpoint holds exactly this.
 
     screen_gradient, seen (N,): summed norm of the screen gradient (normalised device coordinates) and how often each
-    Gaussian showed since the last density event.  total: steps of this run.
+    Gaussian showed since the last density event.  total: steps of this run.  unsound: on a GPU, where nobody asks after every
+    step, how many steps in a row and since the last reading were not finite; no checkpoint holds it.
     """
 
     gaussians: Gaussians
@@ -48,6 +50,7 @@ class TrainState:
     skipped: int = 0
     rolled_back: bool = False
     curve: list[dict[str, float]] = field(default_factory=list)
+    unsound: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,8 @@ def fresh_state(gaussians: Gaussians, head_state: HeadState, unit: float) -> Tra
         gaussians,
         Adam(gaussians, unit),
         head_state,
-        torch.zeros(count),
-        torch.zeros(count),
+        torch.zeros(count, device=gaussians.means.device),
+        torch.zeros(count, device=gaussians.means.device),
         int(gaussians.ids.max()) + 1,
     )
 
@@ -84,16 +87,18 @@ def train_step(
 
     ``measure``: also the PSNR of the batch, which costs a pass over the picture.  Where ``ranks`` are several processes, ``batch``
     is this one's share of the step's views, ``timesteps`` are those of all views, and every process returns the same.
+
+    A GPU alone is not asked anything but with ``measure``: whether all was finite is decided there, and no row moves where it was not.
+    Without ``measure`` the losses are {} then; with it, None says that this step was not finite, and ``state.skipped`` how many before it.
     """
-    totals = {"loss": 0.0, "l1": 0.0, "dssim": 0.0}
+    waits = compiled(state.gaussians.means) or not ranks.alone
+    device = state.gaussians.means.device
     count = len(batch) if ranks.alone else len(timesteps)
     counts_sight = config.line_of_sight > 0 and (state.step + 1) % config.line_of_sight_every == 0
     for leaf in parameters(state.gaussians).values():
         leaf.grad = None
-    visible = torch.zeros(len(state.gaussians), dtype=torch.bool)
-    error = 0.0
-    gathered = []
-    broken = False
+    visible = torch.zeros(len(state.gaussians), dtype=torch.bool, device=device)
+    gathered, told, broken = [], [], False
     for view in batch:
         vertices, joints = state.head.pose.vertices[view.timestep], state.head.pose.joints[view.timestep]
         if config.tune_head:
@@ -106,7 +111,7 @@ def train_step(
         render = rasterizer.render(
             posed.means, posed.quats, posed.scales, posed.opacities,
             posed.colours if labels is None else torch.cat([posed.colours, labels], 1), view.cameras,
-            background=background if labels is None else torch.cat([background, palette()[0]]),
+            background=background if labels is None else torch.cat([background, palette(device)[0]]),
             antialiased=config.antialiased,
         )  # fmt: skip
         drawn = render.features if labels is None else render.features[:, :3]
@@ -128,41 +133,83 @@ def train_step(
             loss = loss + config.line_of_sight * config.line_of_sight_every * sight / count
             parts["line_of_sight"] = sight
         # A broken head makes Gaussians invisible, not NaN.
-        totals = {name: totals.get(name, 0.0) for name in (*totals, *parts)}
-        if not torch.isfinite(loss) or not finite((vertices, joints)):
+        parts |= {"loss": loss * count}
+        if measure:
+            parts["error"] = ((drawn.detach() - view.target) ** 2).mean()
+        told.append({name: value.detach() for name, value in parts.items()})
+        if waits and (not torch.isfinite(loss) or not finite((vertices, joints))):
             broken = True
             break
         loss.backward()
         visible |= shows
         gathered.append((view, vertices, joints, render))
-        totals["loss"] += float(loss.detach())
-        for name, value in parts.items():
-            totals[name] += float(value.detach()) / count
-        if measure:
-            error += float(((drawn.detach() - view.target) ** 2).mean()) / count
     heads = [(view.timestep, vertices.grad, joints.grad) for view, vertices, joints, _ in gathered if config.tune_head]
+    values = None
     if not ranks.alone:
         screen = torch.zeros_like(state.screen_gradient), torch.zeros_like(state.seen)
         for view, _, _, render in gathered:
             _gather_screen_gradient(*screen, render, view)
-        own = Learnt(broken, heads, visible, screen, totals | {"error": error})
-        broken, heads, visible, screen, totals = over_ranks(
+        own = Learnt(broken, heads, visible, screen, _means(told, count))
+        broken, heads, visible, screen, values = over_ranks(
             own, parameters(state.gaussians), state.head, ranks, timesteps if config.tune_head else ()
         )  # fmt: skip
-        error = totals.pop("error")
     gradients = [leaf.grad for leaf in parameters(state.gaussians).values()]
-    if broken or not finite((*gradients, *(gradient for _, *pair in heads for gradient in pair))):
-        return None
+    gradients += [gradient for _, *pair in heads for gradient in pair]
+    kept = None
+    if waits:
+        if broken or not finite(gradients):
+            return None
+    else:
+        posed_heads = [tensor for _, vertices, joints, _ in gathered for tensor in (vertices, joints)]
+        kept = sound([*gradients, *posed_heads, *(parts["loss"] for parts in told)])
+        visible &= kept
     for timestep, by_vertices, by_joints in heads:
-        state.head.gather(timestep, by_vertices, by_joints)
+        state.head.gather(timestep, _kept(by_vertices, kept), _kept(by_joints, kept))
     if ranks.alone:
         for view, _, _, render in gathered:
-            _gather_screen_gradient(state.screen_gradient, state.seen, render, view)
+            _gather_screen_gradient(state.screen_gradient, state.seen, render, view, kept)
     else:
         state.screen_gradient += screen[0]
         state.seen += screen[1]
     state.adam.step(state.gaussians, schedule.gaussian_rates(state.step), visible)
-    return totals | ({"psnr": -10.0 * float(np.log10(max(error, 1e-12)))} if measure else {})
+    if kept is None:
+        return _told(_means(told, count) if values is None else values)
+    bad = torch.zeros(2, dtype=torch.int32, device=device) if state.unsound is None else state.unsound
+    state.unsound = torch.stack([torch.where(kept, 0, bad[0] + 1), bad[1] + ~kept])
+    return _read(state, told) if measure else {}
+
+
+def _kept(gradient: Tensor | None, kept: Tensor | None) -> Tensor | None:
+    """Zero where a GPU has found that the step was not finite."""
+    return gradient if gradient is None or kept is None else torch.where(kept, gradient, 0.0)
+
+
+def _means(told: list[dict[str, Tensor]], count: int) -> dict[str, float]:
+    """What the views of a step said, by name, each a ``count``-th of it; brought from the device at once."""
+    totals = {"loss": 0.0, "l1": 0.0, "dssim": 0.0}
+    numbers = iter(torch.stack([value for parts in told for value in parts.values()]).tolist())
+    for parts in told:
+        for name in parts:
+            totals[name] = totals.get(name, 0.0) + next(numbers) / count
+    return totals
+
+
+def _told(means: dict[str, float]) -> dict[str, float]:
+    """For the log: a mean squared "error" becomes PSNR."""
+    error = means.get("error")
+    told = {name: value for name, value in means.items() if name != "error"}
+    return told if error is None else told | {"psnr": -10.0 * float(np.log10(max(error, 1e-12)))}
+
+
+def _read(state: TrainState, told: list[dict[str, Tensor]]) -> dict[str, float] | None:
+    """``_told``, with what a GPU has skipped since the last reading."""
+    assert state.unsound is not None
+    in_a_row, since = state.unsound.tolist()
+    state.unsound = torch.stack([state.unsound[0], torch.zeros_like(state.unsound[1])])
+    if in_a_row > 0:
+        state.skipped = in_a_row - 1
+        return None
+    return _told(_means(told, len(told))) | ({"skipped": float(since)} if since else {})
 
 
 def picture_losses(drawn: Tensor, target: Tensor, config: ReconConfig, aids: Aids) -> tuple[dict[str, Tensor], Tensor]:
@@ -193,8 +240,17 @@ def label_losses(drawn: Tensor, truth: Tensor, config: ReconConfig, aids: Aids) 
     return parts, loss
 
 
-def _gather_screen_gradient(norms: Tensor, seen: Tensor, render: Render, view: TrainingView) -> None:
+def _gather_screen_gradient(
+    norms: Tensor, seen: Tensor, render: Render, view: TrainingView, kept: Tensor | None = None
+) -> None:
     assert render.mean2d_gradients is not None
+    if not compiled(norms):
+        x, y = render.mean2d_gradients()[0].unbind(-1)
+        length = torch.hypot(x * (view.cameras.width / 2), y * (view.cameras.height / 2))
+        shows = render.radii[0] > 0
+        norms += length if kept is None else torch.where(kept, length, 0.0)
+        seen += shows if kept is None else shows & kept
+        return
     _gather(
         render.mean2d_gradients()[0].numpy(), render.radii[0].numpy(), np.float32(view.cameras.width / 2),
         np.float32(view.cameras.height / 2), norms.numpy(), seen.numpy(),

@@ -1,4 +1,8 @@
-"""Training views: pictures over the background, whole and half size, held in memory as uint8 where they fit."""
+"""Training views: pictures over the background, whole and half size, held in memory as uint8 where they fit.
+
+On a GPU they are held there, as long as they take less than half of its free memory; the others are streamed: composited and copied
+beside the training, since ``prefetch`` knows which views come next.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from torch import Tensor
 
 from avatarkit.cameras import Cameras
 from avatarkit.errors import InputError
+from avatarkit.recon.streaming import Ahead, Arriving, Upload
 from avatarkit.track.sequence import Sequence
 
 MEMORY_LIMIT = 4 << 30  # bytes of pictures kept; more are composited from the frame cache each time
@@ -26,9 +31,19 @@ class TrainingView:
 
 
 class Views:
-    """Frames of one split of ``sequence`` over a background colour (3,)."""
+    """Frames of one split of ``sequence`` over a background colour (3,), for training on ``device``.
 
-    def __init__(self, sequence: Sequence, frames: list[int], background: tuple[float, ...]) -> None:
+    ``limit``: bytes of pictures that are kept there; more are made again each time.
+    """
+
+    def __init__(
+        self,
+        sequence: Sequence,
+        frames: list[int],
+        background: tuple[float, ...],
+        device: str = "cpu",
+        limit: int | None = None,
+    ) -> None:
         if not frames:
             raise InputError(f"{sequence.capture.name}: no frames to train on")
         self.sequence = sequence
@@ -36,6 +51,14 @@ class Views:
         self.background = np.asarray(background, np.float32)
         self._kept: dict[tuple[int, bool], Tensor] = {}
         self._bytes = 0
+        self._device = device
+        self._cameras: dict[tuple[int, bool], Cameras] = {}
+        self._ahead: Ahead[tuple[int, bool], Arriving] | None = None
+        self._limit = MEMORY_LIMIT if limit is None else limit
+        if device != "cpu":
+            upload = Upload(device)
+            self._ahead = Ahead(lambda key: upload(self._made(*key)))
+            self._limit = torch.cuda.mem_get_info(device)[0] // 2 if limit is None else limit
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -46,25 +69,46 @@ class Views:
     def view(self, position: int, half: bool = False) -> TrainingView:
         """The view at ``position`` of the split; ``half`` for half resolution (box filter)."""
         index = self.frames[position]
-        cameras = self.sequence.cameras([index])
-        if half:
-            cameras = cameras.resized(max(1, cameras.width // 2), max(1, cameras.height // 2))
+        cameras = self._cameras_of(index, half)
         picture = self._picture(index, half)
         return TrainingView(
             index, self.sequence.capture.frames[index].timestep, cameras, picture.float().mul_(1.0 / 255.0)
         )
 
+    def prefetch(self, positions: list[int], half: bool = False) -> None:
+        """Say which views come next; nothing happens where all are kept, or on the CPU."""
+        if self._ahead is not None:
+            for position in positions:
+                key = (self.frames[position], half)
+                if key not in self._kept:
+                    self._ahead.ask(key)
+
+    def _cameras_of(self, index: int, half: bool) -> Cameras:
+        """On the device; kept there, since a copy from the host would make a GPU wait."""
+        if (index, half) in self._cameras:
+            return self._cameras[index, half]
+        cameras = self.sequence.cameras([index])
+        if half:
+            cameras = cameras.resized(max(1, cameras.width // 2), max(1, cameras.height // 2))
+        if self._device != "cpu":
+            cameras = self._cameras[index, half] = cameras.to(self._device)
+        return cameras
+
     def _picture(self, index: int, half: bool) -> Tensor:
-        """(1, 3, H, W) uint8."""
+        """(1, 3, H, W) uint8 on the device."""
         key = (index, half)
         if key in self._kept:
             return self._kept[key]
+        tensor = self._made(index, half) if self._ahead is None else self._ahead.take(key).arrived()
+        if self._bytes + tensor.numel() <= self._limit:
+            self._kept[key] = tensor
+            self._bytes += tensor.numel()
+        return tensor
+
+    def _made(self, index: int, half: bool) -> Tensor:
+        """(1, 3, H, W) uint8 on the host."""
         picture = self.sequence.capture.composited(index, self.background)
         if half:
             height, width = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
             picture = picture[:height, :width].reshape(height // 2, 2, width // 2, 2, 3).mean((1, 3))
-        tensor = torch.from_numpy(np.rint(picture * 255.0).astype(np.uint8)).permute(2, 0, 1)[None].contiguous()
-        if self._bytes + tensor.numel() <= MEMORY_LIMIT:
-            self._kept[key] = tensor
-            self._bytes += tensor.numel()
-        return tensor
+        return torch.from_numpy(np.rint(picture * 255.0).astype(np.uint8)).permute(2, 0, 1)[None].contiguous()

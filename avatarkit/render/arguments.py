@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from avatarkit.cameras import Cameras
 from avatarkit.errors import InputError
@@ -40,11 +41,7 @@ def checked(
         raise InputError(f"cameras: {batch} of {width}x{height} pixels; expected at least one, of at least 1x1")
     _expect("cameras.viewmats", cameras.viewmats, [(batch, 4, 4)], device)
     _expect("cameras.Ks", cameras.Ks, [(batch, 3, 3)], device)
-    for name, matrices in (("cameras.viewmats", cameras.viewmats), ("cameras.Ks", cameras.Ks)):
-        if not matrices.detach().isfinite().all():
-            raise InputError(f"{name}: NaN or infinity in a camera; check the capture's poses and intrinsics")
-    if not (cameras.Ks.detach()[:, (0, 1), (0, 1)] > 0).all():
-        raise InputError("cameras.Ks: a focal length is not positive; expected pixels > 0")
+    check_values(cameras, once=device != "cpu")
     if not isinstance(means, Tensor) or means.dim() not in (2, 3):
         raise InputError(f"means: {_said(means)}; expected (N, 3) or ({batch}, N, 3)")
     count = means.shape[-2]
@@ -73,6 +70,28 @@ def checked(
             raise InputError(f"masks: {_said(masks)}; expected ({batch}, M, {height}, {width})")
         _expect("masks", masks, [(batch, masks.shape[1], height, width)], device)
     return Scene(means, quats, scales, opacities, features, background)
+
+
+_looked_at = WeakTensorKeyDictionary()
+
+
+def check_values(cameras: Cameras, once: bool = False) -> None:
+    """Raise InputError for cameras that are not finite or look at nothing.
+
+    ``once``: tensors that were looked at and not written to since are believed; asking a GPU in every step would stall it.
+    """
+    pair = cameras.viewmats, cameras.Ks
+    once = once and not any(matrices.is_inference() for matrices in pair)  # those have no versions
+    if once and all(_looked_at.get(matrices) == matrices._version for matrices in pair):
+        return
+    for name, matrices in zip(("cameras.viewmats", "cameras.Ks"), pair, strict=True):
+        if not matrices.detach().isfinite().all():
+            raise InputError(f"{name}: NaN or infinity in a camera; check the capture's poses and intrinsics")
+    if not (cameras.Ks.detach()[:, (0, 1), (0, 1)] > 0).all():
+        raise InputError("cameras.Ks: a focal length is not positive; expected pixels > 0")
+    if once:
+        for matrices in pair:
+            _looked_at[matrices] = matrices._version
 
 
 def _said(value: object) -> str:

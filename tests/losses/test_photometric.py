@@ -8,6 +8,7 @@ import torch
 from scipy.ndimage import correlate
 from torch import Tensor
 
+from avatarkit.bodies import plain_torch
 from avatarkit.errors import InputError
 from avatarkit.losses.photometric import photometric_loss, photometric_loss_torch
 
@@ -71,7 +72,26 @@ def test_cpu_body_equals_float64_autograd(shape: tuple[int, ...], weighted: bool
     without = photometric_loss(image, target, l1=0.5, dssim=0.5, weight=weight)  # the body that skips the gradient
     assert not without.total.requires_grad
     assert float(without.total) == pytest.approx(b.total.item(), rel=1e-5)
-    assert without.mse == pytest.approx(b.mse, rel=1e-5)
+    assert without.mse == pytest.approx(float(b.mse), rel=1e-5)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_gradient_written_out_is_autograds(shape: tuple[int, ...], weighted: bool) -> None:
+    """The body for GPUs, in float64 and in float32."""
+    image, target, weight = pictures(1, *shape, weight=weighted)
+    exact = image.double().requires_grad_(True)
+    b = photometric_loss_torch(exact, target, l1=0.5, dssim=0.5, weight=weight)
+    (b.total * 3.0).backward()
+    for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-4)):
+        leaf = image.to(dtype).requires_grad_(True)
+        with plain_torch():
+            a = photometric_loss(leaf, target, l1=0.5, dssim=0.5, weight=weight)
+        (a.total * 3.0).backward()
+        assert a.total.dtype == dtype and not (a.l1.requires_grad or a.ssim.requires_grad)
+        for ours, theirs in zip(a, b, strict=True):
+            assert float(ours.detach()) == pytest.approx(float(theirs.detach()), rel=tolerance, abs=1e-9)
+        assert (leaf.grad.double() - exact.grad).abs().max() <= tolerance * exact.grad.abs().max()
 
 
 def test_torch_gradient_matches_finite_differences() -> None:

@@ -89,7 +89,9 @@ def main() -> None:
             filled[0].view(i, half)
     watch.stage("training")
     whole = loop.Views
-    loop.Views = lambda seq, frames, background: filled[0] if frames == train else whole(seq, frames, background)  # type: ignore[assignment,misc]
+    loop.Views = lambda seq, frames, background, *at: (
+        filled[0] if frames == train else whole(seq, frames, background, *at)
+    )  # type: ignore[assignment,misc]
     state = loop.reconstruct(sequence, HEAD, config, Run(), CpuRasterizer())
     filled.clear()
     loop.Views = whole  # type: ignore[misc]

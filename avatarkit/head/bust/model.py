@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -163,6 +164,13 @@ class BustModel:
             "shape": self.num_shape,
             "expr": self.num_expr,
         }
+
+    def to(self, device: str | torch.device) -> BustModel:
+        """The same model with what posing and binding need, rig and faces, on another device."""
+        moved = copy.copy(self)
+        moved.rig, moved.faces = self.rig.to(device), self.faces.to(device)
+        moved.template = moved.rig.template
+        return moved
 
     def pose(self, params: HeadParams) -> HeadPose:
         """(T, V, 3) vertices and (T, 5, 4, 4) joints; see ``avatarkit.head.skinning.pose_rig``."""

@@ -17,21 +17,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from avatarkit.errors import EnvironmentProblem, MissingDependency
+from avatarkit_gsplat.compiling import announced
 
 MINIMUM = (1, 5, 3)  # batch axes before the cameras' came with 1.5
 
 
 @dataclass(frozen=True)
 class Kernels:
-    """gsplat's ``rasterization`` and its version."""
+    """gsplat's ``rasterization``, its version, and ``rasterize_to_indices_in_range`` where the version has it."""
 
     rasterization: Callable[..., Any]
     version: str
+    indices: Callable[..., Any] | None = None
 
 
 @functools.cache
 def load_kernels() -> Kernels:
-    """Import gsplat; compiles its kernels the first time (some minutes).
+    """Import gsplat; compiles its kernels the first time (some minutes), with progress.
 
     Raises MissingDependency without gsplat, EnvironmentProblem with an old one, without a GPU that torch can use, without
     nvcc, or when the kernels do not compile.
@@ -53,9 +55,10 @@ def load_kernels() -> Kernels:
         raise EnvironmentProblem(f"gsplat {version} is too old; run: pip install -U 'gsplat>=1.5.3'")
     said = io.StringIO()
     try:
-        with contextlib.redirect_stdout(said):
+        with announced(version), contextlib.redirect_stdout(said):
             backend = importlib.import_module("gsplat.cuda._backend")
             rasterization = importlib.import_module("gsplat.rendering").rasterization
+            indices = getattr(importlib.import_module("gsplat.cuda._wrapper"), "rasterize_to_indices_in_range", None)
     except ImportError as error:
         raise EnvironmentProblem(
             f"gsplat {version} cannot be imported: {_first_line(error)}; reinstall it for torch {torch.__version__}"
@@ -70,7 +73,7 @@ def load_kernels() -> Kernels:
             f"gsplat {version} found no nvcc to compile its kernels with; "
             f"install the CUDA {torch.version.cuda} toolkit or set CUDA_HOME, or use --rasterizer cpu"
         )
-    return Kernels(rasterization, version)
+    return Kernels(rasterization, version, indices)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

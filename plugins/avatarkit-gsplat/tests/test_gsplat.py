@@ -8,14 +8,19 @@ checks as on a GPU.
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import inspect
+import io
+import os
 import subprocess
 import sys
+import time
 import types
 from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor
 
 from avatarkit.cameras import Cameras
@@ -27,7 +32,7 @@ from avatarkit.testing import conformance
 from avatarkit.testing.scenes import scene
 
 pytest.importorskip("avatarkit_gsplat", reason="the plugin avatarkit-gsplat is not installed")
-from avatarkit_gsplat import kernels, provider, rasterizer
+from avatarkit_gsplat import compiling, kernels, provider, rasterizer
 
 
 def fake_rasterization(
@@ -59,7 +64,52 @@ def fake_rasterization(
     means2d = FakeMeans2d(made.means2d, gradients, absgrad, (*batch_dims, cameras, count, 2))
     radii = made.radii[..., None].expand(total, count, 2).reshape(*batch_dims, cameras, count, 2)
     size = (*batch_dims, cameras, height, width, -1)
-    return image.reshape(size), made.alpha.movedim(1, -1).reshape(size), {"means2d": means2d, "radii": radii}
+    meta = {"means2d": means2d, "radii": radii, "tile_size": 16, "isect_offsets": None}
+    meta |= projected(means, quats, scales, opacities, viewmats, Ks, width, height, rasterize_mode == "antialiased")
+    return image.reshape(size), made.alpha.movedim(1, -1).reshape(size), meta
+
+
+def projected(
+    means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, viewmats: Tensor, Ks: Tensor, width: int, height: int,
+    antialiased: bool,
+) -> dict[str, Tensor]:  # fmt: skip
+    """conics, opacities and, in place of gsplat's list by tile, the order by depth, by gsplat's own torch code."""
+    if importlib.util.find_spec("gsplat") is None:
+        return {}
+    from gsplat.cuda._torch_impl import _fully_fused_projection, _quat_scale_to_covar_preci
+
+    with torch.no_grad():
+        covars, _ = _quat_scale_to_covar_preci(torch.nn.functional.normalize(quats, dim=-1), scales, True, False, False)
+        radii, _, depths, conics, compensations = _fully_fused_projection(
+            means, covars, viewmats, Ks, width, height, calc_compensations=antialiased
+        )
+        seen = opacities[..., None, :].expand(depths.shape) * (1 if compensations is None else compensations)
+        seen = torch.where((radii > 0).all(-1), seen, 0.0)
+    return {"conics": conics, "opacities": seen, "flatten_ids": depths.argsort(dim=-1, stable=True)}
+
+
+def fake_indices(
+    range_start: int, range_end: int, transmittances: Tensor, means2d: Tensor, conics: Tensor, opacities: Tensor,
+    image_width: int, image_height: int, tile_size: int, isect_offsets: Tensor, flatten_ids: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """``rasterize_to_indices_in_range`` as its kernel does it: every pixel, front to back, cut and stop included."""
+    assert range_start == 0 and transmittances.shape == (*means2d.shape[:-2], image_height, image_width)
+    count = means2d.shape[-2]
+    found = []
+    rows, columns = torch.meshgrid(torch.arange(image_height) + 0.5, torch.arange(image_width) + 0.5, indexing="ij")
+    for image, order in enumerate(flatten_ids.reshape(-1, count)):
+        (x, y), (a, b, c) = means2d.reshape(-1, count, 2)[image, order].T, conics.reshape(-1, count, 3)[image, order].T
+        dx, dy = columns.reshape(-1, 1) - x, rows.reshape(-1, 1) - y
+        sigma = 0.5 * (a * dx * dx + c * dy * dy) + b * dx * dy
+        alpha = (opacities.reshape(-1, count)[image, order] * torch.exp(-sigma)).clamp(max=0.999)
+        alpha = torch.where((alpha < 1 / 255) | (sigma < 0), 0.0, alpha)
+        listed = torch.nonzero((alpha > 0) & ((1 - alpha).cumprod(1) > 1e-4))
+        found.append((order[listed[:, 1]], listed[:, 0], torch.full_like(listed[:, 0], image)))
+    splats, pixels, images = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return splats, pixels, images
+
+
+HAS_INDICES = fake_indices if importlib.util.find_spec("gsplat") is not None else None
 
 
 class FakeMeans2d:
@@ -87,7 +137,8 @@ class FakeMeans2d:
 
 @pytest.fixture
 def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> rasterizer.GsplatRasterizer:
-    monkeypatch.setattr(rasterizer, "load_kernels", lambda: kernels.Kernels(fake_rasterization, "1.5.3"))
+    monkeypatch.setattr(rasterizer, "load_kernels", lambda: kernels.Kernels(fake_rasterization, "1.5.3", HAS_INDICES))
+    monkeypatch.setattr(rasterizer.GsplatRasterizer, "device", "cpu")
 
     def on_cpu(*arguments: Any, device: str) -> Any:
         assert device == "cuda"
@@ -162,7 +213,7 @@ def with_cuda(monkeypatch: pytest.MonkeyPatch) -> Any:
         versions.pop("gsplat") if found is None else versions.update(gsplat=found)
 
         def importing(name: str) -> Any:
-            made = {"gsplat.cuda._backend": backend, "gsplat.rendering": rendering}[name]
+            made = {"gsplat.cuda._backend": backend, "gsplat.rendering": rendering}.get(name, types.SimpleNamespace())
             if isinstance(made, Exception):
                 print("gsplat: No CUDA toolkit found. gsplat will be disabled.")
                 raise made
@@ -241,6 +292,67 @@ def test_tensors_on_the_wrong_device_and_what_it_cannot_do(monkeypatch: pytest.M
         part.render(**scene(1).arguments())
     with pytest.raises(InputError, match="does not know the top contributor"):
         part.render(**scene(1).arguments(), top=True)
+    assert "top" not in part.capabilities
+
+
+def test_the_top_of_each_run() -> None:
+    """By hand: T falls 1, 0.5 in the first place; equal weights go to the first; a place without pairs has nobody."""
+    place, splats = torch.tensor([0, 0, 2, 2, 3]), torch.tensor([7, 4, 5, 9, 1])
+    alpha = torch.tensor([0.5, 0.9, 0.5, 1.0 - 1e-9, 0.2])
+    assert rasterizer.top_of_runs(place, splats, alpha.clamp(max=0.999), 4).tolist() == [7, -1, 5, 1]
+    assert rasterizer.top_of_runs(place, splats, torch.tensor([0.3, 0.9, 0.1, 0.9, 0.2]), 4).tolist() == [4, -1, 9, 1]
+    nothing = torch.zeros(0, dtype=torch.int64)
+    assert rasterizer.top_of_runs(nothing, nothing, torch.zeros(0), 2).tolist() == [-1, -1]
+
+
+def test_the_list_of_pairs_has_the_installed_gsplats_arguments() -> None:
+    theirs = pytest.importorskip("gsplat", reason="gsplat is not installed").rasterize_to_indices_in_range
+    assert list(inspect.signature(theirs).parameters) == list(inspect.signature(fake_indices).parameters)
+
+
+# --- the compilation, said once ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_compilation_is_said_with_progress(terminal: bool, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "build_folder", lambda: tmp_path)
+    monkeypatch.setattr(compiling, "count_sources", lambda: 3)
+    monkeypatch.setattr(compiling, "has_compiler", lambda: True)
+    monkeypatch.setattr(compiling, "EVERY", 0.0)
+    monkeypatch.delenv("MAX_JOBS", raising=False)
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=terminal, width=200)
+    with compiling.announced("1.5.3", console):
+        assert os.environ["MAX_JOBS"] == str(
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        )
+        (tmp_path / "one.o").touch()
+        (tmp_path / "two.cuda.o").touch()
+        time.sleep(0.8)
+        (tmp_path / "gsplat_cuda.so").touch()
+    said = stream.getvalue()
+    assert (
+        "gsplat 1.5.3 compiles its kernels, once" in said and ("2/3" if terminal else "2 of 3 files compiled") in said
+    )
+    assert "MAX_JOBS" not in os.environ
+    stream.truncate(0)
+    with compiling.announced("1.5.3", console):
+        pass
+    assert "compiles" not in stream.getvalue(), "the kernels are there"
+
+
+def test_without_a_compiler_nothing_is_announced(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "build_folder", lambda: tmp_path)
+    monkeypatch.setattr(compiling, "has_compiler", lambda: False)
+    stream = io.StringIO()
+    with compiling.announced("1.5.3", Console(file=stream)):
+        pass
+    assert stream.getvalue() == ""
+
+
+def test_the_sources_of_the_installed_gsplat_are_counted() -> None:
+    pytest.importorskip("gsplat", reason="gsplat is not installed")
+    assert compiling.count_sources() > 20
 
 
 def test_too_many_channels(on_the_cpu: rasterizer.GsplatRasterizer) -> None:

@@ -169,7 +169,10 @@ def bare_seconds(
         nonlocal taken
         leaves, cameras, upstream = ready[taken % len(ready)]
         taken += 1
-        made = rasterizer.render(*leaves, cameras, background=background, antialiased=config.antialiased)
+        means, quats, scales, opacities, colours = leaves
+        made = rasterizer.render(
+            means, quats, scales, opacities, colours, cameras, background=background, antialiased=config.antialiased
+        )
         torch.autograd.grad(made.features, leaves, upstream)
 
     return median_seconds(one, device_of(rasterizer), repeats)

@@ -129,6 +129,9 @@ def _verdict(ended: Mapping[int, int], size: int, folder: Path) -> int:
     causes = [(rank, code) for rank, code in ended.items() if code not in (0, LOST)]
     lost = [rank for rank, code in ended.items() if code == LOST and rank > 0]
     if not causes:
+        silent = [rank for rank in range(size) if rank not in ended]
+        if silent:
+            raise _Failed(f"process {silent[0]} of {size} did not answer and was ended; go on with --resume")
         said = last_words(_log(folder, lost[0])) if lost else ""
         raise _Failed(said or "the processes have lost each other; go on with --resume")
     rank, code = causes[0]

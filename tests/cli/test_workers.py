@@ -82,7 +82,7 @@ def test_what_ended_first_is_the_cause(tmp_path: Path) -> None:
     (tmp_path / "1.log").write_text("avatarkit: process 1 of 2 lost another one (timed out)\n")
     with pytest.raises(AvatarkitError, match="timed out"):
         verdict({1: LOST, 0: LOST}, 2, tmp_path)
-    with pytest.raises(AvatarkitError, match="have lost each other; go on with --resume"):
+    with pytest.raises(AvatarkitError, match=r"^process 1 of 2 did not answer and was ended; go on with --resume$"):
         verdict({0: LOST}, 2, tmp_path)
 
 

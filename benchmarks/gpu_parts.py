@@ -114,7 +114,7 @@ def rasterized(options: argparse.Namespace) -> dict[str, Any]:
     for name, small in small_scenes().items():
         ours = part.render(**small.to(device).arguments()).features.cpu()  # type: ignore[arg-type]
         theirs = ReferenceRasterizer().render(**small.arguments()).features  # type: ignore[arg-type]
-        errors[name] = float((ours - theirs).abs().max())
+        errors[name] = float((ours - theirs).detach().abs().max())
     return {"rasterizer": part.name, "device": device, "rows": rows, "largest_error": errors}
 
 

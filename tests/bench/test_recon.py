@@ -25,7 +25,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, tiny_capture: Path) -> tuple[
     done = CliRunner().invoke(
         app,
         ["bench", "recon", str(tiny_capture), "--quick", "--device", "cpu", "--splats", "2000", "--set", "batch=2",
-         "--set", "free_gaussians=100", "--bars", str(picture), "--json", "-"],
+         "--set", "free_gaussians=100", "--set", "first_bound=800", "--bars", str(picture), "--json", "-"],
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout), picture

@@ -98,3 +98,4 @@ def _watch(folder: Path, total: int, console: Console, ended: threading.Event) -
             if not console.is_terminal and time.monotonic() - spoken >= EVERY:
                 spoken = time.monotonic()
                 console.print(f"gsplat: {done} of {total} files compiled after {spoken - began:.0f} s", highlight=False)
+        bar.update(task, completed=min(total, len(list(folder.glob("*.o")))))

@@ -20,6 +20,9 @@ from avatarkit.render.sh import Y00
 
 WORN = ("glasses", "hat", "earring", "necklace", "hair")
 """Classes whose Gaussians count for the label whoever added them; facial hair and nose rings are no skin or nose."""
+THINGS = ("glasses", "hat", "earring", "necklace", "nose_ring")
+"""What is on somebody or not, and never in part."""
+GROWS_OR_PAINTED = ("hair", "beard", "moustache", "tattoo", "freckles", "mole", "scar")
 HAIRY = ("beard", "moustache", "lashes")
 """Pieces that are of another colour than the skin that they grow on."""
 HAIR_CONTRAST = (8.0, 22.0)
@@ -27,6 +30,7 @@ HAIR_CONTRAST = (8.0, 22.0)
 STRAND = 0.004  # metres around a brow's Gaussians in which what is dark belongs to it
 PALE = (40.0, 55.0)  # lightness from which on the inside of a mouth is teeth
 RED = (14.0, 24.0)  # a* from which on what is not pale there is tongue
+DARK = (22.0, 32.0)  # lightness from which on it is tongue and not the lining, which is as red
 GROWN = 0.45
 """Share of the Gaussians of a beard's or a moustache's zone that are hair, from which on there is one."""
 PRESENT = 0.5
@@ -81,18 +85,15 @@ def pieces_shown(scene: Scene) -> tuple[str, ...]:
 
 def _membership(scene: Scene, target: str) -> Tensor:
     avatar = scene.avatar
-    groups = groups_of(avatar)
-    if target in groups:
-        return (avatar.gaussians.groups == groups[target]).float()
     own = _things(avatar, target)
-    if target not in LABELS and target not in GROUPS:
+    if (target not in LABELS and target not in GROUPS) or (target in HAIRY and bool(own.any())):
         return own
     grown = avatar.gaussians.groups > 0
     probabilities = shares(avatar)
     kept = torch.zeros(len(grown))
     for label in GROUPS.get(target, (target,)):
-        share = probabilities[:, LABEL_INDEX[label]]
-        kept = kept + (share if label in WORN else torch.where(grown, torch.zeros_like(share), share))
+        other = _of_another_kind(avatar, label) if label in WORN else grown
+        kept = kept + torch.where(other, 0.0, probabilities[:, LABEL_INDEX[label]])
     if target in ("brows", "l_brow", "r_brow"):
         kept = torch.maximum(kept, hairiness(avatar) * _beside(scene, kept > PRESENT))
     if target == "head":
@@ -108,13 +109,29 @@ def _beside(scene: Scene, core: Tensor) -> Tensor:
     return torch.from_numpy(cKDTree(points[core].numpy()).query(points.numpy())[0] < STRAND).float()
 
 
+def kind_of(avatar: Avatar, target: str) -> str:
+    """What a target is: of a named group ("earring 2") what was added ("earring"), else itself."""
+    return str(avatar.meta.get("group_kinds", {}).get(target, target))
+
+
+def is_thing(avatar: Avatar, target: str) -> bool:
+    """Whether a target is a thing of its own, lying on the head: an accessory, whoever put it there."""
+    added = target in groups_of(avatar) or target in ADDABLE
+    return target in THINGS or (added and kind_of(avatar, target) not in GROWS_OR_PAINTED)
+
+
 def _things(avatar: Avatar, target: str) -> Tensor:
-    """What was added as ``target`` under any name ("beard", "beard 2"); hats and the like count by their label instead."""
-    kinds = avatar.meta.get("group_kinds", {})
-    numbers = [
-        n for name, n in groups_of(avatar).items() if kinds.get(name) == target and ADDABLE.get(target) != target
-    ]
+    """What was added under that name ("earring 2"), or as that kind under any name ("earring": all of them)."""
+    numbers = [number for name, number in groups_of(avatar).items() if target in (name, kind_of(avatar, name))]
     return torch.isin(avatar.gaussians.groups, torch.tensor(numbers, dtype=torch.int32)).float()
+
+
+def _of_another_kind(avatar: Avatar, label: str) -> Tensor:
+    """(N,) bool: added as something that ``label`` does not name: a parrot has some label, and is no hat."""
+    numbers = [
+        number for name, number in groups_of(avatar).items() if ADDABLE.get(kind_of(avatar, name), "") != label
+    ]
+    return torch.isin(avatar.gaussians.groups, torch.tensor(numbers, dtype=torch.int32))
 
 
 def _piece(scene: Scene, target: str) -> Tensor:
@@ -123,7 +140,7 @@ def _piece(scene: Scene, target: str) -> Tensor:
     if target in ("teeth", "tongue"):
         seen = lab(colours(avatar))
         pale = _ramp(seen[:, 0], PALE) * (1.0 - _ramp(seen[:, 1], RED))
-        return pale if target == "teeth" else _ramp(seen[:, 1], RED) * (1.0 - pale)
+        return pale if target == "teeth" else _ramp(seen[:, 1], RED) * _ramp(seen[:, 0], DARK) * (1.0 - pale)
     if target not in ZONES:
         return torch.ones(len(rest.means))
     inside = zone(target, face_coordinates(scene.head, rest.vertices)(rest.means))

@@ -14,12 +14,13 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from avatarkit.edit.membership import PRESENT, colours, groups_of, shares
+from avatarkit.edit.ids import next_id
+from avatarkit.edit.membership import PRESENT, colours, groups_of, kind_of, shares
 from avatarkit.edit.operators.patches import patches
 from avatarkit.edit.operators.recolour import with_colours
 from avatarkit.edit.operators.surface_colours import SurfaceColours, surface_colours
 from avatarkit.edit.plan import Operation
-from avatarkit.edit.region import Located, region_mask
+from avatarkit.edit.region import MARKS, Located, region_mask
 from avatarkit.edit.scene import Place, Scene
 from avatarkit.edit.visibility import spread_places, visibility
 from avatarkit.gaussians.avatar import Avatar
@@ -65,12 +66,15 @@ class _Below:
 
 def delete(scene: Scene, operation: Operation, located: Located) -> Avatar:
     """The avatar without the region's Gaussians, its surface whole."""
-    avatar = scene.avatar
     gone = located.weights > TAKEN
-    if operation.target in GROWING:
+    painted = gone & _painted(scene.avatar)
+    if bool(painted.any()):
+        return _washed(scene, painted)
+    avatar = scene.avatar
+    if operation.target in GROWING and bool((gone & (avatar.gaussians.groups == 0)).any()):
         gone = _closed(scene, gone)
     bare = replace(avatar, gaussians=avatar.gaussians.select(~gone), meta=_without_empty_groups(avatar, gone))
-    if operation.target in groups_of(avatar) or not bool((gone & (avatar.gaussians.groups == 0)).any()):
+    if not bool((gone & (avatar.gaussians.groups == 0)).any()):
         return bare  # what an edit added covers what was whole before it
     places = spread_places(scene)
     masks = [region_mask(scene, located.weights, place) for place in places]
@@ -90,6 +94,30 @@ def _closed(scene: Scene, gone: Tensor) -> Tensor:
     closed = gone.clone()
     closed[skin] |= torch.from_numpy(share > BETWEEN_SHARE)
     return closed
+
+
+def _painted(avatar: Avatar) -> Tensor:
+    """(N,) bool: skin that an earlier edit painted a mark on."""
+    numbers = [number for name, number in groups_of(avatar).items() if kind_of(avatar, name) in MARKS]
+    return torch.isin(avatar.gaussians.groups, torch.tensor(numbers, dtype=torch.int32))
+
+
+def _washed(scene: Scene, painted: Tensor) -> Avatar:
+    """The avatar with the skin ``painted`` (N,) bool in the colours of the skin around it; the mark was its colour, nothing else."""
+    avatar, points = scene.avatar, scene.rest.means
+    places = spread_places(scene)
+    surface = _field(scene, list(SKIN_BELOW), places, [region_mask(scene, painted.float(), place) for place in places])
+    gaps, near = cKDTree(scene.rest.vertices.numpy()).query(points.numpy(), k=3)
+    share = torch.nn.functional.normalize(1.0 / torch.from_numpy(gaps).float().clamp(min=1e-4), p=1, dim=1)
+    wanted = (surface.colours[torch.from_numpy(near)] * share[..., None]).sum(1)
+    old = colours(avatar)
+    strange = ciede2000(lab(old), lab(wanted)) > STAINED
+    beside = torch.from_numpy(cKDTree(points[painted].numpy()).query(points.numpy())[0] < STAIN_REACH)
+    skin = torch.tensor([name in SKIN_BELOW for name in LABELS])[shares(avatar).argmax(1)]
+    cleaned = painted | (beside & skin & strange & (avatar.gaussians.groups == 0))
+    gaussians = with_colours(avatar.gaussians, old, torch.where(cleaned[:, None], wanted, old))
+    groups = torch.where(painted, 0, gaussians.groups)
+    return replace(avatar, gaussians=replace(gaussians, groups=groups), meta=_without_empty_groups(avatar, painted))
 
 
 def _without_empty_groups(avatar: Avatar, gone: Tensor) -> dict[str, object]:
@@ -159,12 +187,14 @@ def _whole(
     typical = (~close & (gaps < GRAIN_REACH) & (label == LABEL_INDEX["hair"]) & (shown > LEAST_SHOWN))[kept]
     grain = GRAIN * (old - wanted[kept])[typical]
     grain = (grain - grain.mean(0)).clamp(-0.15, 0.15) if len(grain) else grain
+    first = next_id(before.avatar)
     for _ in range(PASSES):
         scene = after.with_avatar(mended)
         holes = _hollow_triangles(scene, places, masks)
         if not len(holes):
             break
-        added = patches(scene, holes, below.colours, below.labels, below.lift, grain)
+        added = patches(scene, holes, below.colours, below.labels, below.lift, grain, first)
+        first += len(added)
         mended = replace(mended, gaussians=Gaussians.cat([mended.gaussians, added]))
     return mended
 

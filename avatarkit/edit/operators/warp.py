@@ -16,12 +16,12 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from avatarkit.edit.membership import groups_of
+from avatarkit.edit.membership import groups_of, is_thing, kind_of
 from avatarkit.edit.pieces import ZONES, face_coordinates, zone
 from avatarkit.edit.plan import Operation
 from avatarkit.edit.region import Located
 from avatarkit.edit.scene import Scene
-from avatarkit.edit.vocabulary import GROUPS
+from avatarkit.edit.vocabulary import ADDABLE, GROUPS
 from avatarkit.gaussians.avatar import Avatar
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.labels import LABEL_INDEX, LABELS
@@ -99,11 +99,6 @@ def move_part(scene: Scene, operation: Operation, located: Located) -> Avatar:
     return moved
 
 
-def _growth(points: Tensor, held: Tensor, growth: Tensor) -> Tensor:
-    """(N, 3) displacement of points (N, 3) that grow about ``held``."""
-    return (points - held) * (growth - 1.0)
-
-
 def head_width(scene: Scene) -> float:
     """Metres between the two sides of the head at rest, ears left out."""
     head, vertices = scene.head, scene.rest.vertices
@@ -113,16 +108,10 @@ def head_width(scene: Scene) -> float:
 
 
 def _is_worn(scene: Scene, target: str) -> bool:
-    """Whether a target is a thing of its own, which can move without the skin below it."""
-    return target in groups_of(scene.avatar) or target in (
-        "glasses",
-        "hat",
-        "earring",
-        "necklace",
-        "hair",
-        "nose_ring",
-        "cloth",
-    )
+    """Whether a target can move without the skin below it."""
+    grown = ("hair", "cloth", "beard", "moustache")
+    added = target in groups_of(scene.avatar) and kind_of(scene.avatar, target) in grown
+    return is_thing(scene.avatar, target) or target in ("hair", "cloth") or added
 
 
 def _moved_worn(scene: Scene, located: Located, offsets: Tensor) -> Avatar:
@@ -137,17 +126,19 @@ def _scale_worn(scene: Scene, operation: Operation, located: Located, growth: Te
     """A worn thing grows about its middle; hair, and what hangs, from where it is fixed."""
     points = scene.rest.means
     inside = points[located.core]
-    if operation.target == "hair":
+    kind = kind_of(scene.avatar, operation.target)
+    kind = ADDABLE.get(kind, kind)
+    if kind == "hair":
         return _longer_hair(scene, located, growth)
     held = 0.5 * (inside.quantile(0.02, dim=0) + inside.quantile(0.98, dim=0))
-    if operation.target == "earring":  # each from its own lobe
+    if kind == "earring":  # each from its own lobe
         held = held.expand(len(points), 3).clone()
         for side in (-1.0, 1.0):
             own = inside[side * inside[:, 0] > 0]
             if len(own):
                 top = torch.stack([own[:, 0].median(), own[:, 1].quantile(0.98), own[:, 2].median()])
                 held[side * points[:, 0] > 0] = top
-    elif operation.target == "hat":
+    elif kind == "hat":
         held = torch.stack([held[0], inside[:, 1].quantile(0.02), held[2]])
     moved = _moved_worn(scene, located, (points - held) * (growth - 1.0))
     return _grown(moved, _full(located.weights), growth)

@@ -22,6 +22,7 @@ WORN = ("glasses", "hat", "earring", "necklace", "hair")
 """Classes whose Gaussians count for the label whoever added them; facial hair and nose rings are no skin or nose."""
 THINGS = ("glasses", "hat", "earring", "necklace", "nose_ring")
 """What is on somebody or not, and never in part."""
+FACIAL = ("beard", "moustache")
 GROWS_OR_PAINTED = ("hair", "beard", "moustache", "tattoo", "freckles", "mole", "scar")
 HAIRY = ("beard", "moustache", "lashes")
 """Pieces that are of another colour than the skin that they grow on."""
@@ -31,6 +32,8 @@ STRAND = 0.004  # metres around a brow's Gaussians in which what is dark belongs
 PALE = (40.0, 55.0)  # lightness from which on the inside of a mouth is teeth
 RED = (14.0, 24.0)  # a* from which on what is not pale there is tongue
 DARK = (22.0, 32.0)  # lightness from which on it is tongue and not the lining, which is as red
+FRINGE = 0.006
+"""Metres around a beard's zone in which hairs are of the beard, too."""
 GROWN = 0.45
 """Share of the Gaussians of a beard's or a moustache's zone that are hair, from which on there is one."""
 PRESENT = 0.5
@@ -70,17 +73,16 @@ def membership(scene: Scene, target: str) -> Tensor:
 
 def pieces_shown(scene: Scene) -> tuple[str, ...]:
     """Beard and moustache, where so much of their zone is hair that it is one and no shadow."""
-    found = []
-    for name in ("beard", "moustache"):
-        try:
-            hairs = membership(scene, name)
-        except InputError:
-            continue
-        inside = zone(name, face_coordinates(scene.head, scene.rest.vertices)(scene.rest.means)) > PRESENT
-        skin = inside & (shares(scene.avatar)[:, LABEL_INDEX["skin"]] > PRESENT)
-        if float((hairs > PRESENT).sum()) > GROWN * max(1.0, float(skin.sum())):
-            found.append(name)
-    return tuple(found)
+    return tuple(name for name in FACIAL if _is_grown(scene, name))
+
+
+def _is_grown(scene: Scene, name: str) -> bool:
+    if bool(_things(scene.avatar, name).any()):
+        return True
+    skin = shares(scene.avatar)[:, LABEL_INDEX["skin"]] * (scene.avatar.gaussians.groups == 0)
+    inside = (_zone(scene, name) > PRESENT) & (skin > PRESENT)
+    hairs = int((inside & (hairiness(scene.avatar) > PRESENT)).sum())
+    return hairs >= LEAST and hairs > GROWN * int(inside.sum())
 
 
 def _membership(scene: Scene, target: str) -> Tensor:
@@ -101,12 +103,12 @@ def _membership(scene: Scene, target: str) -> Tensor:
     return torch.maximum((kept * _piece(scene, target)).clamp(0.0, 1.0), own)
 
 
-def _beside(scene: Scene, core: Tensor) -> Tensor:
-    """(N,) 1 within ``STRAND`` of a Gaussian of ``core``: hairs are thinner than what a label names."""
+def _beside(scene: Scene, core: Tensor, reach: float = STRAND) -> Tensor:
+    """(N,) 1 within ``reach`` metres of a Gaussian of ``core``: hairs are thinner than what a label names."""
     if not bool(core.any()):
         return torch.zeros(len(core))
     points = scene.rest.means
-    return torch.from_numpy(cKDTree(points[core].numpy()).query(points.numpy())[0] < STRAND).float()
+    return torch.from_numpy(cKDTree(points[core].numpy()).query(points.numpy())[0] < reach).float()
 
 
 def kind_of(avatar: Avatar, target: str) -> str:
@@ -143,8 +145,25 @@ def _piece(scene: Scene, target: str) -> Tensor:
         return pale if target == "teeth" else _ramp(seen[:, 1], RED) * _ramp(seen[:, 0], DARK) * (1.0 - pale)
     if target not in ZONES:
         return torch.ones(len(rest.means))
-    inside = zone(target, face_coordinates(scene.head, rest.vertices)(rest.means))
+    inside = _zone(scene, target)
+    if target in FACIAL:
+        return _facial_hair(scene, target, inside)
     return inside * hairiness(avatar) if target in HAIRY else inside
+
+
+def _zone(scene: Scene, name: str) -> Tensor:
+    return zone(name, face_coordinates(scene.head, scene.rest.vertices)(scene.rest.means))
+
+
+def _facial_hair(scene: Scene, target: str, inside: Tensor) -> Tensor:
+    """(N,): hairs of the zone ``inside`` (N,), and those right beside it; what belongs to a moustache is no beard."""
+    hairs = hairiness(scene.avatar)
+    of_skin = shares(scene.avatar)[:, LABEL_INDEX["skin"]] > PRESENT
+    fringe = hairs * _beside(scene, (inside * hairs > PRESENT) & of_skin, FRINGE)
+    other = FACIAL[1 - FACIAL.index(target)]
+    if _is_grown(scene, other):
+        fringe = fringe * (1.0 - _zone(scene, other))
+    return torch.maximum(inside * hairs, fringe)
 
 
 def hairiness(avatar: Avatar) -> Tensor:

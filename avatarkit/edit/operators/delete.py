@@ -46,11 +46,12 @@ BETWEEN, BETWEEN_SHARE = 0.005, 0.3
 PASSES = 2  # of filling: what the first one left open is seen after it
 HOLLOW = 0.9  # opacity below which a pixel of the surface is a hole
 SKIN_BELOW = ("skin", "nose", "neck", "l_ear", "r_ear")
+LIPS = ("u_lip", "l_lip")
 BELOW: dict[str, tuple[str, ...]] = {
     "hair": SKIN_BELOW, "glasses": (*SKIN_BELOW, "l_eye", "r_eye", "l_brow", "r_brow", "hair"), "hat": ("hair", *SKIN_BELOW),
     "earring": (*SKIN_BELOW, "hair"), "necklace": ("neck", "cloth", "skin"), "cloth": SKIN_BELOW,
-    "l_brow": SKIN_BELOW, "r_brow": SKIN_BELOW, "brows": SKIN_BELOW, "beard": (*SKIN_BELOW, "u_lip", "l_lip"),
-    "moustache": (*SKIN_BELOW, "u_lip", "l_lip"),
+    "l_brow": SKIN_BELOW, "r_brow": SKIN_BELOW, "brows": SKIN_BELOW, "beard": (*SKIN_BELOW, *LIPS),
+    "moustache": (*SKIN_BELOW, *LIPS),
 }  # fmt: skip
 """By what is taken away: what may show in its place."""
 
@@ -130,11 +131,16 @@ def _without_empty_groups(avatar: Avatar, gone: Tensor) -> dict[str, object]:
 def _below(scene: Scene, target: str, places: list[Place], masks: list[Tensor]) -> _Below:
     """The surface under the thing, its colours from pixels that show it elsewhere; under a hat that is hair on the scalp and skin before it."""
     count = len(scene.head.template)
-    skin = _field(scene, [name for name in BELOW.get(target, SKIN_BELOW) if name != "hair"], places, masks)
+    names = BELOW.get(target, SKIN_BELOW)
+    skin = _field(scene, [name for name in names if name not in ("hair", *LIPS)], places, masks)
     labels, lift = torch.full((count,), LABEL_INDEX["skin"]), torch.zeros(count)
     for name in ("u_lip", "l_lip", "neck", "nose", "l_ear", "r_ear"):
         if name in scene.head.regions:
             labels[scene.head.regions[name] > 0.5] = LABEL_INDEX[name]
+    if set(LIPS) <= set(names):  # beside a beard; a chin is no lip
+        red = _field(scene, list(LIPS), places, masks)
+        lips = torch.isin(labels, torch.tensor([LABEL_INDEX[name] for name in LIPS]))
+        skin = SurfaceColours(torch.where(lips[:, None], red.colours, skin.colours), skin.known)
     probabilities = shares(scene.avatar)
     if target != "hat" or not bool((probabilities[:, LABEL_INDEX["hair"]] > PRESENT).any()):
         return _Below(skin.colours, labels, lift)
@@ -214,10 +220,9 @@ def _hollow_triangles(scene: Scene, places: list[Place], masks: list[Tensor]) ->
     """(F',) triangles in front of which something was taken away and behind which nothing opaque is left."""
     count = len(scene.head.faces)
     hollow, total = torch.zeros(count), torch.zeros(count)
-    nothing = torch.zeros(len(scene.avatar.gaussians), 1)
     for place, mask in zip(places, masks, strict=True):
         triangle = torch.from_numpy(scene.mesh(place).triangle)
-        _, alpha, _ = scene.field(nothing, place)
+        alpha = scene.surface_alpha(place)
         here = (triangle >= 0) & (mask[0] > 0.3)
         total += torch.bincount(triangle[here], minlength=count).float()
         hollow += torch.bincount(triangle[here & (alpha[0] < HOLLOW)], minlength=count).float()

@@ -15,7 +15,7 @@ from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.labels import LABEL_INDEX, NUM_LABELS
 
 SPACING = 0.0032  # metres between the Gaussians of a patch
-OVERLAP = 0.62
+OVERLAP = 0.75
 """Standard deviation of a disc in units of the spacing: no gaps, and edges that are still edges."""
 MOST = 24  # Gaussians on one triangle
 THICKNESS = 0.0004  # metres

@@ -7,6 +7,7 @@ import torch
 
 from avatarkit.edit.operators.recolour import iris, own_colour, recoloured, seen_colour, split_highlight, wanted_colour, weighted_quantile, with_colours
 from avatarkit.edit.plan import Attributes, Region
+from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.losses.colour_difference import chroma, ciede2000, hue, hue_difference, lab, linear_from_srgb, luminance, srgb_from_linear
 
 from ..labelled import COLOURS, IRIS, Labelled, carried_out, lab_of, linear, operation, rgb, same_tensors, seen
@@ -59,7 +60,7 @@ def test_eyes_change_their_irises_alone(bare: Labelled, target: str, labels: tup
     after = carried_out(bare.scene, operation("recolour", target, colour="#8040c0")).avatar.gaussians
     changed = (after.sh[:, 0] != bare.avatar.gaussians.sh[:, 0]).any(1)
     wanted = bare.iris & bare.of(*labels)
-    assert float((changed & wanted).sum() / (changed | wanted).sum()) > 0.7  # the irises' edges are soft
+    assert float((changed & wanted).sum() / (changed | wanted).sum()) > 0.6  # a reconstruction's irises are blurred: 1 mm of white goes with them
     assert bool(changed[wanted].all()) and not bool(changed[~bare.of(*labels)].any())
     inner = wanted & (iris(bare.scene) == 1.0)
     found = lab(seen(after)[inner].clamp(0, 1)).median(0).values
@@ -106,20 +107,13 @@ def test_colours_of_one_side_scale_with_the_colour(bare: Labelled) -> None:
 
 
 def test_colours_beyond_the_range_stay_finite() -> None:
-    gaussians = carried_gaussians()
+    gaussians = Gaussians.fresh(torch.zeros(4, 3), torch.zeros(4, 3), 0.5, torch.linspace(-0.5, 1.5, 12).reshape(4, 3), torch.zeros(4), 1)
+    gaussians.sh[:, 1:] = 0.1
     old = (0.5 + 0.28209479177387814 * gaussians.sh[:, 0]).clamp(0, 1)
     made = with_colours(gaussians, old, old.flip(0))
     assert bool(made.sh.isfinite().all())
     same = with_colours(gaussians, old, old)
     assert torch.equal(same.sh, gaussians.sh)
-
-
-def carried_gaussians():  # type: ignore[no-untyped-def]
-    from avatarkit.gaussians.gaussians import Gaussians
-
-    made = Gaussians.fresh(torch.zeros(4, 3), torch.zeros(4, 3), 0.5, torch.linspace(-0.5, 1.5, 12).reshape(4, 3), torch.zeros(4), 1)
-    made.sh[:, 1:] = 0.1
-    return made
 
 
 def test_the_own_colour_is_that_in_full_light() -> None:

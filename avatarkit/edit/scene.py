@@ -57,7 +57,7 @@ class Rest:
 
 
 class Scene:
-    """An avatar with its head model and a rasterizer.  Cheap to make; poses are kept while the motion stays the same.
+    """An avatar with its head model and a rasterizer.  Cheap to make; poses, and the mesh in pictures, are kept while the motion stays the same.
 
     The avatar is never changed in place: ``with_avatar`` makes the next scene.
     """
@@ -66,12 +66,13 @@ class Scene:
         """size: longest side of pictures in pixels; larger cameras are scaled down."""
         self.avatar, self.head, self.rasterizer, self.size = avatar, head, rasterizer, size
         self._poses: dict[int, HeadPose] = {}
+        self._meshes: dict[tuple[int, int, int, bytes], MeshRender] = {}
 
     def with_avatar(self, avatar: Avatar) -> Scene:
         """The same scene with another state of the avatar."""
         made = Scene(avatar, self.head, self.rasterizer, self.size)
         if avatar.motion is self.avatar.motion:
-            made._poses = self._poses
+            made._poses, made._meshes = self._poses, self._meshes
         return made
 
     @staticmethod
@@ -165,10 +166,13 @@ class Scene:
 
     def mesh(self, place: Place) -> MeshRender:
         """The head's mesh as ``place`` sees it."""
-        return rasterize_mesh(
-            self.pose(place.timestep).vertices[0].numpy(), self.head.faces.numpy(), place.cameras.viewmats[0].numpy(),
-            place.cameras.Ks[0].numpy(), place.cameras.width, place.cameras.height,
-        )  # fmt: skip
+        view, K = place.cameras.viewmats[0].numpy(), place.cameras.Ks[0].numpy()
+        size = place.cameras.width, place.cameras.height
+        key = (place.timestep, *size, view.tobytes() + K.tobytes())
+        if key not in self._meshes:
+            vertices = self.pose(place.timestep).vertices[0].numpy()
+            self._meshes[key] = rasterize_mesh(vertices, self.head.faces.numpy(), view, K, *size)
+        return self._meshes[key]
 
     def correspondences(self, places: list[Place]) -> Correspondences:
         """Where each pixel of ``places`` lies on the head.  All places must have one image size."""

@@ -155,13 +155,14 @@ def _longer_hair(scene: Scene, located: Located, growth: Tensor) -> Avatar:
         hanging = (middle[1] - points[:, 1]).clamp(min=0.0)
         offsets = torch.zeros_like(points)
         offsets[:, 1] = -hanging * (growth[1] - 1.0)
-        share = _full(located.weights) * (hanging > 0)
+        held = (hanging > 0).float()
     else:
         offsets = (points - middle) * (growth - 1.0) * torch.tensor([1.0, 0.6, 1.0])
         skin = scene.avatar.gaussians.label_logits.argmax(1) == LABEL_INDEX["skin"]
         away = cKDTree(points[skin].numpy()).query(points.numpy())[0] if bool(skin.any()) else np.full(len(points), 1.0)
-        share = _full(located.weights) * (torch.from_numpy(away).float() / HAIRLINE).clamp(0.0, 1.0)
-    return _grown(_moved_worn(scene, located, offsets), share, growth)
+        held = (torch.from_numpy(away).float() / HAIRLINE).clamp(0.0, 1.0)
+    grown = _moved_worn(scene, located, offsets * held[:, None])
+    return _grown(grown, _full(located.weights) * held, growth)
 
 
 def _grown(avatar: Avatar, share: Tensor, growth: Tensor) -> Avatar:

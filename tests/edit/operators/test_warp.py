@@ -94,6 +94,27 @@ def test_a_part_grows_by_its_factor(bare: Labelled, target: str, dimension: str,
     assert turned_over(bare.scene, after) < 0.002 and float(stretch(bare.scene, after).max()) < 1.2
 
 
+def test_a_much_bigger_nose_leaves_the_mouth_alone(bare: Labelled) -> None:
+    after = carried_out(bare.scene, operation("shape", "nose", size=1.6))
+    lips = region(bare, "l_lip")
+    shift = after.rest.vertices - bare.scene.rest.vertices
+    assert float(shift[lips].norm(dim=1).max()) < 0.001 and float(shift[region(bare, "nose")].norm(dim=1).max()) > 0.006
+    assert turned_over(bare.scene, after) < 0.01
+
+
+def test_hair_stays_where_it_is_while_ears_grow(bare: Labelled) -> None:
+    after = carried_out(bare.scene, operation("shape", "ears", dimension="height", size=1.45))
+    hair = bare.of("hair")
+    assert float((after.rest.means - bare.rest)[hair].norm(dim=1).max()) < 1e-5
+    assert float((after.rest.means - bare.rest)[bare.of("l_ear", "r_ear")].norm(dim=1).max()) > 0.005
+
+
+def test_all_of_the_head_takes_its_hair_along(bare: Labelled) -> None:
+    after = carried_out(bare.scene, operation("shape", "face", dimension="width", size=1.15))
+    front = bare.of("hair") & (bare.rest[:, 2] > 0.03) & (bare.rest[:, 0].abs() > 0.04)
+    assert float((after.rest.means - bare.rest)[front][:, 0].abs().median()) > 0.001
+
+
 def test_splats_grow_with_what_they_cover(bare: Labelled) -> None:
     after = carried_out(bare.scene, operation("shape", "nose", dimension="width", size=1.5))
     inner = bare.of("nose") & (bare.rest[:, 2] > 0.08)

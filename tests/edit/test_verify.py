@@ -79,13 +79,25 @@ def test_nothing_is_no_success(plain: Labelled, asked: Operation) -> None:
     ],
 )  # fmt: skip
 def test_another_colour_is_refused(plain: Labelled, asked: str, made: str, reason: str) -> None:
-    verdict = judged(plain.scene, painted(plain.scene, plain.of("hair"), made), operation("recolour", "hair", colour=asked))
+    verdict = judged(
+        plain.scene, painted(plain.scene, plain.of("hair"), made), operation("recolour", "hair", colour=asked)
+    )
     assert not verdict.accepted and reason in verdict.reason and verdict.latent == "change"
 
 
-@pytest.mark.parametrize(("attributes", "made", "reason"), [({"lightness": 0.4}, "#100804", "lighter"), ({"lightness": -0.4}, "#e0c8b8", "darker"), ({"saturation": 0.5}, "#555555", "richer"), ({"saturation": -0.8}, "#a03000", "paler")])
+@pytest.mark.parametrize(
+    ("attributes", "made", "reason"),
+    [
+        ({"lightness": 0.4}, "#100804", "lighter"),
+        ({"lightness": -0.4}, "#e0c8b8", "darker"),
+        ({"saturation": 0.5}, "#555555", "richer"),
+        ({"saturation": -0.8}, "#a03000", "paler"),
+    ],
+)
 def test_the_other_way_is_refused(plain: Labelled, attributes: dict[str, float], made: str, reason: str) -> None:
-    verdict = judged(plain.scene, painted(plain.scene, plain.of("hair"), made), operation("recolour", "hair", **attributes))
+    verdict = judged(
+        plain.scene, painted(plain.scene, plain.of("hair"), made), operation("recolour", "hair", **attributes)
+    )
     assert not verdict.accepted and reason in verdict.reason
 
 
@@ -117,9 +129,13 @@ def test_a_beard_that_is_left_is_refused(bearded: Labelled) -> None:
 
 def test_a_hole_is_refused(plain: Labelled) -> None:
     """The back of the head shows through it, and fills nothing."""
-    verdict = judged(plain.scene, without(plain.scene, plain.of("hair") & (plain.rest[:, 2] > -0.03)), operation("delete", "hair"))
+    verdict = judged(
+        plain.scene, without(plain.scene, plain.of("hair") & (plain.rest[:, 2] > -0.03)), operation("delete", "hair")
+    )
     assert not verdict.accepted
-    verdict = judged(plain.scene, without(plain.scene, plain.of("l_brow", "r_brow", "skin")), operation("delete", "brows"))
+    verdict = judged(
+        plain.scene, without(plain.scene, plain.of("l_brow", "r_brow", "skin")), operation("delete", "brows")
+    )
     assert not verdict.accepted and "hole" in verdict.reason and verdict.latent == "add"
 
 
@@ -164,7 +180,9 @@ def test_a_thing_that_nobody_sees_is_refused(bare: Labelled) -> None:
         (operation("shape", "eyes", size=0.8), operation("shape", "eyes", size=1.25), "size hardly changed"),
     ],
 )  # fmt: skip
-def test_the_wrong_way_or_too_little_is_refused(plain: Labelled, asked: Operation, done: Operation, reason: str) -> None:
+def test_the_wrong_way_or_too_little_is_refused(
+    plain: Labelled, asked: Operation, done: Operation, reason: str
+) -> None:
     verdict = judged(plain.scene, carried_out(plain.scene, done), asked)
     assert not verdict.accepted and reason in verdict.reason
 
@@ -172,4 +190,8 @@ def test_the_wrong_way_or_too_little_is_refused(plain: Labelled, asked: Operatio
 def test_figures_are_kept(plain: Labelled) -> None:
     asked = operation("recolour", "hair", colour="#0000ff")
     measures = judged(plain.scene, carried_out(plain.scene, asked), asked).measures
-    assert {"inside", "outside", "delta", "hue"} <= set(measures) and measures["inside"] > 10.0 and measures["outside"] < 0.002
+    assert (
+        {"inside", "outside", "delta", "hue"} <= set(measures)
+        and measures["inside"] > 10.0
+        and measures["outside"] < 0.002
+    )

@@ -18,7 +18,7 @@ from avatarkit.edit.ids import next_id
 from avatarkit.edit.membership import PRESENT, colours, groups_of, kind_of, shares
 from avatarkit.edit.operators.patches import patches
 from avatarkit.edit.operators.recolour import with_colours
-from avatarkit.edit.operators.surface_colours import SurfaceColours, surface_colours
+from avatarkit.edit.operators.surface_colours import SurfaceColours, spread, surface_colours
 from avatarkit.edit.plan import Operation
 from avatarkit.edit.region import MARKS, Located, region_mask
 from avatarkit.edit.scene import Place, Scene
@@ -50,7 +50,9 @@ BETWEEN, BETWEEN_SHARE = 0.005, 0.3
 PASSES = 2  # of filling: what the first one left open is seen after it
 HOLLOW = 0.9  # opacity below which a pixel of the surface is a hole
 SKIN_BELOW = ("skin", "nose", "neck", "l_ear", "r_ear")
-LIPS = ("u_lip", "l_lip")
+LIPS, BROWS = ("u_lip", "l_lip"), ("l_brow", "r_brow")
+OVER_HAIR = ("glasses", "earring")
+"""What runs over hair in part: arms of glasses, earrings before long hair."""
 BELOW: dict[str, tuple[str, ...]] = {
     "hair": SKIN_BELOW, "glasses": (*SKIN_BELOW, "l_eye", "r_eye", "hair"), "hat": ("hair", *SKIN_BELOW),
     "earring": (*SKIN_BELOW, "hair"), "necklace": ("neck", "cloth", "skin"), "cloth": SKIN_BELOW,
@@ -146,6 +148,9 @@ def _below(scene: Scene, target: str, places: list[Place], masks: list[Tensor]) 
         red = _field(scene, list(LIPS), places, masks)
         lips = torch.isin(labels, torch.tensor([LABEL_INDEX[name] for name in LIPS]))
         skin = SurfaceColours(torch.where(lips[:, None], red.colours, skin.colours), skin.known)
+    if target in OVER_HAIR:
+        skin, of_hair = _beside_hair(scene, skin, places, masks)
+        labels[of_hair] = LABEL_INDEX["hair"]
     probabilities = shares(scene.avatar)
     if target != "hat" or not bool((probabilities[:, LABEL_INDEX["hair"]] > PRESENT).any()):
         return _Below(skin.colours, labels, lift)
@@ -154,6 +159,24 @@ def _below(scene: Scene, target: str, places: list[Place], masks: list[Tensor]) 
     labels[scalp] = LABEL_INDEX["hair"]
     lift[scalp] = _hair_thickness(scene, probabilities)
     return _Below(torch.where(scalp[:, None], hair.colours, skin.colours), labels, lift)
+
+
+def _beside_hair(
+    scene: Scene, skin: SurfaceColours, places: list[Place], masks: list[Tensor]
+) -> tuple[SurfaceColours, Tensor]:
+    """The surface with the hair and the brows that show on it, and (V,) bool where it is hair.
+
+    What was hidden continues skin and hair; a brow is where it was seen and goes on nowhere.
+    """
+    hair, brows = _field(scene, ["hair"], places, masks), _field(scene, [*BROWS, *SKIN_BELOW], places, masks)
+    faces, rest = scene.head.faces.numpy(), scene.rest.vertices.numpy()
+    known = skin.known | hair.known
+    seen = torch.where(skin.known[:, None], skin.colours, hair.colours)
+    colours = torch.from_numpy(spread(seen.double().numpy(), known.numpy(), faces, rest)).float()
+    share = (hair.known & ~skin.known).double()[:, None].expand(-1, 3).numpy()
+    of_hair = torch.from_numpy(spread(share, known.numpy(), faces, rest)[:, 0] > 0.5)
+    of_brow = brows.known & ~known
+    return SurfaceColours(torch.where(of_brow[:, None], brows.colours, colours), known | of_brow), of_hair
 
 
 def _field(

@@ -16,12 +16,12 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from avatarkit.edit.membership import groups_of
+from avatarkit.edit.membership import groups_of, is_thing, kind_of
 from avatarkit.edit.pieces import ZONES, face_coordinates, zone
 from avatarkit.edit.plan import Operation
 from avatarkit.edit.region import Located
 from avatarkit.edit.scene import Scene
-from avatarkit.edit.vocabulary import GROUPS
+from avatarkit.edit.vocabulary import ADDABLE, GROUPS
 from avatarkit.gaussians.avatar import Avatar
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.labels import LABEL_INDEX, LABELS
@@ -35,6 +35,7 @@ REGIONS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Regions of a head model that a label's shape is changed by."""
 FALL_OFF: dict[str, float] = {
+    "nose": 0.005,
     "l_brow": 0.006,
     "r_brow": 0.006,
     "u_lip": 0.005,
@@ -46,11 +47,12 @@ FALL_OFF: dict[str, float] = {
 PLAIN_FALL_OFF = 0.010
 HAIRLINE = 0.03  # metres from the skin over which hair that gets more volume stays at its line
 STRAY = 3.0  # fall-offs beyond which nothing moves
+NEIGHBOURS = 6  # points of a part after which what is beside it goes
 AXES: dict[str, tuple[float, float, float]] = {
     "": (1, 1, 1), "size": (1, 1, 1), "width": (1, 0, 0), "height": (0, 1, 0), "length": (0, 1, 0), "thickness": (0, 1, 0), "depth": (0, 0, 1),
 }  # fmt: skip
 """By dimension: along which axes at rest a part grows."""
-NOSE_AXES = (1, 0.5, 1)
+NOSE_AXES = (1, 0.2, 1)
 """A bigger nose is broader and stands out more; as much longer, it would reach the mouth."""
 WHOLE = ("face", "head")
 LENGTH_AXES: dict[str, tuple[float, float, float]] = {"nose": (0, 0.4, 1), "lashes": (0, 0, 1), "neck": (0, 1, 0)}
@@ -79,7 +81,7 @@ def scale_part(scene: Scene, operation: Operation, located: Located) -> Avatar:
     moved = scene.avatar
     for part in _parts(scene, operation.target):
         displacement = partial(_outward, held=_root(operation.target, dimension, part), growth=growth)
-        moved = warped(scene.with_avatar(moved), part.points, part.reach, displacement)
+        moved = warped(scene.with_avatar(moved), part.points, part.reach, displacement, operation.target in WHOLE)
     return moved
 
 
@@ -99,11 +101,6 @@ def move_part(scene: Scene, operation: Operation, located: Located) -> Avatar:
     return moved
 
 
-def _growth(points: Tensor, held: Tensor, growth: Tensor) -> Tensor:
-    """(N, 3) displacement of points (N, 3) that grow about ``held``."""
-    return (points - held) * (growth - 1.0)
-
-
 def head_width(scene: Scene) -> float:
     """Metres between the two sides of the head at rest, ears left out."""
     head, vertices = scene.head, scene.rest.vertices
@@ -113,16 +110,10 @@ def head_width(scene: Scene) -> float:
 
 
 def _is_worn(scene: Scene, target: str) -> bool:
-    """Whether a target is a thing of its own, which can move without the skin below it."""
-    return target in groups_of(scene.avatar) or target in (
-        "glasses",
-        "hat",
-        "earring",
-        "necklace",
-        "hair",
-        "nose_ring",
-        "cloth",
-    )
+    """Whether a target can move without the skin below it."""
+    grown = ("hair", "cloth", "beard", "moustache")
+    added = target in groups_of(scene.avatar) and kind_of(scene.avatar, target) in grown
+    return is_thing(scene.avatar, target) or target in ("hair", "cloth") or added
 
 
 def _moved_worn(scene: Scene, located: Located, offsets: Tensor) -> Avatar:
@@ -137,17 +128,19 @@ def _scale_worn(scene: Scene, operation: Operation, located: Located, growth: Te
     """A worn thing grows about its middle; hair, and what hangs, from where it is fixed."""
     points = scene.rest.means
     inside = points[located.core]
-    if operation.target == "hair":
+    kind = kind_of(scene.avatar, operation.target)
+    kind = ADDABLE.get(kind, kind)
+    if kind == "hair":
         return _longer_hair(scene, located, growth)
     held = 0.5 * (inside.quantile(0.02, dim=0) + inside.quantile(0.98, dim=0))
-    if operation.target == "earring":  # each from its own lobe
+    if kind == "earring":  # each from its own lobe
         held = held.expand(len(points), 3).clone()
         for side in (-1.0, 1.0):
             own = inside[side * inside[:, 0] > 0]
             if len(own):
                 top = torch.stack([own[:, 0].median(), own[:, 1].quantile(0.98), own[:, 2].median()])
                 held[side * points[:, 0] > 0] = top
-    elif operation.target == "hat":
+    elif kind == "hat":
         held = torch.stack([held[0], inside[:, 1].quantile(0.02), held[2]])
     moved = _moved_worn(scene, located, (points - held) * (growth - 1.0))
     return _grown(moved, _full(located.weights), growth)
@@ -164,13 +157,14 @@ def _longer_hair(scene: Scene, located: Located, growth: Tensor) -> Avatar:
         hanging = (middle[1] - points[:, 1]).clamp(min=0.0)
         offsets = torch.zeros_like(points)
         offsets[:, 1] = -hanging * (growth[1] - 1.0)
-        share = _full(located.weights) * (hanging > 0)
+        held = (hanging > 0).float()
     else:
         offsets = (points - middle) * (growth - 1.0) * torch.tensor([1.0, 0.6, 1.0])
         skin = scene.avatar.gaussians.label_logits.argmax(1) == LABEL_INDEX["skin"]
         away = cKDTree(points[skin].numpy()).query(points.numpy())[0] if bool(skin.any()) else np.full(len(points), 1.0)
-        share = _full(located.weights) * (torch.from_numpy(away).float() / HAIRLINE).clamp(0.0, 1.0)
-    return _grown(_moved_worn(scene, located, offsets), share, growth)
+        held = (torch.from_numpy(away).float() / HAIRLINE).clamp(0.0, 1.0)
+    grown = _moved_worn(scene, located, offsets * held[:, None])
+    return _grown(grown, _full(located.weights) * held, growth)
 
 
 def _grown(avatar: Avatar, share: Tensor, growth: Tensor) -> Avatar:
@@ -239,11 +233,12 @@ def _root(target: str, dimension: str, part: _Part) -> Tensor:
 def warped(scene: Scene, points: Tensor, reach: float, displacement: Displacement, takes_worn: bool = False) -> Avatar:
     """The avatar with space displaced around ``points`` (M, 3) at rest: all of it on them, falling off over ``reach`` metres.
 
-    displacement: (N, 3) positions → (N, 3) metres.  Glasses and the like stay where they are, unless all of the face moves.
+    displacement: (M, 3) positions → (M, 3) metres, of the points; what is beside them goes as they do, less and less.  Glasses, hair and the
+    like stay where they are, unless all of the face moves.
     """
     tree = cKDTree(points.numpy())
-    vertices = scene.rest.vertices
-    offset = displacement(vertices) * _fall_off(tree, vertices, reach)[:, None]
+    vertices, far = scene.rest.vertices, displacement(points)
+    offset = _carried(tree, far, vertices, reach)
     offset = _eyeballs_whole(scene, offset)
     motion, gaussians = scene.avatar.motion, scene.avatar.gaussians
     fixed = torch.zeros(len(gaussians), dtype=torch.bool) if takes_worn else _worn(scene.avatar)
@@ -252,9 +247,7 @@ def warped(scene: Scene, points: Tensor, reach: float, displacement: Displacemen
     means = gaussians.means.clone()
     free = free & ~fixed
     if bool(free.any()):
-        spots = scene.rest.means[free]
-        weight = _fall_off(tree, spots, reach)
-        means[free] += displacement(spots) * weight[:, None]  # a joint's axes at rest are the world's
+        means[free] += _carried(tree, far, scene.rest.means[free], reach)  # a joint's axes at rest are the world's
     moved = replace(
         scene.avatar, motion=replace(motion, static_offset=static), gaussians=replace(gaussians, means=means)
     )
@@ -279,17 +272,21 @@ def _others_in_place(scene: Scene, moved: Avatar, fixed: Tensor) -> Avatar:
 
 
 def _worn(avatar: Avatar) -> Tensor:
-    """(N,) bool: things that lie on the head and do not grow with a part of it."""
-    chosen = torch.tensor([label in ("glasses", "hat", "earring", "necklace") for label in LABELS])
+    """(N,) bool: what lies on the head and does not grow with a part of it."""
+    chosen = torch.tensor([label in ("glasses", "hat", "earring", "necklace", "hair", "cloth") for label in LABELS])
     return chosen[avatar.gaussians.label_logits.argmax(1)]
 
 
-def _fall_off(tree: cKDTree, spots: Tensor, reach: float) -> Tensor:
-    """(N,) 1 on the points, exp(−½(d/reach)²) beside them, 0 beyond ``STRAY`` reaches."""
-    gaps = torch.from_numpy(np.asarray(tree.query(spots.numpy())[0])).float()
-    beyond = (gaps - 0.5 * reach).clamp(min=0.0) / reach
+def _carried(tree: cKDTree, far: Tensor, spots: Tensor, reach: float) -> Tensor:
+    """(N, 3) how far ``spots`` go when the tree's points go ``far`` (M, 3): as their nearest points do, times 1 on them,
+    exp(−½(d/reach)²) beside them and 0 beyond ``STRAY`` reaches."""
+    gaps, near = tree.query(spots.numpy(), k=min(NEIGHBOURS, len(far)))
+    gaps = torch.from_numpy(np.asarray(gaps)).float().reshape(len(spots), -1)
+    share = torch.nn.functional.normalize(1.0 / gaps.clamp(min=1e-6) ** 2, p=1, dim=1)
+    offset = (far[torch.from_numpy(np.asarray(near)).reshape(len(spots), -1)] * share[..., None]).sum(1)
+    beyond = (gaps[:, 0] - 0.5 * reach).clamp(min=0.0) / reach
     weight = torch.exp(-0.5 * beyond**2)
-    return torch.where(beyond > STRAY, torch.zeros_like(weight), weight)
+    return offset * torch.where(beyond > STRAY, torch.zeros_like(weight), weight)[:, None]
 
 
 def _eyeballs_whole(scene: Scene, offset: Tensor) -> Tensor:

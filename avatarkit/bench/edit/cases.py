@@ -184,7 +184,13 @@ def _sided(side: str, sign: float) -> list[Row]:
 
 def _put_on() -> list[Row]:
     """Things that have one place."""
-    eyes = {"near": "eyes", "within": 0.75, "axis": "forward", "sign": 1.0}
+    eyes = {
+        "near": "eyes",
+        "within": 0.75,
+        "axis": "forward",
+        "sign": 1.0,
+        "share": 0.5,
+    }  # its arms go back to the ears
     rows: list[Row] = [
         (subject, prompt, "place", {"glasses": style}, ("glasses",), eyes)
         for subject, prompt, style in (

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from avatarkit.bench.edit.cases import Case, attribute_cases, spatial_cases
+from avatarkit.bench.edit.kinds import negation_cases, number_cases
 from avatarkit.bench.edit.running import QUICK, Ledger, Sitters, run_cases, with_settings
 from avatarkit.bench.edit.summary import summary
 from avatarkit.edit.config import EditConfig
@@ -16,7 +17,9 @@ from avatarkit.paths import explained
 Report = Callable[[str], None]
 Part = Callable[[Sitters, Ledger, EditConfig, Report], Any]
 
-KINDS: dict[str, Callable[[], list[Case]]] = {"attribute": attribute_cases, "spatial": spatial_cases}
+KINDS: dict[str, Callable[[], list[Case]]] = {
+    "attribute": attribute_cases, "spatial": spatial_cases, "negation": negation_cases, "number": number_cases,
+}  # fmt: skip
 """Tables of cases; a success rate each."""
 PARTS: dict[str, Part] = {}
 """What is measured besides; each returns what stands under its name in the result."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,8 +10,11 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from avatarkit.bench.edit.cases import Case
+from avatarkit.bench.edit.scores import Score
+from avatarkit.bench.edit.solid import SOLID
 from avatarkit.bench.edit.subjects import Sitter
 from avatarkit.bench.edit.truth import Shot, head_width, landmarks, project, unproject
+from avatarkit.gaussians.avatar import Avatar
 from avatarkit.losses.colour_difference import chroma, ciede2000, hue, hue_difference, lab
 
 COLOUR_DELTA, HUE_OFF, OUTSIDE_DELTA, OUTSIDE_SHARE = 10.0, 15.0, 3.0, 0.02
@@ -23,22 +25,16 @@ TRULY = 5.0  # CIEDE2000 between the subject before and after from which a pixel
 SEEN = 6.0  # and between the avatar before and after, from which a pixel was changed
 FEW = 6  # pixels: less is not seen
 REACH = 6  # pixels that what shows may lie beside the true thing
-HIDDEN = 0.02  # metres: what lies farther behind the true surface does not show
+HIDDEN = 0.006  # metres: what lies farther behind the true surface does not show
 ROOM = 0.12  # head widths that another make of a thing may go beyond the true one
 EDGE = 2  # pixels around the edit that belong to its edge: the avatar is not exact to the pixel
 
 
-@dataclass(frozen=True)
-class Score:
-    """success; values: what was measured; why: the first thing that failed, in words."""
-
-    success: bool
-    values: dict[str, float] = field(default_factory=dict)
-    why: str = ""
-
-
-def score(case: Case, who: Sitter, shots: list[Shot]) -> Score:
-    """Score one edit by its case's probe."""
+def score(case: Case, who: Sitter, shots: list[Shot], edited: Avatar | None = None) -> Score:
+    """Score one edit by its case's probe; ``edited``: for probes that look at the avatar itself (``solid``)."""
+    if case.probe in SOLID:
+        assert edited is not None
+        return SOLID[case.probe](case, who, edited)
     return PROBES[case.probe](case, who, shots)
 
 
@@ -90,7 +86,8 @@ def gone(case: Case, who: Sitter, shots: list[Shot]) -> Score:
             ciede2000(lab(shot.after), lab(shot.truth_before)),
             ciede2000(lab(shot.after), lab(shot.truth_after)),
         )
-        left += float((thing & (to_old < to_new) & (to_new > 2 * TRULY)).sum())
+        as_it_was = (to_old < COLOUR_DELTA) | (shot.changed < COLOUR_DELTA)  # what filled it badly is no rest of it
+        left += float((thing & (to_old < to_new) & (to_new > 2 * TRULY) & as_it_was).sum())
         place += float(thing.sum())
         stays = part & shot.mask_after
         needed += float(stays.sum())
@@ -119,18 +116,20 @@ def place(case: Case, who: Sitter, shots: list[Shot]) -> Score:
     for shot in shots:
         found = landmarks(who, shot.params)
         found["eyes"] = 0.5 * (found["l_eye"] + found["r_eye"])
-        expected = _expected(case, shot, found, width)
+        expected = _expected(case, who, shot)
         part = _thing(shot)
-        points = unproject(part, shot.depth, shot.place)
+        taken = "gone" in case.probe and shot.surface_before is not None
+        points = unproject(part, shot.surface_before if taken else shot.depth, shot.place)  # type: ignore[arg-type]
         seen = len(points) >= FEW
-        if expected is not None:
-            due += 1
-            shown += bool((part & _grown(expected, REACH)).sum() >= FEW)
-        if seen and expected is not None:
+        if expected is None:
+            continue
+        due += 1
+        if seen and int((part & _grown(expected, REACH)).sum()) >= FEW:
+            shown += 1
             held += _in_head(args, points, found, width)
             flat += _in_picture(args, part, shot, found)
     values = {"seen": shown / max(due, 1), "head": held / max(shown, 1), "picture": flat / max(shown, 1)}
-    values["outside"] = outside_change(shots, lambda s: _room(case, who, s, width))
+    values["outside"] = outside_change(shots, lambda s: _room(case, who, s))
     if not due:
         return Score(False, values, "the thing shows in no picture of the truth")
     if values["seen"] < HOLD:
@@ -160,6 +159,24 @@ def _both(first: Score, second: Score) -> Score:
     return Score(first.success and second.success, values, first.why or second.why)
 
 
+def negation(case: Case, who: Sitter, shots: list[Shot]) -> Score:
+    """What was asked is done, by the probe ``args["inner"]``, and of the parts ``args["kept"]`` at most 2 % of the pixels changed."""
+    done = PROBES[case.args["inner"]](case, who, shots)
+    altered = total = 0.0
+    for shot in shots:
+        part = _shrunk(shot.labelled(*case.args["kept"])) & ~_grown(shot.truly_changed > OUTSIDE_DELTA, EDGE)
+        altered += float((part & (shot.changed > OUTSIDE_DELTA)).sum())
+        total += float(part.sum())
+    share = altered / max(total, 1.0)
+    values = {**done.values, "altered": share}
+    if not done.success:
+        return Score(False, values, done.why)
+    if total < FEW:
+        return Score(False, values, "what was to stay shows in no picture")
+    fine = share <= OUTSIDE_SHARE
+    return Score(fine, values, "" if fine else f"{100 * share:.0f} % of what was to stay changed")
+
+
 def moved(case: Case, who: Sitter, shots: list[Shot]) -> Score:
     """The thing, by its true mask, is found again along the head's up axis: on the asked side of where it was, by at least
     ``args["least"]`` head widths, in at least 90 % of the pictures that show it."""
@@ -187,18 +204,18 @@ def moved(case: Case, who: Sitter, shots: list[Shot]) -> Score:
 
 
 def _found_again(shot: Shot, mask: Tensor, along: Tensor) -> float:
-    """How far the pixels of ``mask`` went, in units of ``along`` (2,) pixels: where the picture after is most like them before."""
+    """How far the pixels of ``mask`` went, in units of ``along`` (2,) pixels: where the picture after is like them and was not before."""
     rows, columns = torch.nonzero(mask, as_tuple=True)
     wanted = lab(shot.before[rows, columns])
-    best, at = float("inf"), 0.0
+    gaps: dict[float, float] = {}
     for step in range(-12, 13):
         share = step / 60.0
         y = (rows + along[1] * share).round().long().clamp(0, mask.shape[0] - 1)
         x = (columns + along[0] * share).round().long().clamp(0, mask.shape[1] - 1)
-        gap = float(ciede2000(lab(shot.after[y, x]), wanted).mean())
-        if gap < best:
-            best, at = gap, share
-    return at
+        now, then = (ciede2000(lab(picture[y, x]), wanted).mean() for picture in (shot.after, shot.before))
+        gaps[share] = float(now - then)
+    best = min(gaps, key=lambda share: gaps[share])
+    return best if gaps[best] < gaps[0.0] else 0.0
 
 
 def width_in_pixels(who: Sitter, shot: Shot) -> float:
@@ -208,36 +225,37 @@ def width_in_pixels(who: Sitter, shot: Shot) -> float:
     return float(camera.Ks[0, 0, 0]) * head_width(who) / z
 
 
-def _expected(case: Case, shot: Shot, found: dict[str, Tensor], width: float) -> Tensor | None:
+def _expected(case: Case, who: Sitter, shot: Shot) -> Tensor | None:
     """(H, W) bool: where the thing should show; None in pictures that hide it.  From the truth where the subject can wear the
-    thing; else from the spot beside ``near`` on the asked side, as far as no true surface lies before it."""
+    thing; a nose ring around the wing of the asked side, where that is not hidden."""
     if case.change:
         part = shot.truly_changed > TRULY
         if case.labels:
             part = part & (shot.labelled(*case.labels) | shot.labelled(*case.labels, after=True))
         return part if int(part.sum()) >= 2 * FEW else None
-    spot = found[case.args["near"]] + case.args.get("sign", 0.0) * 0.10 * width * found["left"]
+    found = landmarks(who, shot.params)
+    spot = found["l_wing" if case.args["sign"] > 0 else "r_wing"]
     assert shot.surface is not None
     (x, y), view = project(spot[None], shot.place)[0].round().long().tolist(), shot.place.cameras.viewmats[0]
-    if not (0 <= y < shot.surface.shape[0] and 0 <= x < shot.surface.shape[1]):
-        return None
     z = float((view[:3, :3] @ spot + view[:3, 3])[2])
-    if abs(float(shot.surface[y, x]) - z) > HIDDEN:
+    near = shot.surface[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3]
+    if not near.numel() or float((near - z).abs().min()) > HIDDEN:
         return None
-    disc = torch.zeros_like(shot.mask_after)
-    disc[y, x] = True
-    return disc
+    return _disc(shot, (x, y), case.args["within"] * width_in_pixels(who, shot) / 3)
 
 
-def _room(case: Case, who: Sitter, shot: Shot, width: float) -> Tensor:
+def _room(case: Case, who: Sitter, shot: Shot) -> Tensor:
     """(H, W) bool: where the edit may show: the true thing with a margin for another make of it; without one, around ``near``."""
     if case.change:
         part = (shot.truly_changed > TRULY) | _on_its_half(shot, shot.labelled(*case.labels, after=True))
         return _grown(part, 0 if case.probe != "place" else round(ROOM * width_in_pixels(who, shot)))
-    found = landmarks(who, shot.params)
-    x, y = project(found[case.args["near"]][None], shot.place)[0].tolist()
+    x, y = project(landmarks(who, shot.params)[case.args["near"]][None], shot.place)[0].tolist()
+    return _disc(shot, (x, y), case.args["within"] * width_in_pixels(who, shot))
+
+
+def _disc(shot: Shot, at: tuple[float, float], radius: float) -> Tensor:
     rows, columns = torch.meshgrid(*(torch.arange(n) for n in shot.mask_after.shape), indexing="ij")
-    return torch.hypot(rows - y, columns - x) < case.args["within"] * width_in_pixels(who, shot)
+    return torch.hypot(rows - at[1], columns - at[0]) < radius
 
 
 def _on_its_half(shot: Shot, part: Tensor) -> Tensor:
@@ -316,4 +334,5 @@ def _shrunk(mask: Tensor) -> Tensor:
 
 PROBES: dict[str, Callable[[Case, Sitter, list[Shot]], Score]] = {
     "colour": colour, "gone": gone, "place": place, "placed colour": placed_colour, "placed gone": placed_gone, "moved": moved,
+    "negation": negation,
 }  # fmt: skip

@@ -13,6 +13,8 @@ from typing import Any
 from avatarkit import __version__
 from avatarkit.bench.edit.cases import Case
 from avatarkit.bench.edit.probes import score
+from avatarkit.bench.edit.scores import Score
+from avatarkit.bench.edit.solid import DRIFT, SOLID, stillness
 from avatarkit.bench.edit.subjects import SIDE, Sitter, sitter
 from avatarkit.bench.edit.truth import Change, Shot, expression_added, shots
 from avatarkit.edit.asked import request_for
@@ -143,13 +145,24 @@ def judged(case: Case, who: Sitter, outcome: Outcome) -> dict[str, Any]:
     }  # fmt: skip
     if outcome.error:
         return row | {"success": False, "why": outcome.error, "values": {}}
-    pictures = case_shots(case, who, outcome.avatar)
-    found = score(case, who, pictures)
+    pictures = [] if case.probe in SOLID else case_shots(case, who, outcome.avatar)
+    found = score(case, who, pictures, outcome.avatar)
+    if case.probe == "place":
+        found = _held(found, stillness(who, outcome.avatar))
     return row | {
         "success": found.success,
         "why": found.why,
         "values": {k: round(v, 4) for k, v in found.values.items()},
     }
+
+
+def _held(found: Score, still: dict[str, float]) -> Score:
+    """A score that also asks that what was added stays where it is on the head."""
+    values = {**found.values, **still}
+    drift = still.get("drift", 0.0)
+    if found.success and drift > DRIFT:
+        return Score(False, values, f"it drifts by {100 * drift:.1f} % of the head's width")
+    return replace(found, values=values)
 
 
 def case_shots(case: Case, who: Sitter, edited: Avatar) -> list[Shot]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from avatarkit.bench.edit.subjects import CAMERAS, TIMESTEPS, Sitter
@@ -31,7 +32,7 @@ Change = Callable[[SubjectParams], SubjectParams]
 class Shot:
     """One held-out picture, four ways.  truth_before, truth_after, before, after: (H, W, 3) sRGB; labels as true (H, W); alpha (H, W) of
     the edited avatar; depth (H, W) of it, metres; masks (H, W) bool: where the true subject is; surface (H, W): the true camera z of the
-    edited subject, metres, 0 where it is not; half (H, W) bool: where the edit is meant to be, None for everywhere."""
+    edited subject, metres, 0 where it is not, and surface_before of the subject as it was; half (H, W) bool: where the edit is meant to be, None for everywhere."""
 
     place: Place
     truth_before: Tensor
@@ -46,6 +47,7 @@ class Shot:
     depth: Tensor
     params: SubjectParams
     surface: Tensor | None = None
+    surface_before: Tensor | None = None
     half: Tensor | None = None
 
     def labelled(self, *names: str, after: bool = False) -> Tensor:
@@ -92,22 +94,20 @@ def shots(
         second = first if after_look == who.look and motion is None else _draw(after_look, moved, who.cameras[camera])
         place = who.scene.place(step, camera)
         shot = _shot(who.scene, after_scene, place, first, second, moved)
-        made.append(halved(who, shot, torch.from_numpy(first.depth), half) if half else shot)
+        made.append(halved(who, shot, half) if half else shot)
     return made
 
 
-def halved(who: Sitter, shot: Shot, earlier: Tensor, half: float) -> Shot:
-    """The edit's truth on one half of the head; the other half is as it was.  earlier (H, W): the true camera z before the edit."""
+def halved(who: Sitter, shot: Shot, half: float) -> Shot:
+    """The edit's truth on one half of the head; the other half is as it was."""
     found = landmarks(who, shot.params)
-    assert shot.surface is not None
-    sides = []
-    for depth in (shot.surface, earlier):
-        known = depth > 0
-        side = torch.zeros_like(known)
-        points = unproject(known, depth, shot.place)
-        side[known] = (points - found["centre"]) @ found["left"] * half > 0
-        sides.append(side)
-    part = sides[0] | ((shot.surface <= 0) & sides[1])
+    assert shot.surface is not None and shot.surface_before is not None
+    depth = torch.where(shot.surface > 0, shot.surface, shot.surface_before)
+    side = torch.zeros(depth.shape, dtype=torch.bool)
+    side[depth > 0] = (unproject(depth > 0, depth, shot.place) - found["centre"]) @ found["left"] * half > 0
+    # the rim of things covers less than half of its pixels and has no depth: it goes with what is next to it
+    rows, columns = ndimage.distance_transform_edt(depth.numpy() <= 0, return_distances=False, return_indices=True)
+    part = side[torch.from_numpy(rows).long(), torch.from_numpy(columns).long()]
     return replace(
         shot, truth_after=torch.where(part[..., None], shot.truth_after, shot.truth_before),
         labels_after=torch.where(part, shot.labels_after, shot.labels_before),
@@ -122,7 +122,7 @@ def _shot(before: Scene, after: Scene, place: Place, first: View, second: View, 
         place, _picture(first.rgb), _picture(second.rgb), torch.from_numpy(first.labels.astype(np.int64)),
         torch.from_numpy(second.labels.astype(np.int64)), torch.from_numpy(first.mask > 127), torch.from_numpy(second.mask > 127),
         before.picture(place).permute(1, 2, 0), after.picture(place).permute(1, 2, 0), alpha[0], after.depth(place)[0], params,
-        torch.from_numpy(second.depth),
+        torch.from_numpy(second.depth), torch.from_numpy(first.depth),
     )  # fmt: skip
 
 
@@ -160,7 +160,7 @@ def expression_added(weights: dict[str, float]) -> Change:
 
 
 def landmarks(who: Sitter, params: SubjectParams) -> dict[str, Tensor]:
-    """Points of the true head in the world (3,), metres: eyes, ears' lobes, nose tip, mouth, chin, top, and the head's axes."""
+    """Points of the true head in the world (3,), metres: eyes, ears, nose and its wings, mouth, chin, top, and the head's axes."""
     true = subject(who.look)
     pose = true.pose_head(params)
     vertices, regions = pose.vertices[0], true.head.regions
@@ -173,6 +173,9 @@ def landmarks(who: Sitter, params: SubjectParams) -> dict[str, Tensor]:
     found["left"], found["up"], found["forward"] = joint[:3, 0], joint[:3, 1], joint[:3, 2]
     found["centre"] = 0.5 * (found["l_ear"] + found["r_ear"])
     top = vertices[((vertices - found["centre"]) @ found["up"]).argmax()]
+    nose = vertices[regions["nose"] > 0.5]
+    low = nose[(nose @ found["up"]) < (nose @ found["up"]).quantile(0.4)]
+    found["l_wing"], found["r_wing"] = (low[(sign * low @ found["left"]).argmax()] for sign in (1.0, -1.0))
     jaw = vertices[regions["jaw"] > 0.5]
     found["chin"] = jaw[(jaw @ found["up"]).argmin()]
     found["top"] = top

@@ -34,6 +34,7 @@ HOLES = 0.10  # share of its pixels behind which nothing opaque may be left
 HUE, CHROMATIC = 25.0, 12.0
 """Degrees by which a recoloured part may miss its hue, where both are coloured at all."""
 FOLLOWED = 0.4  # of a displacement or growth that has to be there
+MOVED = 0.002  # metres by which a surface that was to move has to have moved somewhere
 WARPS = ("move", "shape", "expression", "identity")
 """Kinds that move things across the region's edge: what changes outside is no fault of theirs."""
 
@@ -54,7 +55,8 @@ def verify(before: Scene, after: Scene, operation: Operation, located: Located) 
     places = _places(before)
     inside, outside = _changes(before, after, located, places, operation)
     measures = {"inside": inside, "outside": outside}
-    if inside < LEAST_INSIDE and outside < 0.002:
+    still = operation.kind not in WARPS or not _moves(before, after, places)
+    if inside < LEAST_INSIDE and outside < 0.002 and still:
         return Verdict(False, "nothing changed", "add" if operation.kind in ("add", "restyle") else "change", measures)
     judge = {
         "recolour": _recoloured, "delete": _deleted, "add": _added, "move": _moved, "shape": _moved,
@@ -67,6 +69,12 @@ def verify(before: Scene, after: Scene, operation: Operation, located: Located) 
     if operation.kind not in WARPS and outside > MOST_OUTSIDE:
         return Verdict(False, f"{100 * outside:.1f} % of the picture changed outside the region", "change", measures)
     return Verdict(True, "", "", measures)
+
+
+def _moves(before: Scene, after: Scene, places: list[Place]) -> bool:
+    """Whether the head's surface is elsewhere by ``MOVED``: a smile moves a small part of a face, whose pixels look alike."""
+    gaps = [(after.pose(p.timestep).vertices - before.pose(p.timestep).vertices).norm(dim=-1).max() for p in places]
+    return float(torch.stack(gaps).max()) > MOVED
 
 
 def _places(scene: Scene) -> list[Place]:

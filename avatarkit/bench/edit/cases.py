@@ -97,9 +97,9 @@ def attribute_cases() -> list[Case]:
     for prompt, colour in (("make the earrings green", "#008000"), ("change the earrings to blue", "#0000ff")):
         rows.append(("worn", prompt, {"earring_colour": colour}, ("earring",)))
     for prompt, colour in (
-        ("recolour his beard copper red", "#c45a32"),
-        ("make his beard orange", "#ffa500"),
-        ("dye the beard blue", "#0000ff"),
+        ("recolour his beard and moustache copper red", "#c45a32"),
+        ("make his beard and moustache orange", "#ffa500"),
+        ("dye the beard and the moustache blue", "#0000ff"),
     ):
         rows.append(("bearded", prompt, {"beard_colour": colour}, ("skin",)))
     cases = [

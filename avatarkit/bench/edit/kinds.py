@@ -35,7 +35,7 @@ def negation_cases() -> list[Case]:
         ("worn", "blue glasses, not the eyes", "colour", {"glasses_colour": "#0000ff"}, ("glasses",), EYES),
         ("bearded", "take off the cap but keep the beard", "gone", {"hat": "none"}, ("hat",), ("skin",)),
         ("bearded", "make the cap green, not the shirt", "colour", {"hat_colour": "#008000", "hat_trim": "#008000"}, ("hat",), ("cloth",)),
-        ("bearded", "orange beard but don't change his eyebrows", "colour", {"beard_colour": "#ffa500"}, ("skin",), BROWS),
+        ("bearded", "orange beard and moustache but don't change his eyebrows", "colour", {"beard_colour": "#ffa500"}, ("skin",), BROWS),
         ("bearded", "don't change the hair, only make his eyes green", "colour", {"iris": "#008000"}, EYES, HAIR),
         ("bearded", "his shirt should be purple but leave the cap as it is", "colour", shirt("#800080"), ("cloth",), ("hat",)),
         ("bearded", "purple lips, but do not touch the eyes", "colour", {"lips": "#800080"}, LIPS, EYES),

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d
+from torch.nn.functional import avg_pool2d, max_pool2d
 
 from avatarkit.bench.edit.cases import Case
 from avatarkit.bench.edit.scores import Score
@@ -263,15 +263,10 @@ def _on_its_half(shot: Shot, part: Tensor) -> Tensor:
 
 
 def _thing(shot: Shot) -> Tensor:
-    """(H, W) bool: the largest changes, without specks."""
+    """(H, W) bool: what changed visibly, without specks: a line of one pixel is none."""
     part = shot.changed > SEEN
-    kept = -max_pool2d(-part.float()[None, None], 2, 1)[0, 0]  # at least two by two pixels
-    return part & (
-        max_pool2d(torch.nn.functional.pad(kept[None, None], (1, 1, 1, 1)), 2, 1)[0, 0][
-            : part.shape[0], : part.shape[1]
-        ]
-        > 0.5
-    )
+    around = 9.0 * avg_pool2d(part.float()[None, None], 3, 1, 1)[0, 0]
+    return part & (around > 2.5)
 
 
 def _in_head(args: dict[str, Any], points: Tensor, found: dict[str, Tensor], width: float) -> bool:

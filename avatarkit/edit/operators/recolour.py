@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from avatarkit.edit.colours import MATERIAL_COLOURS
-from avatarkit.edit.membership import colours
+from avatarkit.edit.membership import HAIRY, colours
 from avatarkit.edit.operators.thin import ENOUGH, FILLED, as_seen, where_thin
 from avatarkit.edit.pieces import face_coordinates
 from avatarkit.edit.plan import Attributes, Operation
@@ -59,7 +59,7 @@ def recolour(scene: Scene, operation: Operation, located: Located) -> Avatar:
     member = ((weights - FULL[0]) / (FULL[1] - FULL[0])).clamp(0.0, 1.0)
     share = operation.strength * member[:, None]
     edited = replace(scene.avatar, gaussians=with_colours(scene.avatar.gaussians, old, old + share * (new - old)))
-    thin = where_thin(scene, weights)
+    thin = [] if operation.target in HAIRY else where_thin(scene, weights)  # skin shows between hairs, and stays
     if not thin:
         return edited
     core = torch.cat([one.core for one in thin])

@@ -165,7 +165,7 @@ def _sided(side: str, sign: float) -> list[Row]:
 
     earring = ("earring",)
     return [
-        ("plain", f"add a gold earring to her {side} ear", "place", worn(side, "hoop"), earring, ear(own)),
+        ("bearded", f"add a gold earring to his {side} ear", "place", worn(side, "hoop"), earring, ear(own)),
         ("bearded", f"a silver stud in the {side} ear", "place", worn(side, "stud"), earring, ear(own)),
         ("bearded", f"put a hoop earring on his {side} ear", "place", worn(side, "hoop"), earring, ear(own)),
         ("plain", f"add a nose ring on the {side} side of the nose", "place", {}, (), ring(sign)),
@@ -176,7 +176,7 @@ def _sided(side: str, sign: float) -> list[Row]:
         ("bearded", f"make his {side} eye green", "placed colour", {"iris": "#008000"}, (f"{own}_eye",), part("eye", 0.30)),
         ("worn", f"remove the {side} earring", "placed gone", {"earring_side": far}, earring, ear(own)),
         ("worn", f"make the {side} earring blue", "placed colour", {"earring_colour": "#0000ff"}, earring, {**ear(own), "half": sign}),
-        ("plain", f"add an earring to the ear on the viewer's {side}", "place", worn(far, "hoop"), earring, ear(other)),
+        ("bearded", f"add an earring to the ear on the viewer's {side}", "place", worn(far, "hoop"), earring, ear(other)),
         ("plain", f"make the hair on the {side} side of the picture pink", "placed colour", hair("#ffc0cb"), ("hair",), half(-sign)),
         ("bearded", f"a nose ring on the viewer's {side}", "place", {}, (), ring(-sign)),
     ]  # fmt: skip
@@ -218,13 +218,13 @@ def _put_on() -> list[Row]:
     rows += [
         ("plain", "give her a moustache", "place", {"moustache": "moustache"}, ("skin",), over),
         ("worn", "add a black moustache above the lips", "place", {"moustache": "moustache"}, ("skin",), over),
-        ("plain", "add a brown beard", "place", {"beard": "full"}, ("skin",), {"below": "mouth"}),
-        ("worn", "a short black beard", "place", {"beard": "short"}, ("skin",), {"below": "mouth"}),
+        ("plain", "add a brown beard", "place", {"beard": "full"}, ("skin",), {"below": "nose"}),
+        ("worn", "a short black beard", "place", {"beard": "short"}, ("skin",), {"below": "nose"}),
     ]
     pair = {"both": ("l_ear", "r_ear"), "within": 0.55}
     return [
         *rows,
-        ("plain", "add earrings", "place", {"earrings": "hoop"}, ("earring",), pair),
+        ("bearded", "add earrings", "place", {"earrings": "hoop"}, ("earring",), pair),
         ("bearded", "gold hoop earrings", "place", {"earrings": "hoop"}, ("earring",), pair),
     ]
 

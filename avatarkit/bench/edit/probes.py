@@ -254,7 +254,7 @@ def _room(case: Case, who: Sitter, shot: Shot) -> Tensor:
 
 
 def _disc(shot: Shot, at: tuple[float, float], radius: float) -> Tensor:
-    rows, columns = torch.meshgrid(*(torch.arange(n) for n in shot.mask_after.shape), indexing="ij")
+    rows, columns = torch.meshgrid(*(torch.arange(float(n)) for n in shot.mask_after.shape), indexing="ij")
     return torch.hypot(rows - at[1], columns - at[0]) < radius
 
 

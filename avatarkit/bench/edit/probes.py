@@ -27,6 +27,7 @@ FEW = 6  # pixels: less is not seen
 REACH = 6  # pixels that what shows may lie beside the true thing
 HIDDEN = 0.006  # metres: what lies farther behind the true surface does not show
 ROOM = 0.12  # head widths that another make of a thing may go beyond the true one
+BORDER = 0.04  # head widths, about four pixels: how far a half of the head may go over its middle
 EDGE = 2  # pixels around the edit that belong to its edge: the avatar is not exact to the pixel
 
 
@@ -284,7 +285,8 @@ def _in_head(args: dict[str, Any], points: Tensor, found: dict[str, Tensor], wid
         fine &= float((middle - found[args["near"]]).norm()) < args["within"] * width
     if "axis" in args:
         offsets = (points - centre) @ found[args["axis"]]
-        share = float((offsets * args["sign"] > (0.0 if args["axis"] == "left" else -0.1 * width)).float().mean())
+        slack = BORDER if "near" not in args else 0.0 if args["axis"] == "left" else 0.1
+        share = float((offsets * args["sign"] > -slack * width).float().mean())
         fine &= share >= args.get("share", 0.8)
     if "above" in args:
         fine &= float((middle - found[args["above"]]) @ found["up"]) > 0
@@ -306,11 +308,8 @@ def _in_picture(args: dict[str, Any], part: Tensor, shot: Shot, found: dict[str,
     if args.get("axis") == "left":
         across = float(at["l_eye"][0] - at["r_eye"][0])  # the subject's left, in pixels of the picture
         if abs(across) > 12:
-            middle = (
-                float(at["nose"][0] + at["centre"][0]) / 2
-                if "near" not in args
-                else float(at["centre"][0] + at["nose"][0]) / 2
-            )
+            own = at["nose"][0] if args.get("near") == "nose" else 0.5 * (at["centre"][0] + at["nose"][0])
+            middle = float(own)
             fine &= (x - middle) * across * args["sign"] > -2.0 * abs(across)
     if "above" in args:
         fine &= y < float(at[args["above"]][1]) + 2

@@ -26,7 +26,7 @@ from avatarkit.edit.painting import Painter, Wish, paint
 from avatarkit.edit.plan import EditPlan, Operation, operation_json
 from avatarkit.edit.region import MARKS, Located, locate
 from avatarkit.edit.scene import Scene
-from avatarkit.edit.verify import Verdict, verify
+from avatarkit.edit.verify import NOTHING, Verdict, verify
 from avatarkit.errors import AvatarkitError, InputError
 from avatarkit.events import Finished, Run, Started
 from avatarkit.gaussians.avatar import Avatar
@@ -98,7 +98,8 @@ def edit_avatar(avatar: Avatar, plan: EditPlan, tools: Tools, run: Run) -> tuple
                     f"operation {index} ({operation.kind} {operation.target}) was taken back: {done.reason}", "warning"
                 )
     if not any(done.accepted for done in results) or not changed(avatar, scene.avatar):
-        raise InputError("nothing changed: " + "; ".join(dict.fromkeys(done.reason for done in results if done.reason)))
+        reasons = dict.fromkeys(done.reason for done in results if done.reason not in ("", NOTHING))
+        raise InputError(f"{NOTHING}: {'; '.join(reasons)}" if reasons else NOTHING)
     entry = {
         "prompt": plan.prompt, "refiner": plan.refiner, "operations": [done.row() for done in results], "seed": tools.config.seed,
         "editor": tools.painter.editor_name if tools.painter is not None else "",

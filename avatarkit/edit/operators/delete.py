@@ -18,7 +18,7 @@ from avatarkit.edit.ids import next_id
 from avatarkit.edit.membership import PRESENT, colours, groups_of, kind_of, shares
 from avatarkit.edit.operators.patches import patches
 from avatarkit.edit.operators.recolour import with_colours
-from avatarkit.edit.operators.surface_colours import SurfaceColours, surface_colours
+from avatarkit.edit.operators.surface_colours import SurfaceColours, spread, surface_colours
 from avatarkit.edit.plan import Operation
 from avatarkit.edit.region import MARKS, Located, region_mask
 from avatarkit.edit.scene import Place, Scene
@@ -35,6 +35,10 @@ FAINT = 0.04
 LEAST_SHOWN = 0.5  # pixels in all pictures; less is not seen now either
 STAIN_REACH = 0.006
 """Metres around what was taken in which others have taken on its colour, or the opposite, to make up for it."""
+SHADE_REACH = 0.016
+"""The same for hair, under which it is dark."""
+TRUST = {"hair": 0.02}
+"""Share of a picture's side around a thing within which skin may be stained, and its colour is not trusted; else two pixels."""
 STAINED = 6.0  # CIEDE2000 from the surface beside it: less is no stain
 LOOSE = 0.004  # metres over the surface from which on a stain is a piece of the thing
 GRAIN, GRAIN_REACH = 0.5, 0.05
@@ -46,9 +50,11 @@ BETWEEN, BETWEEN_SHARE = 0.005, 0.3
 PASSES = 2  # of filling: what the first one left open is seen after it
 HOLLOW = 0.9  # opacity below which a pixel of the surface is a hole
 SKIN_BELOW = ("skin", "nose", "neck", "l_ear", "r_ear")
-LIPS = ("u_lip", "l_lip")
+LIPS, BROWS = ("u_lip", "l_lip"), ("l_brow", "r_brow")
+OVER_HAIR = ("glasses", "earring")
+"""What runs over hair in part: arms of glasses, earrings before long hair."""
 BELOW: dict[str, tuple[str, ...]] = {
-    "hair": SKIN_BELOW, "glasses": (*SKIN_BELOW, "l_eye", "r_eye", "l_brow", "r_brow", "hair"), "hat": ("hair", *SKIN_BELOW),
+    "hair": SKIN_BELOW, "glasses": (*SKIN_BELOW, "l_eye", "r_eye", "hair"), "hat": ("hair", *SKIN_BELOW),
     "earring": (*SKIN_BELOW, "hair"), "necklace": ("neck", "cloth", "skin"), "cloth": SKIN_BELOW,
     "l_brow": SKIN_BELOW, "r_brow": SKIN_BELOW, "brows": SKIN_BELOW, "beard": (*SKIN_BELOW, *LIPS),
     "moustache": (*SKIN_BELOW, *LIPS),
@@ -81,7 +87,8 @@ def delete(scene: Scene, operation: Operation, located: Located) -> Avatar:
     masks = [region_mask(scene, located.weights, place) for place in places]
     below = _below(scene, operation.target, places, masks)
     after = scene.with_avatar(bare)
-    return _whole(scene, after, gone, below, places, masks)
+    stain = SHADE_REACH if operation.target == "hair" else STAIN_REACH
+    return _whole(scene, after, gone, below, places, masks, stain)
 
 
 def _closed(scene: Scene, gone: Tensor) -> Tensor:
@@ -132,7 +139,7 @@ def _below(scene: Scene, target: str, places: list[Place], masks: list[Tensor]) 
     """The surface under the thing, its colours from pixels that show it elsewhere; under a hat that is hair on the scalp and skin before it."""
     count = len(scene.head.template)
     names = BELOW.get(target, SKIN_BELOW)
-    skin = _field(scene, [name for name in names if name not in ("hair", *LIPS)], places, masks)
+    skin = _field(scene, [name for name in names if name not in ("hair", *LIPS)], places, masks, TRUST.get(target, 0.0))
     labels, lift = torch.full((count,), LABEL_INDEX["skin"]), torch.zeros(count)
     for name in ("u_lip", "l_lip", "neck", "nose", "l_ear", "r_ear"):
         if name in scene.head.regions:
@@ -141,6 +148,9 @@ def _below(scene: Scene, target: str, places: list[Place], masks: list[Tensor]) 
         red = _field(scene, list(LIPS), places, masks)
         lips = torch.isin(labels, torch.tensor([LABEL_INDEX[name] for name in LIPS]))
         skin = SurfaceColours(torch.where(lips[:, None], red.colours, skin.colours), skin.known)
+    if target in OVER_HAIR:
+        skin, of_hair = _beside_hair(scene, skin, places, masks)
+        labels[of_hair] = LABEL_INDEX["hair"]
     probabilities = shares(scene.avatar)
     if target != "hat" or not bool((probabilities[:, LABEL_INDEX["hair"]] > PRESENT).any()):
         return _Below(skin.colours, labels, lift)
@@ -151,13 +161,34 @@ def _below(scene: Scene, target: str, places: list[Place], masks: list[Tensor]) 
     return _Below(torch.where(scalp[:, None], hair.colours, skin.colours), labels, lift)
 
 
-def _field(scene: Scene, labels: list[str], places: list[Place], masks: list[Tensor]) -> SurfaceColours:
-    """Colours of the surface that shows these classes, continued under the thing."""
+def _beside_hair(
+    scene: Scene, skin: SurfaceColours, places: list[Place], masks: list[Tensor]
+) -> tuple[SurfaceColours, Tensor]:
+    """The surface with the hair and the brows that show on it, and (V,) bool where it is hair.
+
+    What was hidden continues skin and hair; a brow is where it was seen and goes on nowhere.
+    """
+    hair, brows = _field(scene, ["hair"], places, masks), _field(scene, [*BROWS, *SKIN_BELOW], places, masks)
+    faces, rest = scene.head.faces.numpy(), scene.rest.vertices.numpy()
+    known = skin.known | hair.known
+    seen = torch.where(skin.known[:, None], skin.colours, hair.colours)
+    colours = torch.from_numpy(spread(seen.double().numpy(), known.numpy(), faces, rest)).float()
+    share = (hair.known & ~skin.known).double()[:, None].expand(-1, 3).numpy()
+    of_hair = torch.from_numpy(spread(share, known.numpy(), faces, rest)[:, 0] > 0.5)
+    of_brow = brows.known & ~known
+    return SurfaceColours(torch.where(of_brow[:, None], brows.colours, colours), known | of_brow), of_hair
+
+
+def _field(
+    scene: Scene, labels: list[str], places: list[Place], masks: list[Tensor], margin: float = 0.0
+) -> SurfaceColours:
+    """Colours of the surface that shows these classes, continued under the thing and over ``margin`` (of a picture's side) around it."""
     of_it = shares(scene.avatar)[:, [LABEL_INDEX[label] for label in labels]].sum(1)
     trusted = []
     for place, mask in zip(places, masks, strict=True):
         field, alpha, _ = scene.field(of_it[:, None].contiguous(), place)
-        near = torch.nn.functional.max_pool2d(mask[None], 5, 1, 2)[0]
+        reach = max(2, round(margin * max(mask.shape)))
+        near = torch.nn.functional.max_pool2d(mask[None], 2 * reach + 1, 1, reach)[0]
         trusted.append(((field > 0.9) & (near < 0.05) & (alpha > 0.98)).float())
     return surface_colours(scene, places, trusted)
 
@@ -170,9 +201,9 @@ def _hair_thickness(scene: Scene, probabilities: Tensor) -> float:
 
 
 def _whole(
-    before: Scene, after: Scene, gone: Tensor, below: _Below, places: list[Place], masks: list[Tensor]
+    before: Scene, after: Scene, gone: Tensor, below: _Below, places: list[Place], masks: list[Tensor], stain: float
 ) -> Avatar:
-    """Without what nobody ever saw; stains in the surface's colour; Gaussians for what is a hole then."""
+    """Without what nobody ever saw; stains, up to ``stain`` metres around, in the surface's colour; Gaussians for what is a hole then."""
     seen = visibility(before, places)[~gone]
     shown = visibility(after, places)
     points = after.rest.means
@@ -182,7 +213,7 @@ def _whole(
     wanted = below.colours[nearest]
     of_surface = torch.tensor([name in SKIN_BELOW for name in LABELS])[label] | (label == below.labels[nearest])
     strange = ciede2000(lab(colours(after.avatar)), lab(wanted)) > STAINED
-    close = (gaps < STAIN_REACH) & of_surface
+    close = (gaps < stain) & of_surface
     unseen = (shown > LEAST_SHOWN) & (seen < FAINT * shown)
     loose = close & strange & (height > LOOSE + below.lift[nearest])
     kept = ~(unseen | loose)

@@ -35,6 +35,7 @@ REGIONS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Regions of a head model that a label's shape is changed by."""
 FALL_OFF: dict[str, float] = {
+    "nose": 0.005,
     "l_brow": 0.006,
     "r_brow": 0.006,
     "u_lip": 0.005,
@@ -46,11 +47,12 @@ FALL_OFF: dict[str, float] = {
 PLAIN_FALL_OFF = 0.010
 HAIRLINE = 0.03  # metres from the skin over which hair that gets more volume stays at its line
 STRAY = 3.0  # fall-offs beyond which nothing moves
+NEIGHBOURS = 6  # points of a part after which what is beside it goes
 AXES: dict[str, tuple[float, float, float]] = {
     "": (1, 1, 1), "size": (1, 1, 1), "width": (1, 0, 0), "height": (0, 1, 0), "length": (0, 1, 0), "thickness": (0, 1, 0), "depth": (0, 0, 1),
 }  # fmt: skip
 """By dimension: along which axes at rest a part grows."""
-NOSE_AXES = (1, 0.5, 1)
+NOSE_AXES = (1, 0.2, 1)
 """A bigger nose is broader and stands out more; as much longer, it would reach the mouth."""
 WHOLE = ("face", "head")
 LENGTH_AXES: dict[str, tuple[float, float, float]] = {"nose": (0, 0.4, 1), "lashes": (0, 0, 1), "neck": (0, 1, 0)}
@@ -79,7 +81,7 @@ def scale_part(scene: Scene, operation: Operation, located: Located) -> Avatar:
     moved = scene.avatar
     for part in _parts(scene, operation.target):
         displacement = partial(_outward, held=_root(operation.target, dimension, part), growth=growth)
-        moved = warped(scene.with_avatar(moved), part.points, part.reach, displacement)
+        moved = warped(scene.with_avatar(moved), part.points, part.reach, displacement, operation.target in WHOLE)
     return moved
 
 
@@ -231,11 +233,12 @@ def _root(target: str, dimension: str, part: _Part) -> Tensor:
 def warped(scene: Scene, points: Tensor, reach: float, displacement: Displacement, takes_worn: bool = False) -> Avatar:
     """The avatar with space displaced around ``points`` (M, 3) at rest: all of it on them, falling off over ``reach`` metres.
 
-    displacement: (N, 3) positions → (N, 3) metres.  Glasses and the like stay where they are, unless all of the face moves.
+    displacement: (M, 3) positions → (M, 3) metres, of the points; what is beside them goes as they do, less and less.  Glasses, hair and the
+    like stay where they are, unless all of the face moves.
     """
     tree = cKDTree(points.numpy())
-    vertices = scene.rest.vertices
-    offset = displacement(vertices) * _fall_off(tree, vertices, reach)[:, None]
+    vertices, far = scene.rest.vertices, displacement(points)
+    offset = _carried(tree, far, vertices, reach)
     offset = _eyeballs_whole(scene, offset)
     motion, gaussians = scene.avatar.motion, scene.avatar.gaussians
     fixed = torch.zeros(len(gaussians), dtype=torch.bool) if takes_worn else _worn(scene.avatar)
@@ -244,9 +247,7 @@ def warped(scene: Scene, points: Tensor, reach: float, displacement: Displacemen
     means = gaussians.means.clone()
     free = free & ~fixed
     if bool(free.any()):
-        spots = scene.rest.means[free]
-        weight = _fall_off(tree, spots, reach)
-        means[free] += displacement(spots) * weight[:, None]  # a joint's axes at rest are the world's
+        means[free] += _carried(tree, far, scene.rest.means[free], reach)  # a joint's axes at rest are the world's
     moved = replace(
         scene.avatar, motion=replace(motion, static_offset=static), gaussians=replace(gaussians, means=means)
     )
@@ -271,17 +272,21 @@ def _others_in_place(scene: Scene, moved: Avatar, fixed: Tensor) -> Avatar:
 
 
 def _worn(avatar: Avatar) -> Tensor:
-    """(N,) bool: things that lie on the head and do not grow with a part of it."""
-    chosen = torch.tensor([label in ("glasses", "hat", "earring", "necklace") for label in LABELS])
+    """(N,) bool: what lies on the head and does not grow with a part of it."""
+    chosen = torch.tensor([label in ("glasses", "hat", "earring", "necklace", "hair", "cloth") for label in LABELS])
     return chosen[avatar.gaussians.label_logits.argmax(1)]
 
 
-def _fall_off(tree: cKDTree, spots: Tensor, reach: float) -> Tensor:
-    """(N,) 1 on the points, exp(−½(d/reach)²) beside them, 0 beyond ``STRAY`` reaches."""
-    gaps = torch.from_numpy(np.asarray(tree.query(spots.numpy())[0])).float()
-    beyond = (gaps - 0.5 * reach).clamp(min=0.0) / reach
+def _carried(tree: cKDTree, far: Tensor, spots: Tensor, reach: float) -> Tensor:
+    """(N, 3) how far ``spots`` go when the tree's points go ``far`` (M, 3): as their nearest points do, times 1 on them,
+    exp(−½(d/reach)²) beside them and 0 beyond ``STRAY`` reaches."""
+    gaps, near = tree.query(spots.numpy(), k=min(NEIGHBOURS, len(far)))
+    gaps = torch.from_numpy(np.asarray(gaps)).float().reshape(len(spots), -1)
+    share = torch.nn.functional.normalize(1.0 / gaps.clamp(min=1e-6) ** 2, p=1, dim=1)
+    offset = (far[torch.from_numpy(np.asarray(near)).reshape(len(spots), -1)] * share[..., None]).sum(1)
+    beyond = (gaps[:, 0] - 0.5 * reach).clamp(min=0.0) / reach
     weight = torch.exp(-0.5 * beyond**2)
-    return torch.where(beyond > STRAY, torch.zeros_like(weight), weight)
+    return offset * torch.where(beyond > STRAY, torch.zeros_like(weight), weight)[:, None]
 
 
 def _eyeballs_whole(scene: Scene, offset: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ import torch
 
 from avatarkit.edit.editing import OPERATORS
 from avatarkit.edit.operators.identity import RECIPES, SAME, recipe
+from avatarkit.edit.plan import EditPlan, EditRequest, plan_json
 from avatarkit.edit.region import locate
 from avatarkit.edit.validation import read_plan
-from avatarkit.edit.plan import EditPlan, EditRequest, plan_json
 from avatarkit.errors import InputError
 
 from ..labelled import Labelled, operation
@@ -21,7 +21,7 @@ def test_recipes_are_valid_plans(name: str) -> None:
     assert read_plan(plan_json(plan), EditRequest("x")).operations == plan.operations
 
 
-@pytest.mark.parametrize("name", [*RECIPES, *SAME])
+@pytest.mark.parametrize("name", ["older", "elf", "zombie", "alien"])
 def test_recipes_change_the_head(bare: Labelled, name: str) -> None:
     scene, done = bare.scene, 0
     for step in recipe(operation("identity", "head", name=name, amount=1.0), False)[:3]:
@@ -36,7 +36,9 @@ def test_recipes_change_the_head(bare: Labelled, name: str) -> None:
 
 
 def test_an_elf_has_taller_ears(bare: Labelled) -> None:
-    ears = [step for step in recipe(operation("identity", "head", name="elf", amount=1.0), False) if step.target == "ears"]
+    ears = [
+        step for step in recipe(operation("identity", "head", name="elf", amount=1.0), False) if step.target == "ears"
+    ]
     assert len(ears) == 1
     after = bare.scene.with_avatar(OPERATORS["shape"](bare.scene, ears[0], locate(bare.scene, ears[0])))
     for name in ("l_ear", "r_ear"):
@@ -50,7 +52,10 @@ def test_an_editor_that_paints_leaves_only_shape() -> None:
     assert "recolour" in {step.kind for step in recipe(operation("identity", "head", name="zombie", amount=1.0), False)}
 
 
-@pytest.mark.parametrize(("name", "opposite"), [("older", "younger"), ("younger", "older"), ("masculine", "feminine"), ("feminine", "masculine")])
+@pytest.mark.parametrize(
+    ("name", "opposite"),
+    [("older", "younger"), ("younger", "older"), ("masculine", "feminine"), ("feminine", "masculine")],
+)
 def test_less_of_something_is_its_opposite(name: str, opposite: str) -> None:
     less = recipe(operation("identity", "head", name=name, amount=-1.0), False)
     assert less == recipe(operation("identity", "head", name=opposite, amount=1.0), False)
@@ -63,3 +68,10 @@ def test_amount_and_strength_scale_every_step() -> None:
     assert {step.strength for step in recipe(operation("identity", "head", strength=0.5, name="Elf "), False)} == {0.5}
     assert {step.strength for step in recipe(operation("identity", "head", name="older", amount=0.5), False)} == {1.0}
     assert recipe(operation("identity", "head", name="Ada Lovelace"), False) == ()
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_other_names_have_the_same_recipe(name: str) -> None:
+    assert recipe(operation("identity", "head", name=name), False) == recipe(
+        operation("identity", "head", name=SAME[name]), False
+    )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from avatarkit import __version__
 from avatarkit.bench.edit.cases import Case
 from avatarkit.bench.edit.probes import score
+from avatarkit.bench.edit.scores import Score
+from avatarkit.bench.edit.solid import DRIFT, SOLID, stillness
 from avatarkit.bench.edit.subjects import SIDE, Sitter, sitter
 from avatarkit.bench.edit.truth import Change, Shot, expression_added, shots
 from avatarkit.edit.asked import request_for
@@ -25,8 +29,9 @@ from avatarkit.events import Run
 from avatarkit.gaussians.avatar import Avatar
 from avatarkit.registry import registry
 
-QUICK = EditConfig(size=SIDE, steps=120, seconds=9.0, keyframes=10, refreshed=4)
-"""Settings of every edit of the bench: small pictures, a fit of at most 20 seconds."""
+QUICK = EditConfig(size=SIDE, steps=120, seconds=3600.0, keyframes=10, refreshed=4)
+"""Settings of every edit of the bench: small pictures and few steps, so that a fit takes at most 20 seconds on two idle cores.  Bounded by steps alone:
+results do not depend on what else the machine does."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +53,34 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.rows: dict[str, dict[str, Any]] = {}
-        if path.is_file():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                try:
-                    row = json.loads(line)
-                except ValueError:  # the line that was being written when somebody pulled the plug
-                    continue
+        if not path.is_file():
+            return
+        text = path.read_text(encoding="utf-8", errors="replace")
+        for line in text.splitlines():
+            try:
+                row = json.loads(line)
+            except ValueError:  # the line that was being written when somebody pulled the plug
+                continue
+            if isinstance(row, dict) and isinstance(row.get("name"), str):
                 self.rows[row["name"]] = row
+        if text and not text.endswith("\n"):  # what is written next must not become part of that line
+            with path.open("a", encoding="utf-8") as stream:
+                stream.write("\n")
+
+    def done(self, name: str, key: str) -> bool:
+        """Whether the row ``name`` is there and was made from the same ``key``."""
+        return name in self.rows and self.rows[name].get("key") == key
 
     def add(self, row: dict[str, Any]) -> None:
         self.rows[row["name"]] = row
         with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
+            stream.write(json.dumps(row, allow_nan=False) + "\n")
+
+
+def case_key(case: Case, config: EditConfig, version: str = __version__) -> str:
+    """What a result depends on, as a short hash: another wording, probe or setting is measured anew."""
+    told = json.dumps([asdict(case), asdict(config), version], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 class Sitters:
@@ -105,12 +126,13 @@ def run_cases(
     """Do what the ledger does not have; returns the rows of all ``cases``."""
     rows = []
     for case in cases:
-        if case.name not in ledger.rows:
+        key = case_key(case, config)
+        if not ledger.done(case.name, key):
             report(f"{case.name}: {case.prompt}")
             who = sitters(case.subject)
             chosen = None if painter is None else painter(case, who, config)
             outcome = carried_out(case, who, config, chosen)
-            ledger.add(judged(case, who, outcome))
+            ledger.add({**judged(case, who, outcome), "key": key})
         rows.append(ledger.rows[case.name])
     return rows
 
@@ -123,8 +145,10 @@ def judged(case: Case, who: Sitter, outcome: Outcome) -> dict[str, Any]:
     }  # fmt: skip
     if outcome.error:
         return row | {"success": False, "why": outcome.error, "values": {}}
-    pictures = case_shots(case, who, outcome.avatar)
-    found = score(case, who, pictures)
+    pictures = [] if case.probe in SOLID else case_shots(case, who, outcome.avatar)
+    found = score(case, who, pictures, outcome.avatar)
+    if case.probe == "place":
+        found = _held(found, stillness(who, outcome.avatar))
     return row | {
         "success": found.success,
         "why": found.why,
@@ -132,11 +156,20 @@ def judged(case: Case, who: Sitter, outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def _held(found: Score, still: dict[str, float]) -> Score:
+    """A score that also asks that what was added stays where it is on the head."""
+    values = {**found.values, **still}
+    drift = still.get("drift", 0.0)
+    if found.success and drift > DRIFT:
+        return Score(False, values, f"it drifts by {100 * drift:.1f} % of the head's width")
+    return replace(found, values=values)
+
+
 def case_shots(case: Case, who: Sitter, edited: Avatar) -> list[Shot]:
     """Held-out pictures of a case's truth and of the edited avatar."""
     weights = case.args.get("weights")
     motion: Change | None = expression_added(weights) if weights else None
-    return shots(who, edited, case.change, motion=motion)
+    return shots(who, edited, case.change, motion=motion, half=case.args.get("half", 0.0))
 
 
 def with_settings(config: EditConfig, **settings: Any) -> EditConfig:

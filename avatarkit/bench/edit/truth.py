@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from avatarkit.bench.edit.subjects import CAMERAS, TIMESTEPS, Sitter
@@ -30,7 +31,8 @@ Change = Callable[[SubjectParams], SubjectParams]
 @dataclass(frozen=True)
 class Shot:
     """One held-out picture, four ways.  truth_before, truth_after, before, after: (H, W, 3) sRGB; labels as true (H, W); alpha (H, W) of
-    the edited avatar; depth (H, W) of it, metres; masks (H, W) bool: where the true subject is."""
+    the edited avatar; depth (H, W) of it, metres; masks (H, W) bool: where the true subject is; surface (H, W): the true camera z of the
+    edited subject, metres, 0 where it is not, and surface_before of the subject as it was; half (H, W) bool: where the edit is meant to be, None for everywhere."""
 
     place: Place
     truth_before: Tensor
@@ -44,6 +46,9 @@ class Shot:
     alpha: Tensor
     depth: Tensor
     params: SubjectParams
+    surface: Tensor | None = None
+    surface_before: Tensor | None = None
+    half: Tensor | None = None
 
     def labelled(self, *names: str, after: bool = False) -> Tensor:
         """(H, W) bool: where the true subject shows one of these classes."""
@@ -76,9 +81,10 @@ def held_out(count: int = VIEWS) -> list[tuple[int, int]]:
 
 
 def shots(
-    who: Sitter, edited: Avatar, change: dict[str, Any], *, motion: Change | None = None, count: int = VIEWS
-) -> list[Shot]:
-    """Held-out pictures of an edit.  change: fields of the appearance; motion: what the edit does to each moment."""
+    who: Sitter, edited: Avatar, change: dict[str, Any], *, motion: Change | None = None, count: int = VIEWS, half: float = 0.0
+) -> list[Shot]:  # fmt: skip
+    """Held-out pictures of an edit.  change: fields of the appearance; motion: what the edit does to each moment; half: +1 or −1
+    where only the subject's left or right half is edited, divided by the plane between its ears."""
     after_look = replace(who.look, **change)
     after_scene = who.scene.with_avatar(edited)
     made = []
@@ -86,8 +92,27 @@ def shots(
         first = _drawn(who.look, step, camera, who)
         moved = who.poses[step] if motion is None else motion(who.poses[step])
         second = first if after_look == who.look and motion is None else _draw(after_look, moved, who.cameras[camera])
-        made.append(_shot(who.scene, after_scene, who.scene.place(step, camera), first, second, moved))
+        place = who.scene.place(step, camera)
+        shot = _shot(who.scene, after_scene, place, first, second, moved)
+        made.append(halved(who, shot, half) if half else shot)
     return made
+
+
+def halved(who: Sitter, shot: Shot, half: float) -> Shot:
+    """The edit's truth on one half of the head; the other half is as it was."""
+    found = landmarks(who, shot.params)
+    assert shot.surface is not None and shot.surface_before is not None
+    depth = torch.where(shot.surface > 0, shot.surface, shot.surface_before)
+    side = torch.zeros(depth.shape, dtype=torch.bool)
+    side[depth > 0] = (unproject(depth > 0, depth, shot.place) - found["centre"]) @ found["left"] * half > 0
+    # the rim of things covers less than half of its pixels and has no depth: it goes with what is next to it
+    rows, columns = ndimage.distance_transform_edt(depth.numpy() <= 0, return_distances=False, return_indices=True)
+    part = side[torch.from_numpy(rows).long(), torch.from_numpy(columns).long()]
+    return replace(
+        shot, truth_after=torch.where(part[..., None], shot.truth_after, shot.truth_before),
+        labels_after=torch.where(part, shot.labels_after, shot.labels_before),
+        mask_after=torch.where(part, shot.mask_after, shot.mask_before), half=part,
+    )  # fmt: skip
 
 
 def _shot(before: Scene, after: Scene, place: Place, first: View, second: View, params: SubjectParams) -> Shot:
@@ -97,6 +122,7 @@ def _shot(before: Scene, after: Scene, place: Place, first: View, second: View, 
         place, _picture(first.rgb), _picture(second.rgb), torch.from_numpy(first.labels.astype(np.int64)),
         torch.from_numpy(second.labels.astype(np.int64)), torch.from_numpy(first.mask > 127), torch.from_numpy(second.mask > 127),
         before.picture(place).permute(1, 2, 0), after.picture(place).permute(1, 2, 0), alpha[0], after.depth(place)[0], params,
+        torch.from_numpy(second.depth), torch.from_numpy(first.depth),
     )  # fmt: skip
 
 
@@ -134,7 +160,7 @@ def expression_added(weights: dict[str, float]) -> Change:
 
 
 def landmarks(who: Sitter, params: SubjectParams) -> dict[str, Tensor]:
-    """Points of the true head in the world (3,), metres: eyes, ears' lobes, nose tip, mouth, chin, top, and the head's axes."""
+    """Points of the true head in the world (3,), metres: eyes, ears, nose and its wings, mouth, chin, top, and the head's axes."""
     true = subject(who.look)
     pose = true.pose_head(params)
     vertices, regions = pose.vertices[0], true.head.regions
@@ -147,6 +173,9 @@ def landmarks(who: Sitter, params: SubjectParams) -> dict[str, Tensor]:
     found["left"], found["up"], found["forward"] = joint[:3, 0], joint[:3, 1], joint[:3, 2]
     found["centre"] = 0.5 * (found["l_ear"] + found["r_ear"])
     top = vertices[((vertices - found["centre"]) @ found["up"]).argmax()]
+    nose = vertices[regions["nose"] > 0.5]
+    low = nose[(nose @ found["up"]) < (nose @ found["up"]).quantile(0.4)]
+    found["l_wing"], found["r_wing"] = (low[(sign * low @ found["left"]).argmax()] for sign in (1.0, -1.0))
     jaw = vertices[regions["jaw"] > 0.5]
     found["chin"] = jaw[(jaw @ found["up"]).argmin()]
     found["top"] = top

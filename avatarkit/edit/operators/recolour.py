@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from avatarkit.edit.colours import MATERIAL_COLOURS
-from avatarkit.edit.membership import colours
+from avatarkit.edit.membership import HAIRY, colours
+from avatarkit.edit.operators.thin import ENOUGH, FILLED, as_seen, where_thin
 from avatarkit.edit.pieces import face_coordinates
 from avatarkit.edit.plan import Attributes, Operation
 from avatarkit.edit.region import Located, region_mask
@@ -29,8 +30,6 @@ LIT = 0.9
 """Quantile of brightness at which a part shows its colour in full: on a test head the hair's is at 0.95 of it there, skin's at 1."""
 THIN_LIT = 0.7
 """The same for Gaussians, whose brightest make up for dark neighbours."""
-FILLED, ENOUGH = 0.9, 0.3
-"""Mask from which on a region fills a pixel, and the share of the region that has to lie in such pixels."""
 OVEREXPOSED = 1.4
 """How much brighter than its colour a surface gets by light alone; more is a highlight."""
 FULL = (0.25, 0.75)
@@ -57,10 +56,19 @@ def recolour(scene: Scene, operation: Operation, located: Located) -> Avatar:
     own = seen_colour(scene, weights)
     old = colours(scene.avatar)
     new = recoloured(old, own, operation.attributes)
-    share = ((weights - FULL[0]) / (FULL[1] - FULL[0])).clamp(0.0, 1.0) * operation.strength
-    return replace(
-        scene.avatar, gaussians=with_colours(scene.avatar.gaussians, old, old + share[:, None] * (new - old))
-    )
+    member = ((weights - FULL[0]) / (FULL[1] - FULL[0])).clamp(0.0, 1.0)
+    share = operation.strength * member[:, None]
+    edited = replace(scene.avatar, gaussians=with_colours(scene.avatar.gaussians, old, old + share * (new - old)))
+    thin = [] if operation.target in HAIRY else where_thin(scene, weights)  # skin shows between hairs, and stays
+    if not thin:
+        return edited
+    core = torch.cat([one.core for one in thin])
+    shown = own_colour(linear_from_srgb(core), torch.ones(len(core)), THIN_LIT)
+
+    def wanted(pixels: Tensor) -> Tensor:
+        return pixels + operation.strength * (recoloured(pixels, shown, operation.attributes) - pixels)
+
+    return as_seen(scene, edited, member, thin, wanted)
 
 
 def seen_colour(scene: Scene, weights: Tensor) -> Tensor:

@@ -41,8 +41,8 @@ class EditConfig:
 
     # The fit
     fit: Literal["guarded", "naive", "dataset_update"] = "guarded"
-    """guarded: ours.  naive: all parameters on all edited views, no anchor.  dataset_update: views are edited again one by one while
-    fitting (Instruct-NeRF2NeRF)."""
+    """guarded: ours.  naive: all parameters on all edited views, no lifting, no anchor.  dataset_update: the same, its views painted again
+    from what the avatar has become (Instruct-NeRF2NeRF)."""
     steps: int = 400
     """Steps after the anchors, and again after all keyframes."""
     seconds: float = 150.0

@@ -94,7 +94,7 @@ def fit(
 
     ``fitting`` follows the table where Gaussians were split.  A step whose loss or gradient is not finite is left out.
     """
-    guarded = config.fit != "naive"
+    guarded = config.fit == "guarded"
     state = _State(scene, fitting, config, guarded)
     random = np.random.default_rng([seed, 17])
     began = time.monotonic()

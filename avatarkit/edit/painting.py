@@ -241,7 +241,7 @@ class _Work:
         if not accepted:
             return
         self.run.emit(Started("fitting", self.config.steps))
-        if self.scene is self.before and self.config.fit != "naive":
+        if self.scene is self.before and self.config.fit == "guarded":
             lifted = lift(self.before, [(view.keyframe, view.view) for view in accepted], self.fitting.weights)
             self.scene = self.before.with_avatar(lifted)
         if self.painter.discriminator is not None:

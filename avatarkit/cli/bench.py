@@ -73,3 +73,27 @@ def track(
     result = run(tracked, true, model)
     console.print(table(result))
     write_json(result, json)
+
+
+@app.command()
+def edit(
+    out: Path = typer.Option(
+        Path("bench-edit"), "--out", "-o", help="Where avatars are made (once) and results kept; go on with the same.", metavar="DIR"
+    ),
+    only: list[str] = typer.Option(
+        [], "--only", help="Only this part or case, such as spatial or attribute-03; may be repeated.", metavar="NAME"
+    ),
+    seed: int = typer.Option(0, "--seed", help="Seed of everything that is drawn, made and edited."),
+    json: str | None = typer.Option(None, "--json", help="Write the figures to PATH; - for stdout.", metavar="PATH"),
+) -> None:  # fmt: skip
+    """Edits of the synthetic subject against the same subject drawn again with that edit: who did what was asked?"""
+    from avatarkit.bench.edit.parts import KINDS, run
+    from avatarkit.bench.edit.summary import failures, table
+
+    with console.status("measuring") as status:
+        result = run(out, seed=seed, only=tuple(only), report=status.update)
+    console.print(table(result, KINDS))
+    failed = failures(result)
+    if failed is not None:
+        console.print(failed)
+    write_json(result, json)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from avatarkit import __version__
 from avatarkit.bench.edit.cases import Case
 from avatarkit.bench.edit.probes import score
 from avatarkit.bench.edit.subjects import SIDE, Sitter, sitter
@@ -48,18 +50,34 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.rows: dict[str, dict[str, Any]] = {}
-        if path.is_file():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                try:
-                    row = json.loads(line)
-                except ValueError:  # the line that was being written when somebody pulled the plug
-                    continue
+        if not path.is_file():
+            return
+        text = path.read_text(encoding="utf-8", errors="replace")
+        for line in text.splitlines():
+            try:
+                row = json.loads(line)
+            except ValueError:  # the line that was being written when somebody pulled the plug
+                continue
+            if isinstance(row, dict) and isinstance(row.get("name"), str):
                 self.rows[row["name"]] = row
+        if text and not text.endswith("\n"):  # what is written next must not become part of that line
+            with path.open("a", encoding="utf-8") as stream:
+                stream.write("\n")
+
+    def done(self, name: str, key: str) -> bool:
+        """Whether the row ``name`` is there and was made from the same ``key``."""
+        return name in self.rows and self.rows[name].get("key") == key
 
     def add(self, row: dict[str, Any]) -> None:
         self.rows[row["name"]] = row
         with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
+            stream.write(json.dumps(row, allow_nan=False) + "\n")
+
+
+def case_key(case: Case, config: EditConfig, version: str = __version__) -> str:
+    """What a result depends on, as a short hash: another wording, probe or setting is measured anew."""
+    told = json.dumps([asdict(case), asdict(config), version], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 class Sitters:
@@ -105,12 +123,13 @@ def run_cases(
     """Do what the ledger does not have; returns the rows of all ``cases``."""
     rows = []
     for case in cases:
-        if case.name not in ledger.rows:
+        key = case_key(case, config)
+        if not ledger.done(case.name, key):
             report(f"{case.name}: {case.prompt}")
             who = sitters(case.subject)
             chosen = None if painter is None else painter(case, who, config)
             outcome = carried_out(case, who, config, chosen)
-            ledger.add(judged(case, who, outcome))
+            ledger.add({**judged(case, who, outcome), "key": key})
         rows.append(ledger.rows[case.name])
     return rows
 

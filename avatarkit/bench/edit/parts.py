@@ -1,0 +1,52 @@
+"""The parts of the bench, by the names that ``--only`` takes, and the run over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from avatarkit.bench.edit.cases import Case, attribute_cases, spatial_cases
+from avatarkit.bench.edit.running import QUICK, Ledger, Sitters, run_cases, with_settings
+from avatarkit.bench.edit.summary import summary
+from avatarkit.edit.config import EditConfig
+from avatarkit.errors import unknown_name
+from avatarkit.paths import explained
+
+Report = Callable[[str], None]
+Part = Callable[[Sitters, Ledger, EditConfig, Report], Any]
+
+KINDS: dict[str, Callable[[], list[Case]]] = {"attribute": attribute_cases, "spatial": spatial_cases}
+"""Tables of cases; a success rate each."""
+PARTS: dict[str, Part] = {}
+"""What is measured besides; each returns what stands under its name in the result."""
+RESULTS = ("oracle", "mapping", "faults", "ablation")
+"""Names of parts in the order of the result."""
+
+
+def run(
+    folder: Path, *, seed: int = 0, only: Sequence[str] = (), config: EditConfig = QUICK, report: Report = lambda _: None
+) -> dict[str, Any]:  # fmt: skip
+    """Make the sitters in ``folder`` (once), carry out what its ledger does not have yet, and sum up.
+
+    only: names of kinds, parts and cases; everything where there are none.  Raises InputError for a name that is none of them.
+    """
+    cases = {kind: make() for kind, make in KINDS.items()}
+    named = {case.name for table in cases.values() for case in table}
+    for name in only:
+        if name not in KINDS and name not in PARTS and name not in named:
+            raise unknown_name("part of the bench", name, (*KINDS, *PARTS))
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        ledger = Ledger(folder / f"ledger-{seed}.jsonl")
+    sitters = Sitters(folder, seed, report)
+    config = with_settings(config, seed=seed)
+    results: dict[str, Any] = {}
+    for kind, table in cases.items():
+        chosen = [case for case in table if not only or kind in only or case.name in only]
+        if chosen:
+            results[kind] = run_cases(chosen, sitters, ledger, config, report=report)
+    for name, part in PARTS.items():
+        if not only or name in only:
+            results[name] = part(sitters, ledger, config, report)
+    return summary(results, KINDS, RESULTS, {"seed": seed})

@@ -25,6 +25,7 @@ MARGIN = 0.012
 """Of the longer side: how far outside the region changes are no spill but its soft edge."""
 UNCHANGED = 2.0
 """CIEDE2000 inside the region (``strong_change``) below which a view shows no edit."""
+NO_CHANGE = "nothing changed in the region"
 LEAST_DISAGREEMENT = 0.035
 """Mean difference of colour (sRGB) below which views agree, whatever the others do."""
 
@@ -75,7 +76,7 @@ def judge(keyframe: Keyframe, edited: Tensor, config: EditConfig) -> Judged:
     if share > config.outside_share:
         reason = f"{100 * share:.1f} % of the picture changed outside the region"
     elif inside < UNCHANGED:
-        reason = "nothing changed in the region"
+        reason = NO_CHANGE
     return Judged(keyframe, view, registration, not reason, reason, share, inside)
 
 

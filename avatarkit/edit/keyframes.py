@@ -41,7 +41,7 @@ def choose_places(scene: Scene, located: Located, count: int) -> list[Place]:
     shown = torch.tensor(
         [float(region_mask(scene, located.weights, scene.shrunk(place, SMALL)).sum()) for place in candidates]
     )
-    if float(shown.max()) < 1.0:
+    if count < 1 or float(shown.max()) < 1.0:
         return []
     weight = (shown / shown.max()).sqrt()
     usable = shown > HIDDEN * shown.max()

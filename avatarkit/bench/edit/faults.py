@@ -7,9 +7,11 @@ pictures against the subject drawn again with the edit: error inside, change out
 
 from __future__ import annotations
 
+import hashlib
+import json
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +19,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, max_pool2d
 
+from avatarkit import __version__
 from avatarkit.bench.edit.cases import COLOURS
-from avatarkit.bench.edit.oracle import BY_PICTURES, Oracle, Partial, cell
+from avatarkit.bench.edit.oracle import BY_PICTURES, Oracle, Partial, by_pictures, cell
 from avatarkit.bench.edit.probes import COLOUR_DELTA, EDGE, OUTSIDE_DELTA, OUTSIDE_SHARE, TRULY
 from avatarkit.bench.edit.running import Ledger, Sitters, default_painter
 from avatarkit.bench.edit.subjects import Sitter
@@ -32,7 +35,7 @@ from avatarkit.edit.planning import make_plan
 from avatarkit.edit.region import locate
 from avatarkit.edit.scene import Scene
 from avatarkit.edit.verify import verify
-from avatarkit.errors import AvatarkitError
+from avatarkit.errors import AvatarkitError, InputError
 from avatarkit.events import Run
 from avatarkit.losses.colour_difference import ciede2000, lab
 
@@ -198,7 +201,9 @@ def measured(before: Scene, after: Scene, task: Task, oracle: Oracle) -> Found:
             errors.append(ciede2000(lab(second[inside]), lab(truth[inside])))
         near = max_pool2d((truly > OUTSIDE_DELTA).float()[None], 4 * EDGE + 1, 1, 2 * EDGE)[0] > 0.5
         outsides.append(float(((ciede2000(lab(first), lab(second)) > OUTSIDE_DELTA) & ~near).float().mean()))
-    error = float(torch.cat(errors).median()) if errors else float("inf")
+    if not errors:
+        raise InputError(f"'{task.prompt}' shows in no held-out picture of the truth")
+    error = float(torch.cat(errors).median())
     return Found(error, sum(outsides) / len(outsides))
 
 
@@ -246,7 +251,8 @@ def _row(
     sitters: Sitters, ledger: Ledger, task: Task, way: Way, fault: str, grade: int, seed: int, report: Callable[[str], None]
 ) -> dict[str, Any]:  # fmt: skip
     name = f"fault-{fault}-{grade}-{task.name}-{way.name}-{seed}".replace(" ", "-")
-    if name not in ledger.rows:
+    key = _key(task, way, fault, grade)
+    if not ledger.done(name, key):
         report(name)
         who = sitters(task.subject)
         oracle, wrong = (Oracle(who, task.change, partial) for partial in (task.partial, task.wrong))
@@ -254,10 +260,21 @@ def _row(
         after, said = fitted(task, who, chosen, Faulty(oracle, wrong, fault, grade, seed))
         found = measured(who.scene, after, task, oracle)
         ledger.add({
-            "name": name, "fault": fault, "grade": grade, "prompt": task.prompt, "way": way.name, "seed": seed,
+            "name": name, "key": key, "fault": fault, "grade": grade, "prompt": task.prompt, "way": way.name, "seed": seed,
             "success": found.success, "error": round(found.error, 2), "outside": round(found.outside, 5), **said,
         })  # fmt: skip
     return ledger.rows[name]
+
+
+def _key(task: Task, way: Way, fault: str, grade: int) -> str:
+    """What a row depends on, as a short hash."""
+    told = json.dumps([asdict(task), asdict(way), fault, grade, __version__], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def part(sitters: Sitters, ledger: Ledger, config: EditConfig, report: Callable[[str], None]) -> list[dict[str, Any]]:
+    """For ``parts.PARTS``: means by fault, grade and way."""
+    return summary(run(sitters, ledger, config=by_pictures(config), seeds=(config.seed,), report=report))
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -17,12 +17,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch import Tensor
 
-from avatarkit.bench.edit.subjects import Sitter, sitter
+from avatarkit.bench.edit.running import Ledger, Sitters
+from avatarkit.bench.edit.subjects import Sitter, sitter, true_labels
 from avatarkit.bench.labels import DAMAGED, GivenMaps, damaged, view_key
 from avatarkit.config import load_config
 from avatarkit.contracts import View
+from avatarkit.edit.config import EditConfig
+from avatarkit.edit.keyframes import place_features
 from avatarkit.edit.mapping_net import Mapping, train_mapping
 from avatarkit.edit.region import region_mask
 from avatarkit.edit.scene import Place, Scene
@@ -92,8 +94,6 @@ def run(
 
 def shown_with(folder: Path, who: Sitter, sequence: Tracked, damage: str, seed: int) -> Shown:
     """The sitter with labels learnt from its training maps after ``damage``."""
-    from avatarkit.bench.edit.subjects import true_labels
-
     capture = folder / f"capture-{who.name}-{seed}"
     frames = sequence.capture.frames
     train = _spread(sequence.capture.indices("train"), VIEWS)
@@ -209,15 +209,8 @@ def grid(cells: list[Cell]) -> list[Cell]:
 def nearest(scene: Scene, place: Place, keys: list[Cell]) -> Cell:
     """The keyframe whose head pose, expression and direction are nearest."""
     places = [scene.place(*cell) for cell in keys]
-    gaps = (features(scene, places) - features(scene, [place])).norm(dim=1)
+    gaps = (place_features(scene, places) - place_features(scene, [place])).norm(dim=1)
     return keys[int(gaps.argmin())]
-
-
-def features(scene: Scene, places: list[Place]) -> Tensor:
-    """(P, D): as keyframes are told apart by when they are chosen."""
-    from avatarkit.edit.keyframes import place_features
-
-    return place_features(scene, places)
 
 
 def bilinear(scene: Scene, place: Place, keys: dict[Cell, BoolArray]) -> np.ndarray:
@@ -230,8 +223,8 @@ def bilinear(scene: Scene, place: Place, keys: dict[Cell, BoolArray]) -> np.ndar
     for camera, share in zip(by_angle, _linear([abs(angles[c] - at) for c in by_angle]), strict=True):
         own = [cell for cell in keys if cell[1] == camera]
         own_gaps = (
-            features(scene, [scene.place(*cell) for cell in own])
-            - features(scene, [scene.place(place.timestep, camera)])
+            place_features(scene, [scene.place(*cell) for cell in own])
+            - place_features(scene, [scene.place(place.timestep, camera)])
         ).norm(dim=1)
         order = own_gaps.argsort()[:2].tolist()
         for k, part in zip(order, _linear([float(own_gaps[k]) for k in order]), strict=True):
@@ -293,6 +286,12 @@ def means(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, tuple[float, fl
                 float(np.mean([r["boundary"] for r in own])),
             )
     return result
+
+
+def part(sitters: Sitters, ledger: Ledger, config: EditConfig, report: Callable[[str], None]) -> dict[str, Any]:
+    """For ``parts.PARTS``: ``run``'s rows and their means."""
+    found = run(ledger.path.parent, seed=config.seed, report=report)
+    return {**found, "means": means(found["rows"])}
 
 
 def table(result: dict[str, Any]) -> Table:

@@ -17,6 +17,7 @@ from torch import Tensor
 from avatarkit.bench.edit.cases import COLOURS, Case, attribute_cases
 from avatarkit.bench.edit.running import QUICK, Ledger, Sitters, default_painter, run_cases
 from avatarkit.bench.edit.subjects import Sitter
+from avatarkit.bench.edit.summary import rate
 from avatarkit.bench.edit.truth import landmarks
 from avatarkit.cameras import Cameras
 from avatarkit.contracts import Correspondences, EditStep
@@ -189,3 +190,15 @@ def run(
         [one.case for one in chosen], sitters, ledger, config, report=report,
         painter=lambda case, who, settings: oracle_painter(by_name[case.name], who, settings),
     )  # fmt: skip
+
+
+def by_pictures(config: EditConfig) -> EditConfig:
+    """``config`` with everything left to the editor, and steps counted instead of seconds."""
+    return replace(config, operators=BY_PICTURES.operators, seconds=BY_PICTURES.seconds)
+
+
+def part(sitters: Sitters, ledger: Ledger, config: EditConfig, report: Callable[[str], None]) -> dict[str, Any]:
+    """For ``parts.PARTS``: {"attribute", "spatial": rates, "prompts": rows}."""
+    rows = run(sitters, ledger, config=by_pictures(config), report=report)
+    kinds = {kind: rate(row for row in rows if row["kind"] == kind) for kind in ("attribute", "spatial")}
+    return {**kinds, "prompts": rows}

@@ -72,7 +72,7 @@ class EditConfig:
     """λ_p of equation 13: of local means, triangle units (bound) or centimetres (free)."""
     anchor_shape: float = 0.2
     """λ_t of equation 13: of rotations and log-scales."""
-    anchor_colour: float = 0.05
+    anchor_colour: float = 0.005
     """λ_c of equation 13: of colours and opacities."""
     anchor_outside: float = 100.0
     """How much stronger Gaussians outside the region are held."""

@@ -45,7 +45,7 @@ NEIGHBOURS = 3
 WARMTH = 0.15
 """Of the softmax over expression distances, in standard deviations of the motion."""
 HELD_OUT = 5  # every fifth (t, p) cell judges the net
-STEPS, RATE = 600, 3e-3
+STEPS, RATE = 400, 3e-3
 EPS = 0.02  # a rendered label is never quite sure
 BAND = 6.0  # how many times more the pixels at a mask's edge count
 ODD, LEAST_ODD = 3.0, 0.1

@@ -7,7 +7,6 @@ at every moment.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from avatarkit import __version__
 from avatarkit.bench.edit.running import Ledger, Sitters
 from avatarkit.bench.edit.subjects import Sitter, sitter, true_labels
 from avatarkit.bench.labels import DAMAGED, GivenMaps, damaged, view_key
@@ -30,7 +30,6 @@ from avatarkit.edit.region import region_mask
 from avatarkit.edit.scene import Place, Scene
 from avatarkit.events import Run
 from avatarkit.labels import LABEL_INDEX
-from avatarkit.paths import atomic_write_text
 from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.labelling import label_gaussians
 from avatarkit.recon.prepare import read_known
@@ -47,7 +46,7 @@ BoolArray = NDArray[np.bool_]
 SUBJECT = "worn"
 TARGETS: dict[str, tuple[str, ...]] = {
     "hair": ("hair",), "skin": ("skin",), "lips": ("u_lip", "l_lip"), "eyes": ("l_eye", "r_eye"), "brows": ("l_brow", "r_brow"),
-    "glasses": ("glasses",), "left ear": ("l_ear",), "clothes": ("cloth",),
+    "glasses": ("glasses",),
 }  # fmt: skip
 VIEWS = 48
 """Training maps: what labels and mapping net learn from."""
@@ -72,23 +71,26 @@ class Shown:
 
 
 def run(
-    folder: Path, *, seed: int = 0, subject: str = SUBJECT, report: Callable[[str], None] = lambda _: None
-) -> dict[str, Any]:
-    """The table; what the ledger in ``folder`` has is not measured again.
+    folder: Path, ledger: Ledger, *, seed: int = 0, subject: str = SUBJECT, damages: Sequence[str] = DAMAGES,
+    report: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:  # fmt: skip
+    """The table; what the ledger has is not measured again.  folder: where the sitters are.
 
     Returns {"seed", "subject", "rows": [{"maps", "target", "method", "iou", "boundary", "judge"}]}.
     """
     who = sitter(folder, subject, seed=seed, report=report)
     sequence, _ = read_known(folder / f"capture-{subject}-{seed}", None, Run(seed=seed))
-    rows = []
-    for damage in DAMAGES:
-        file = folder / f"mapping-{subject}-{seed}-{damage.replace(' ', '-')}.json"
-        if not file.is_file():
-            report(f"mapping: {damage}")
-            shown = shown_with(folder, who, sequence, damage, seed)
-            found = scored(shown, damage, seed, report)
-            atomic_write_text(file, json.dumps(found))
-        rows += json.loads(file.read_text(encoding="utf-8"))
+    rows: list[dict[str, Any]] = []
+    for damage in damages:
+        names = {target: f"mapping-{subject}-{seed}-{damage}-{target}".replace(" ", "-") for target in TARGETS}
+        missing = [target for target, name in names.items() if not ledger.done(name, __version__)]
+        shown = shown_with(folder, who, sequence, damage, seed) if missing else None
+        for target in missing:
+            assert shown is not None
+            report(names[target])
+            found = scored(shown, damage, target, seed)
+            ledger.add({"name": names[target], "key": __version__, "rows": found})
+        rows += [row for name in names.values() for row in ledger.rows[name]["rows"]]
     return {"seed": seed, "subject": subject, "rows": rows}
 
 
@@ -148,20 +150,20 @@ def with_damage(maps: dict[Cell, IntArray], damage: str, random: np.random.Gener
     return out
 
 
-def scored(shown: Shown, damage: str, seed: int, report: Callable[[str], None]) -> list[dict[str, Any]]:
-    """IoU and boundary F of every method and target on the held-out cells, all pictures of a target together."""
+def scored(shown: Shown, damage: str, target: str, seed: int) -> list[dict[str, Any]]:
+    """IoU and boundary F of every method on the held-out cells, all pictures together; nothing where the target shows in none."""
+    classes = TARGETS[target]
+    wanted = {cell: np.isin(found, _numbers(classes)) for cell, found in shown.true.items()}
+    if not any(mask.any() for mask in wanted.values()):
+        return []
+    found, judge = answers(shown, classes, seed)
     rows = []
-    for target, classes in TARGETS.items():
-        report(f"mapping: {damage}, {target}")
-        wanted = {cell: np.isin(found, _numbers(classes)) for cell, found in shown.true.items()}
-        if sum(int(mask.sum()) for mask in wanted.values()) == 0:
-            continue
-        found, judge = answers(shown, classes, seed)
-        for method, masks in found.items():
-            pairs = [(masks[cell], wanted[cell]) for cell in wanted]
-            rows.append({
-                "maps": damage, "target": target, "method": method, "iou": iou(pairs), "boundary": boundary(pairs), "judge": judge,
-            })  # fmt: skip
+    for method, masks in found.items():
+        pairs = [(masks[cell], wanted[cell]) for cell in wanted]
+        rows.append({
+            "maps": damage, "target": target, "method": method, "iou": round(iou(pairs), 4), "boundary": round(boundary(pairs), 4),
+            "judge": judge,
+        })  # fmt: skip
     return rows
 
 
@@ -290,7 +292,7 @@ def means(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, tuple[float, fl
 
 def part(sitters: Sitters, ledger: Ledger, config: EditConfig, report: Callable[[str], None]) -> dict[str, Any]:
     """For ``parts.PARTS``: ``run``'s rows and their means."""
-    found = run(ledger.path.parent, seed=config.seed, report=report)
+    found = run(ledger.path.parent, ledger, seed=config.seed, report=report)
     return {**found, "means": means(found["rows"])}
 
 

@@ -10,6 +10,7 @@ import torch
 from torch.nn.functional import max_pool2d
 
 from avatarkit.bench.edit import mapping
+from avatarkit.bench.edit.running import Ledger
 from avatarkit.bench.edit.subjects import Sitter
 from avatarkit.edit.mapping_net import train_mapping, trusted
 from avatarkit.edit.region import region_mask
@@ -123,7 +124,7 @@ def test_the_table_is_resumed_and_printed(tmp_path: Path, tiny_sitter: Sitter, m
 
     def scored(*arguments: object) -> list[dict[str, object]]:
         return [
-            {"maps": arguments[1], "target": "hair", "method": method, "iou": 0.5, "boundary": 0.25, "judge": {}}
+            {"maps": arguments[1], "target": arguments[2], "method": method, "iou": 0.5, "boundary": 0.25, "judge": {}}
             for method in mapping.METHODS
         ]
 
@@ -131,7 +132,7 @@ def test_the_table_is_resumed_and_printed(tmp_path: Path, tiny_sitter: Sitter, m
     monkeypatch.setattr(mapping, "read_known", lambda *a: (None, None))
     monkeypatch.setattr(mapping, "shown_with", shown_with)
     monkeypatch.setattr(mapping, "scored", scored)
-    first, second = mapping.run(tmp_path), mapping.run(tmp_path)
+    first, second = (mapping.run(tmp_path, Ledger(tmp_path / "rows")) for _ in range(2))
     assert called == list(mapping.DAMAGES) and first == second
     assert mapping.means(first["rows"])["true maps"]["mapping net"] == (0.5, 0.25)
     shown = mapping.table(first)

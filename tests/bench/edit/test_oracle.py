@@ -36,12 +36,12 @@ def test_it_returns_the_edited_subject_at_the_keyframes_camera_and_time(tiny_sit
 
 
 def test_only_the_classes_that_are_meant_change(tiny_sitter: Sitter) -> None:
-    green = {"iris": "#008000"}
+    red = {"brows": "#ff0000"}
     view = render_view(tiny_sitter.look, tiny_sitter.poses[0], tiny_sitter.cameras[FRONT], samples=2)
-    picture = oracle.Oracle(tiny_sitter, green, oracle.Partial(("l_eye",))).picture(0, FRONT).permute(1, 2, 0).numpy()
+    picture = oracle.Oracle(tiny_sitter, red, oracle.Partial(("l_brow",))).picture(0, FRONT).permute(1, 2, 0).numpy()
     changed = np.abs(picture - view.rgb / 255.0).max(2) > 0.02
-    both = np.abs(drawn(tiny_sitter, green) - view.rgb / 255.0).max(2) > 0.02
-    left = view.labels == LABEL_INDEX["l_eye"]
+    both = np.abs(drawn(tiny_sitter, red) - view.rgb / 255.0).max(2) > 0.02
+    left = view.labels == LABEL_INDEX["l_brow"]
     assert changed.any() and (both & ~left).any()
     assert (changed == (both & left)).all()
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from avatarkit.contracts import HeadModel, Rasterizer
 from avatarkit.edit.config import EditConfig
 from avatarkit.edit.history import changed, with_entry
-from avatarkit.edit.operators.add import add_accessory, opaque_seeds, seed_cloud, with_group, without_idle_seeds
+from avatarkit.edit.operators.add import add_accessory, opaque_seeds, seed_accessory, with_group, without_idle_seeds
 from avatarkit.edit.operators.delete import delete
 from avatarkit.edit.operators.expression import express
 from avatarkit.edit.operators.identity import recipe
@@ -186,7 +186,7 @@ def _acted(scene: Scene, wish: Wish, tools: Tools, run: Run, done: Done) -> Scen
     ):
         done.how = "operator"
         return scene.with_avatar(OPERATORS[operation.kind](scene, operation, wish.located))
-    if operation.kind == "add" and operation.target == "object":
+    if operation.kind == "add" and operation.target not in MARKS:
         return _learnt_object(scene, wish, tools, run, done)
     painted = _painted(scene, wish, tools, run, done)
     if operation.kind == "add" and not done.reason:
@@ -239,8 +239,9 @@ def _marked(scene: Scene, painted: Scene, wish: Wish) -> Avatar:
 
 
 def _learnt_object(scene: Scene, wish: Wish, tools: Tools, run: Run, done: Done) -> Scene:
-    """Anything that no library has: a cloud of faint Gaussians learns it from the editor's pictures."""
-    seeded = scene.with_avatar(seed_cloud(scene, wish.operation))
+    """A new thing learns from the editor's pictures what it looks like: what the library has begins in its shape, half there; anything else as
+    a cloud of faint Gaussians."""
+    seeded = scene.with_avatar(seed_accessory(scene, wish.operation, wish.located))
     number = max(seeded.avatar.meta["groups"].values())
     new = seeded.avatar.gaussians.groups == number
     solid = seeded.with_avatar(opaque_seeds(seeded.avatar, new))

@@ -16,7 +16,7 @@ from avatarkit.edit.gate import strong_change
 from avatarkit.edit.membership import groups_of, shares
 from avatarkit.edit.operators.recolour import EYES, iris, wanted_colour
 from avatarkit.edit.plan import Operation
-from avatarkit.edit.region import Located, direction, region_mask
+from avatarkit.edit.region import Located, direction, mask_core, region_mask
 from avatarkit.edit.scene import Place, Scene
 from avatarkit.edit.visibility import spread_places
 from avatarkit.errors import InputError
@@ -96,17 +96,12 @@ def _changes(
         first, second = before.picture(place), after.picture(place)
         change = ciede2000(lab(first.permute(1, 2, 0)), lab(second.permute(1, 2, 0)))
         near = max_pool2d(mask[None], 2 * MARGIN + 1, 1, MARGIN)[0, 0]
-        core = _core(mask)
+        core = mask_core(mask)
         if bool(core.any()):
             insides.append(change[core])
         outsides.append(float(((change > SEEN) & (near < 0.02)).float().mean()))
     inside = strong_change(torch.cat(insides)) if insides else 0.0
     return inside, sum(outsides) / len(outsides)
-
-
-def _core(mask: Tensor) -> Tensor:
-    """(H, W) bool: what surely belongs to a mask (1, H, W).  Frames and strands are thinner than a pixel: they never fill one."""
-    return mask[0] > min(0.5, max(0.15, 0.6 * float(mask.max())))
 
 
 def _new_rows(before: Scene, after: Scene) -> Tensor:
@@ -128,7 +123,7 @@ def _recoloured(before: Scene, after: Scene, operation: Operation, located: Loca
     asked = lab(srgb_from_linear(wanted))
     pixels = []
     for place in places:
-        core = _core(region_mask(before, weights, place))
+        core = mask_core(region_mask(before, weights, place))
         if bool(core.any()):
             pixels.append(after.picture(place)[:, core].T)
     if not pixels:
@@ -150,7 +145,7 @@ def _deleted(before: Scene, after: Scene, operation: Operation, located: Located
     area = left = hollow = 0.0
     nothing = torch.zeros(len(after.avatar.gaussians), 1)
     for place in places:
-        core = _core(region_mask(before, located.weights, place))
+        core = mask_core(region_mask(before, located.weights, place))
         area += float(core.sum())
         left += float((_class_mask(after, target, place) & core).sum())
         on_mesh = torch.from_numpy(before.mesh(place).triangle >= 0)

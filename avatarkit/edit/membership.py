@@ -20,6 +20,10 @@ from avatarkit.render.sh import Y00
 
 WORN = ("glasses", "hat", "earring", "necklace", "hair")
 """Classes whose Gaussians count for the label whoever added them; facial hair and nose rings are no skin or nose."""
+THINGS = ("glasses", "hat", "earring", "necklace", "nose_ring")
+"""What is on somebody or not, and never in part."""
+FACIAL = ("beard", "moustache")
+GROWS_OR_PAINTED = ("hair", "beard", "moustache", "tattoo", "freckles", "mole", "scar")
 HAIRY = ("beard", "moustache", "lashes")
 """Pieces that are of another colour than the skin that they grow on."""
 HAIR_CONTRAST = (8.0, 22.0)
@@ -27,6 +31,9 @@ HAIR_CONTRAST = (8.0, 22.0)
 STRAND = 0.004  # metres around a brow's Gaussians in which what is dark belongs to it
 PALE = (40.0, 55.0)  # lightness from which on the inside of a mouth is teeth
 RED = (14.0, 24.0)  # a* from which on what is not pale there is tongue
+DARK = (22.0, 32.0)  # lightness from which on it is tongue and not the lining, which is as red
+FRINGE = 0.006
+"""Metres around a beard's zone in which hairs are of the beard, too."""
 GROWN = 0.45
 """Share of the Gaussians of a beard's or a moustache's zone that are hair, from which on there is one."""
 PRESENT = 0.5
@@ -66,33 +73,29 @@ def membership(scene: Scene, target: str) -> Tensor:
 
 def pieces_shown(scene: Scene) -> tuple[str, ...]:
     """Beard and moustache, where so much of their zone is hair that it is one and no shadow."""
-    found = []
-    for name in ("beard", "moustache"):
-        try:
-            hairs = membership(scene, name)
-        except InputError:
-            continue
-        inside = zone(name, face_coordinates(scene.head, scene.rest.vertices)(scene.rest.means)) > PRESENT
-        skin = inside & (shares(scene.avatar)[:, LABEL_INDEX["skin"]] > PRESENT)
-        if float((hairs > PRESENT).sum()) > GROWN * max(1.0, float(skin.sum())):
-            found.append(name)
-    return tuple(found)
+    return tuple(name for name in FACIAL if _is_grown(scene, name))
+
+
+def _is_grown(scene: Scene, name: str) -> bool:
+    if bool(_things(scene.avatar, name).any()):
+        return True
+    skin = shares(scene.avatar)[:, LABEL_INDEX["skin"]] * (scene.avatar.gaussians.groups == 0)
+    inside = (_zone(scene, name) > PRESENT) & (skin > PRESENT)
+    hairs = int((inside & (hairiness(scene.avatar) > PRESENT)).sum())
+    return hairs >= LEAST and hairs > GROWN * int(inside.sum())
 
 
 def _membership(scene: Scene, target: str) -> Tensor:
     avatar = scene.avatar
-    groups = groups_of(avatar)
-    if target in groups:
-        return (avatar.gaussians.groups == groups[target]).float()
     own = _things(avatar, target)
-    if target not in LABELS and target not in GROUPS:
+    if (target not in LABELS and target not in GROUPS) or (target in HAIRY and bool(own.any())):
         return own
     grown = avatar.gaussians.groups > 0
     probabilities = shares(avatar)
     kept = torch.zeros(len(grown))
     for label in GROUPS.get(target, (target,)):
-        share = probabilities[:, LABEL_INDEX[label]]
-        kept = kept + (share if label in WORN else torch.where(grown, torch.zeros_like(share), share))
+        other = _of_another_kind(avatar, label) if label in WORN else grown
+        kept = kept + torch.where(other, 0.0, probabilities[:, LABEL_INDEX[label]])
     if target in ("brows", "l_brow", "r_brow"):
         kept = torch.maximum(kept, hairiness(avatar) * _beside(scene, kept > PRESENT))
     if target == "head":
@@ -100,21 +103,37 @@ def _membership(scene: Scene, target: str) -> Tensor:
     return torch.maximum((kept * _piece(scene, target)).clamp(0.0, 1.0), own)
 
 
-def _beside(scene: Scene, core: Tensor) -> Tensor:
-    """(N,) 1 within ``STRAND`` of a Gaussian of ``core``: hairs are thinner than what a label names."""
+def _beside(scene: Scene, core: Tensor, reach: float = STRAND) -> Tensor:
+    """(N,) 1 within ``reach`` metres of a Gaussian of ``core``: hairs are thinner than what a label names."""
     if not bool(core.any()):
         return torch.zeros(len(core))
     points = scene.rest.means
-    return torch.from_numpy(cKDTree(points[core].numpy()).query(points.numpy())[0] < STRAND).float()
+    return torch.from_numpy(cKDTree(points[core].numpy()).query(points.numpy())[0] < reach).float()
+
+
+def kind_of(avatar: Avatar, target: str) -> str:
+    """What a target is: of a named group ("earring 2") what was added ("earring"), else itself."""
+    return str(avatar.meta.get("group_kinds", {}).get(target, target))
+
+
+def is_thing(avatar: Avatar, target: str) -> bool:
+    """Whether a target is a thing of its own, lying on the head: an accessory, whoever put it there."""
+    added = target in groups_of(avatar) or target in ADDABLE
+    return target in THINGS or (added and kind_of(avatar, target) not in GROWS_OR_PAINTED)
 
 
 def _things(avatar: Avatar, target: str) -> Tensor:
-    """What was added as ``target`` under any name ("beard", "beard 2"); hats and the like count by their label instead."""
-    kinds = avatar.meta.get("group_kinds", {})
-    numbers = [
-        n for name, n in groups_of(avatar).items() if kinds.get(name) == target and ADDABLE.get(target) != target
-    ]
+    """What was added under that name ("earring 2"), or as that kind under any name ("earring": all of them)."""
+    numbers = [number for name, number in groups_of(avatar).items() if target in (name, kind_of(avatar, name))]
     return torch.isin(avatar.gaussians.groups, torch.tensor(numbers, dtype=torch.int32)).float()
+
+
+def _of_another_kind(avatar: Avatar, label: str) -> Tensor:
+    """(N,) bool: added as something that ``label`` does not name: a parrot has some label, and is no hat."""
+    numbers = [
+        number for name, number in groups_of(avatar).items() if ADDABLE.get(kind_of(avatar, name), "") != label
+    ]
+    return torch.isin(avatar.gaussians.groups, torch.tensor(numbers, dtype=torch.int32))
 
 
 def _piece(scene: Scene, target: str) -> Tensor:
@@ -123,11 +142,28 @@ def _piece(scene: Scene, target: str) -> Tensor:
     if target in ("teeth", "tongue"):
         seen = lab(colours(avatar))
         pale = _ramp(seen[:, 0], PALE) * (1.0 - _ramp(seen[:, 1], RED))
-        return pale if target == "teeth" else _ramp(seen[:, 1], RED) * (1.0 - pale)
+        return pale if target == "teeth" else _ramp(seen[:, 1], RED) * _ramp(seen[:, 0], DARK) * (1.0 - pale)
     if target not in ZONES:
         return torch.ones(len(rest.means))
-    inside = zone(target, face_coordinates(scene.head, rest.vertices)(rest.means))
+    inside = _zone(scene, target)
+    if target in FACIAL:
+        return _facial_hair(scene, target, inside)
     return inside * hairiness(avatar) if target in HAIRY else inside
+
+
+def _zone(scene: Scene, name: str) -> Tensor:
+    return zone(name, face_coordinates(scene.head, scene.rest.vertices)(scene.rest.means))
+
+
+def _facial_hair(scene: Scene, target: str, inside: Tensor) -> Tensor:
+    """(N,): hairs of the zone ``inside`` (N,), and those right beside it; what belongs to a moustache is no beard."""
+    hairs = hairiness(scene.avatar)
+    of_skin = shares(scene.avatar)[:, LABEL_INDEX["skin"]] > PRESENT
+    fringe = hairs * _beside(scene, (inside * hairs > PRESENT) & of_skin, FRINGE)
+    other = FACIAL[1 - FACIAL.index(target)]
+    if _is_grown(scene, other):
+        fringe = fringe * (1.0 - _zone(scene, other))
+    return torch.maximum(inside * hairs, fringe)
 
 
 def hairiness(avatar: Avatar) -> Tensor:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from avatarkit.edit.membership import PRESENT, membership
+from avatarkit.edit.membership import PRESENT, is_thing, membership
 from avatarkit.edit.pieces import above
 from avatarkit.edit.plan import LabelBox, Operation, Region
 from avatarkit.edit.scene import Place, Scene
@@ -29,7 +32,9 @@ ANCHORS = {"tattoo": "l_cheek", "mole": "l_cheek", "scar": "l_cheek", "freckles"
 """Where a mark goes if nothing is said."""
 NEAR = 0.008  # metres: what still counts as on an anchor
 EDGE = 0.0015  # metres: half the width of a cut's edge
-SEEN = 0.02  # share of a picture's largest mask below which a region does not show
+JOINED = 0.006  # metres between Gaussians of one worn thing, at most
+SEEN = 0.02  # pixels of a Gaussian below which no mask says anything of it
+OTHER_SIDE = {"l": "r", "r": "l"}
 SKIN = ("skin", "nose", "neck", "l_ear", "r_ear")
 
 
@@ -75,10 +80,50 @@ def related(scene: Scene, region: Region, target: str) -> Tensor:
     if region.relation == "on":
         if region.anchor == target:
             return torch.ones(len(points))
-        gaps = cKDTree(points[anchor > PRESENT].numpy()).query(points.numpy())[0]
-        return torch.maximum(anchor, 1.0 - above(torch.from_numpy(gaps).float(), NEAR, 2.0 * EDGE))
+        gaps = _gaps(points, anchor)
+        if is_thing(scene.avatar, target):
+            return _pieces_on(scene, region.anchor, target, gaps)
+        return torch.maximum(anchor, 1.0 - above(gaps, NEAR, 2.0 * EDGE))
     axis, sign = direction(region)
-    return above(sign * (points[:, axis] - _centre(scene, anchor)[axis]), 0.0, EDGE)
+    return above(sign * (points[:, axis] - _divide(scene, anchor, axis)), 0.0, EDGE)
+
+
+def _gaps(points: Tensor, anchor: Tensor) -> Tensor:
+    """(N,) metres from points (N, 3) to what surely belongs to an anchor."""
+    return torch.from_numpy(cKDTree(points[anchor > PRESENT].numpy()).query(points.numpy())[0]).float()
+
+
+def _pieces_on(scene: Scene, name: str, target: str, gaps: Tensor) -> Tensor:
+    """(N,) 0 or 1: worn things on an anchor, whole: an earring hangs far below its ear.
+
+    What may be on either side is on the side that it is nearer to; of everything else, pieces that touch the anchor.
+    """
+    twin = OTHER_SIDE.get(name[:1], "") + name[1:]
+    if name[1:2] == "_" and twin in LABELS:
+        try:
+            return (gaps < _gaps(scene.rest.means, membership(scene, twin))).float()
+        except InputError:  # it shows on one side only
+            return torch.ones(len(gaps))
+    own = membership(scene, target) > PRESENT
+    points = scene.rest.means[own].numpy()
+    pairs = cKDTree(points).query_pairs(JOINED, output_type="ndarray")
+    links = sparse.coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(points), len(points)))
+    piece = torch.from_numpy(connected_components(links, directed=False)[1]).long()
+    nearest = torch.full((int(piece.max()) + 1,), float("inf")).scatter_reduce(0, piece, gaps[own], "amin")
+    found = torch.zeros(len(gaps))
+    found[own] = (nearest[piece] < NEAR).float()
+    return found
+
+
+def _divide(scene: Scene, anchor: Tensor, axis: int) -> float:
+    """Where an anchor is cut in two: sides of what lies across the head's own middle there, everything else at its centre."""
+    if axis == 0:
+        points = scene.rest.means[anchor > PRESENT][:, 0]
+        eyes = [scene.rest.vertices[scene.head.regions[name] > 0.5].mean(0)[0] for name in ("l_eye", "r_eye")]
+        middle = 0.5 * float(eyes[0] + eyes[1])
+        if float(points.quantile(0.1)) < middle < float(points.quantile(0.9)):
+            return middle
+    return float(_centre(scene, anchor)[axis])
 
 
 def direction(region: Region) -> tuple[int, float]:

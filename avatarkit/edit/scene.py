@@ -23,6 +23,7 @@ from avatarkit.render.mesh import MeshRender, rasterize_mesh
 
 SKULL = 1
 """The joint that carries the skull: the neck turns it, for both head models."""
+BEHIND = 0.02  # metres behind the mesh from which on a Gaussian is not of its surface
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Rest:
 
 
 class Scene:
-    """An avatar with its head model and a rasterizer.  Cheap to make; poses are kept while the motion stays the same.
+    """An avatar with its head model and a rasterizer.  Cheap to make; poses, and the mesh in pictures, are kept while the motion stays the same.
 
     The avatar is never changed in place: ``with_avatar`` makes the next scene.
     """
@@ -65,12 +66,13 @@ class Scene:
         """size: longest side of pictures in pixels; larger cameras are scaled down."""
         self.avatar, self.head, self.rasterizer, self.size = avatar, head, rasterizer, size
         self._poses: dict[int, HeadPose] = {}
+        self._meshes: dict[tuple[int, int, int, bytes], MeshRender] = {}
 
     def with_avatar(self, avatar: Avatar) -> Scene:
         """The same scene with another state of the avatar."""
         made = Scene(avatar, self.head, self.rasterizer, self.size)
         if avatar.motion is self.avatar.motion:
-            made._poses = self._poses
+            made._poses, made._meshes = self._poses, self._meshes
         return made
 
     @staticmethod
@@ -141,12 +143,36 @@ class Scene:
             )  # fmt: skip
         return drawn.depth[0]
 
+    def surface_alpha(self, place: Place) -> Tensor:
+        """(1, H, W) opacity of what lies on the head's surface or before it: the inside of the back of a head fills no hole in its front."""
+        pose, cameras = self.pose(place.timestep), place.cameras
+        with torch.no_grad():
+            posed = pose_gaussians(
+                self.avatar.gaussians, pose.vertices[0], pose.joints[0], self.head.faces, sh_degree=0, skin=pose.skin
+            )
+            at = posed.means @ cameras.viewmats[0, :3, :3].T + cameras.viewmats[0, :3, 3]
+            pixel = at @ cameras.Ks[0].T
+            column, row = (pixel[:, :2] / pixel[:, 2:].clamp(min=1e-6)).floor().clamp(-1.0, 1e6).long().unbind(1)
+            seen = (column >= 0) & (row >= 0) & (column < cameras.width) & (row < cameras.height)
+            surface = torch.from_numpy(self.mesh(place).depth)
+            depth = surface[row.clamp(0, cameras.height - 1), column.clamp(0, cameras.width - 1)]
+            behind = seen & (depth > 0) & (at[:, 2] > depth + BEHIND)
+            drawn = self.rasterizer.render(
+                posed.means, posed.quats, posed.scales, torch.where(behind, 0.0, posed.opacities), posed.colours[:, :1].contiguous(),
+                cameras, antialiased=self.avatar.antialiased,
+            )  # fmt: skip
+        return drawn.alpha[0]
+
+
     def mesh(self, place: Place) -> MeshRender:
         """The head's mesh as ``place`` sees it."""
-        return rasterize_mesh(
-            self.pose(place.timestep).vertices[0].numpy(), self.head.faces.numpy(), place.cameras.viewmats[0].numpy(),
-            place.cameras.Ks[0].numpy(), place.cameras.width, place.cameras.height,
-        )  # fmt: skip
+        view, K = place.cameras.viewmats[0].numpy(), place.cameras.Ks[0].numpy()
+        size = place.cameras.width, place.cameras.height
+        key = (place.timestep, *size, view.tobytes() + K.tobytes())
+        if key not in self._meshes:
+            vertices = self.pose(place.timestep).vertices[0].numpy()
+            self._meshes[key] = rasterize_mesh(vertices, self.head.faces.numpy(), view, K, *size)
+        return self._meshes[key]
 
     def correspondences(self, places: list[Place]) -> Correspondences:
         """Where each pixel of ``places`` lies on the head.  All places must have one image size."""

@@ -143,13 +143,12 @@ def _deleted(before: Scene, after: Scene, operation: Operation, located: Located
     """Nothing of the thing shows any more, and there is something where it was."""
     target = operation.target
     area = left = hollow = 0.0
-    nothing = torch.zeros(len(after.avatar.gaussians), 1)
     for place in places:
         core = mask_core(region_mask(before, located.weights, place))
         area += float(core.sum())
         left += float((_class_mask(after, target, place) & core).sum())
         on_mesh = torch.from_numpy(before.mesh(place).triangle >= 0)
-        _, alpha, _ = after.field(nothing, place)
+        alpha = after.surface_alpha(place)
         hollow += float((core & on_mesh & (alpha[0] < 0.5)).sum())
     residue, holes = left / max(area, 1.0), hollow / max(area, 1.0)
     measures = {"residue": residue, "holes": holes}

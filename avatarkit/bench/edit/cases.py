@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-COLOURS = {
-    "copper red": "#c45a32", "platinum blonde": "#e8dcc0", "blue": "#0000ff", "green": "#008000", "red": "#ff0000",
-    "purple": "#800080", "pink": "#ffc0cb", "black": "#000000", "white": "#ffffff", "orange": "#ffa500", "navy": "#000080",
-    "teal": "#008080", "gold": "#d4a63a", "yellow": "#ffff00", "turquoise": "#40e0d0", "brown": "#a52a2a",
-}  # fmt: skip
-"""Colours by the words of the prompts; the truth is drawn with what the word means in CSS or to hairdressers."""
+Row = tuple[str, str, str, dict[str, Any], tuple[str, ...], dict[str, Any]]
+"""subject, prompt, probe, change, labels, args of a case."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +35,10 @@ def attribute_cases() -> list[Case]:
 
     for prompt, colour in (
         ("copper red hair", "#c45a32"), ("make her hair blue", "#0000ff"), ("give her green hair", "#008000"),
-        ("change the hair colour to purple", "#800080"), ("#3a86ff hair", "#3a86ff"), ("platinum blonde hair please", None),
+        ("change the hair colour to purple", "#800080"), ("#3a86ff hair", "#3a86ff"), ("platinum blonde hair please", _word("platinum blonde")),
         ("I want orange hair", "#ffa500"), ("paint the hair teal", "#008080"),
     ):  # fmt: skip
-        hair("plain", prompt, colour or _word("platinum blonde"))
+        hair("plain", prompt, colour)
     for prompt, colour in (
         ("dye her hair red", "#ff0000"),
         ("her hair should be navy blue", "#000080"),
@@ -73,11 +69,11 @@ def attribute_cases() -> list[Case]:
             )
         )
     for subject, prompt, colour in (
-        ("plain", "blonde eyebrows", None),
+        ("plain", "blonde eyebrows", _word("blonde")),
         ("plain", "make the eyebrows red", "#ff0000"),
         ("worn", "orange brows", "#ffa500"),
     ):
-        rows.append((subject, prompt, {"brows": colour or _word("blonde")}, ("l_brow", "r_brow")))
+        rows.append((subject, prompt, {"brows": colour}, ("l_brow", "r_brow")))
     for subject, prompt, colour in (
         ("plain", "a red shirt", "#ff0000"), ("plain", "change the clothes to black", "#000000"), ("worn", "make her shirt green", "#008000"),
         ("worn", "orange clothes", "#ffa500"), ("bearded", "his shirt should be navy", "#000080"), ("plain", "white shirt", "#ffffff"), ("bearded", "purple shirt", "#800080"),
@@ -91,24 +87,21 @@ def attribute_cases() -> list[Case]:
         rows.append(("worn", prompt, {"glasses_colour": colour}, ("glasses",)))
     for prompt, colour in (
         ("make the cap green", "#008000"),
-        ("a blue hat", None),
+        ("his cap should be blue", "#0000ff"),
         ("his hat should be purple", "#800080"),
         ("recolour the cap to orange", "#ffa500"),
     ):
-        if colour is not None:
-            rows.append(("bearded", prompt, {"hat_colour": colour, "hat_trim": colour}, ("hat",)))
+        rows.append(("bearded", prompt, {"hat_colour": colour, "hat_trim": colour}, ("hat",)))
     for prompt, colour in (("make the necklace red", "#ff0000"), ("turn the necklace blue", "#0000ff")):
         rows.append(("worn", prompt, {"necklace_colour": colour}, ("necklace",)))
-    for prompt, colour in (("make the earrings green", "#008000"), ("blue earrings instead of these", None)):
-        if colour is not None:
-            rows.append(("worn", prompt, {"earring_colour": colour}, ("earring",)))
+    for prompt, colour in (("make the earrings green", "#008000"), ("change the earrings to blue", "#0000ff")):
+        rows.append(("worn", prompt, {"earring_colour": colour}, ("earring",)))
     for prompt, colour in (
-        ("a copper red beard", None),
+        ("recolour his beard copper red", "#c45a32"),
         ("make his beard orange", "#ffa500"),
         ("dye the beard blue", "#0000ff"),
     ):
-        if colour is not None:
-            rows.append(("bearded", prompt, {"beard_colour": colour}, ("skin",)))
+        rows.append(("bearded", prompt, {"beard_colour": colour}, ("skin",)))
     cases = [
         Case(f"attribute-{i:02d}", subject, prompt, "attribute", "colour", change, labels)
         for i, (subject, prompt, change, labels) in enumerate(rows)
@@ -137,47 +130,105 @@ def _word(name: str) -> str:
 
 def spatial_cases() -> list[Case]:
     """Where things go: sides in the subject's and the viewer's frame, above and below, on which part."""
-    left, right = ("left", 1.0), ("right", -1.0)
-    rows: list[tuple[str, str, dict[str, Any]]] = []
-    for side, sign in (left, right):
-        ear = f"{'l' if sign > 0 else 'r'}_ear"
-        rows += [
-            ("plain", f"add a gold earring to her {side} ear", {"near": ear, "within": 0.55, "axis": "left", "sign": sign}),
-            ("bearded", f"a silver stud in the {side} ear", {"near": ear, "within": 0.45, "axis": "left", "sign": sign}),
-            ("bearded", f"put a hoop earring on his {side} ear", {"near": ear, "within": 0.55, "axis": "left", "sign": sign}),
-            ("plain", f"add a nose ring on the {side} side of the nose", {"near": "nose", "within": 0.30, "axis": "left", "sign": sign}),
-            ("worn", f"a gold nose ring in the {side} nostril", {"near": "nose", "within": 0.30, "axis": "left", "sign": sign}),
-            ("plain", f"make the {side} half of the hair blue", {"axis": "left", "sign": sign, "share": 0.9, "recolour": True}),
-            ("worn", f"the {side} side of her hair should be green", {"axis": "left", "sign": sign, "share": 0.9, "recolour": True}),
-            ("plain", f"make the {side} eyebrow red", {"near": f"{'l' if sign > 0 else 'r'}_brow", "within": 0.35, "axis": "left", "sign": sign, "recolour": True}),
-            ("bearded", f"make his {side} eye green", {"near": f"{'l' if sign > 0 else 'r'}_eye", "within": 0.30, "axis": "left", "sign": sign, "recolour": True}),
-            ("worn", f"remove the {side} earring", {"near": ear, "within": 0.55, "axis": "left", "sign": sign, "gone": True}),
-            ("worn", f"make the {side} earring blue", {"near": ear, "within": 0.55, "axis": "left", "sign": sign, "recolour": True}),
-        ]  # fmt: skip
-        # the viewer's left is the subject's right
-        rows += [
-            ("plain", f"add an earring to the ear on the viewer's {side}", {"near": f"{'r' if sign > 0 else 'l'}_ear", "within": 0.55, "axis": "left", "sign": -sign}),
-            ("plain", f"make the hair on the {side} side of the picture pink", {"axis": "left", "sign": -sign, "share": 0.9, "recolour": True}),
-            ("bearded", f"a nose ring on the viewer's {side}", {"near": "nose", "within": 0.30, "axis": "left", "sign": -sign}),
-        ]  # fmt: skip
-    rows += [
-        ("plain", "add round black glasses", {"near": "eyes", "within": 0.75, "axis": "forward", "sign": 1.0}),
-        ("bearded", "square red glasses", {"near": "eyes", "within": 0.75, "axis": "forward", "sign": 1.0}),
-        ("plain", "put sunglasses on her", {"near": "eyes", "within": 0.75, "axis": "forward", "sign": 1.0}),
-        ("plain", "a green beanie", {"above": "eyes", "near": "top", "within": 0.8}),
-        ("plain", "add a straw hat", {"above": "eyes", "near": "top", "within": 1.1}),
-        ("worn", "give her a blue cap", {"above": "eyes", "near": "top", "within": 1.1}),
-        ("plain", "a red hat with a wide brim", {"above": "eyes", "near": "top", "within": 1.2}),
-        ("worn", "put a black beanie on her head", {"above": "eyes", "near": "top", "within": 0.8}),
-        ("plain", "add a red headband", {"above": "eyes", "near": "top", "within": 1.0}),
-        ("worn", "a headband above the ears", {"above": "eyes", "near": "top", "within": 1.0}),
-        ("plain", "a pearl necklace", {"below": "chin"}), ("plain", "add a gold chain necklace", {"below": "chin"}),
-        ("bearded", "give him a silver necklace", {"below": "chin"}), ("plain", "a necklace around her neck", {"below": "chin"}),
-        ("plain", "give her a moustache", {"below": "nose", "above": "mouth", "near": "mouth", "within": 0.35}),
-        ("worn", "add a black moustache above the lips", {"below": "nose", "above": "mouth", "near": "mouth", "within": 0.35}),
-        ("plain", "add a brown beard", {"below": "mouth"}), ("worn", "a short black beard", {"below": "mouth"}),
-        ("worn", "move the glasses up", {"moved": "up", "sign": 1.0}), ("worn", "move her glasses down a bit", {"moved": "up", "sign": -1.0}),
-        ("worn", "raise the glasses", {"moved": "up", "sign": 1.0}), ("bearded", "move the cap up", {"moved": "up", "sign": 1.0}),
-        ("plain", "add earrings", {"both": ("l_ear", "r_ear"), "within": 0.55}), ("bearded", "gold hoop earrings", {"both": ("l_ear", "r_ear"), "within": 0.55}),
+    rows: list[Row] = []
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        rows += _sided(side, sign)
+    rows += _put_on() + _shifted()
+    return [
+        Case(f"spatial-{i:02d}", subject, prompt, "spatial", probe, change, labels, args)
+        for i, (subject, prompt, probe, change, labels, args) in enumerate(rows)
+    ]
+
+
+def _sided(side: str, sign: float) -> list[Row]:
+    """What is asked of one side; the viewer's left is the subject's right."""
+    own, other = ("l", "r") if sign > 0 else ("r", "l")
+    far = "right" if side == "left" else "left"
+
+    def ear(on: str) -> dict[str, Any]:
+        return {"near": f"{on}_ear", "within": 0.55, "axis": "left", "sign": 1.0 if on == "l" else -1.0}
+
+    def ring(towards: float) -> dict[str, Any]:
+        return {"near": "nose", "within": 0.30, "axis": "left", "sign": towards}
+
+    def half(towards: float) -> dict[str, Any]:
+        return {"axis": "left", "sign": towards, "share": 0.9, "half": towards}
+
+    def worn(on: str, style: str) -> dict[str, Any]:
+        return {"earrings": style, "earring_side": on}
+
+    def hair(colour: str) -> dict[str, Any]:
+        return {"hair_colour": colour, "highlight_colour": colour}
+
+    def part(name: str, within: float) -> dict[str, Any]:
+        return {"near": f"{own}_{name}", "within": within, "axis": "left", "sign": sign, "half": sign}
+
+    earring = ("earring",)
+    return [
+        ("plain", f"add a gold earring to her {side} ear", "place", worn(side, "hoop"), earring, ear(own)),
+        ("bearded", f"a silver stud in the {side} ear", "place", worn(side, "stud"), earring, ear(own)),
+        ("bearded", f"put a hoop earring on his {side} ear", "place", worn(side, "hoop"), earring, ear(own)),
+        ("plain", f"add a nose ring on the {side} side of the nose", "place", {}, (), ring(sign)),
+        ("worn", f"a gold nose ring in the {side} nostril", "place", {}, (), ring(sign)),
+        ("plain", f"make the {side} half of the hair blue", "placed colour", hair("#0000ff"), ("hair",), half(sign)),
+        ("worn", f"the {side} side of her hair should be green", "placed colour", hair("#008000"), ("hair",), half(sign)),
+        ("plain", f"make the {side} eyebrow red", "placed colour", {"brows": "#ff0000"}, (f"{own}_brow",), part("brow", 0.35)),
+        ("bearded", f"make his {side} eye green", "placed colour", {"iris": "#008000"}, (f"{own}_eye",), part("eye", 0.30)),
+        ("worn", f"remove the {side} earring", "placed gone", {"earring_side": far}, earring, ear(own)),
+        ("worn", f"make the {side} earring blue", "placed colour", {"earring_colour": "#0000ff"}, earring, {**ear(own), "half": sign}),
+        ("plain", f"add an earring to the ear on the viewer's {side}", "place", worn(far, "hoop"), earring, ear(other)),
+        ("plain", f"make the hair on the {side} side of the picture pink", "placed colour", hair("#ffc0cb"), ("hair",), half(-sign)),
+        ("bearded", f"a nose ring on the viewer's {side}", "place", {}, (), ring(-sign)),
     ]  # fmt: skip
-    return [Case(f"spatial-{i:02d}", s, p, "spatial", "place", args=a) for i, (s, p, a) in enumerate(rows)]
+
+
+def _put_on() -> list[Row]:
+    """Things that have one place."""
+    eyes = {"near": "eyes", "within": 0.75, "axis": "forward", "sign": 1.0}
+    rows: list[Row] = [
+        (subject, prompt, "place", {"glasses": style}, ("glasses",), eyes)
+        for subject, prompt, style in (
+            ("plain", "add round black glasses", "round"), ("bearded", "square red glasses", "square"),
+            ("plain", "put sunglasses on her", "sunglasses"),
+        )
+    ]  # fmt: skip
+    rows += [
+        (subject, prompt, "place", {"hat": style}, ("hat",), {"above": "eyes", "near": "top", "within": within})
+        for subject, prompt, style, within in (
+            ("plain", "a green beanie", "beanie", 0.8), ("plain", "add a straw hat", "hat", 1.1),
+            ("worn", "give her a blue cap", "cap", 1.1), ("plain", "a red hat with a wide brim", "hat", 1.2),
+            ("worn", "put a black beanie on her head", "beanie", 0.8), ("plain", "add a red headband", "headband", 1.0),
+            ("worn", "a headband above the ears", "headband", 1.0),
+        )
+    ]  # fmt: skip
+    rows += [
+        (subject, prompt, "place", {"necklace": style}, ("necklace",), {"below": "chin"})
+        for subject, prompt, style in (
+            ("plain", "a pearl necklace", "pearls"), ("plain", "add a gold chain necklace", "chain"),
+            ("bearded", "give him a silver necklace", "chain"), ("plain", "a necklace around her neck", "chain"),
+        )
+    ]  # fmt: skip
+    over = {"below": "nose", "above": "mouth", "near": "mouth", "within": 0.35}
+    rows += [
+        ("plain", "give her a moustache", "place", {"moustache": "moustache"}, ("skin",), over),
+        ("worn", "add a black moustache above the lips", "place", {"moustache": "moustache"}, ("skin",), over),
+        ("plain", "add a brown beard", "place", {"beard": "full"}, ("skin",), {"below": "mouth"}),
+        ("worn", "a short black beard", "place", {"beard": "short"}, ("skin",), {"below": "mouth"}),
+    ]
+    pair = {"both": ("l_ear", "r_ear"), "within": 0.55}
+    return [
+        *rows,
+        ("plain", "add earrings", "place", {"earrings": "hoop"}, ("earring",), pair),
+        ("bearded", "gold hoop earrings", "place", {"earrings": "hoop"}, ("earring",), pair),
+    ]
+
+
+def _shifted() -> list[Row]:
+    """Things that are moved, by at least a third of what the words mean by themselves (a tenth of the head's width, or half of that)."""
+    up, bit = {"sign": 1.0, "least": 0.033, "room": 0.15}, {"sign": -1.0, "least": 0.017, "room": 0.10}
+    return [
+        ("worn", "move the glasses up", "moved", {}, ("glasses",), up),
+        ("worn", "move her glasses down a bit", "moved", {}, ("glasses",), bit),
+        ("worn", "raise the glasses", "moved", {}, ("glasses",), up),
+        ("bearded", "move the cap up", "moved", {}, ("hat",), up),
+    ]

@@ -22,6 +22,9 @@ COLOURED = 10.0  # chroma from which a colour has a hue
 TRULY = 5.0  # CIEDE2000 between the subject before and after from which a pixel is part of the edit
 SEEN = 6.0  # and between the avatar before and after, from which a pixel was changed
 FEW = 6  # pixels: less is not seen
+REACH = 6  # pixels that what shows may lie beside the true thing
+HIDDEN = 0.02  # metres: what lies farther behind the true surface does not show
+ROOM = 0.12  # head widths that another make of a thing may go beyond the true one
 EDGE = 2  # pixels around the edit that belong to its edge: the avatar is not exact to the pixel
 
 
@@ -65,7 +68,7 @@ def colour(case: Case, who: Sitter, shots: list[Shot]) -> Score:
     if float(chroma(mean_truth)) > COLOURED:
         values["hue"] = float(hue_difference(hue(mean_found), hue(mean_truth)))
     values["outside"] = outside_change(
-        shots, lambda s: (s.truly_changed > OUTSIDE_DELTA) | s.labelled(*case.labels, after=True)
+        shots, lambda s: (s.truly_changed > OUTSIDE_DELTA) | _on_its_half(s, s.labelled(*case.labels, after=True))
     )
     if delta > COLOUR_DELTA:
         return Score(False, values, f"colour is {delta:.1f} off")
@@ -93,7 +96,9 @@ def gone(case: Case, who: Sitter, shots: list[Shot]) -> Score:
         needed += float(stays.sum())
         covered += float((stays & (shot.alpha > 0.5)).sum())
     values = {"residue": left / max(place, 1.0), "covered": covered / max(needed, 1.0)}
-    values["outside"] = outside_change(shots, lambda s: (s.truly_changed > OUTSIDE_DELTA) | s.labelled(*case.labels))
+    values["outside"] = outside_change(
+        shots, lambda s: (s.truly_changed > OUTSIDE_DELTA) | _on_its_half(s, s.labelled(*case.labels))
+    )
     if place < FEW:
         return Score(False, values, "the thing shows in no picture of the truth")
     if values["residue"] > RESIDUE_SHARE:
@@ -107,30 +112,136 @@ def gone(case: Case, who: Sitter, shots: list[Shot]) -> Score:
 
 def place(case: Case, who: Sitter, shots: list[Shot]) -> Score:
     """What changed lies where it was asked for: in the head's frame (lifted by depth) and in the picture, in at least 90 % of the pictures
-    that show it."""
+    that show it; it shows in at least 90 % of those in which it should; and at most 2 % of the pixels changed anywhere else."""
     args = case.args
-    held = flat = shown = 0
+    held = flat = shown = due = 0
     width = head_width(who)
     for shot in shots:
         found = landmarks(who, shot.params)
         found["eyes"] = 0.5 * (found["l_eye"] + found["r_eye"])
+        expected = _expected(case, shot, found, width)
         part = _thing(shot)
-        if int(part.sum()) < FEW:
-            continue
         points = unproject(part, shot.depth, shot.place)
-        if len(points) < FEW:
-            continue
-        shown += 1
-        held += _in_head(args, points, found, width)
-        flat += _in_picture(args, part, shot, found)
-    values = {"seen": shown / len(shots), "head": held / max(shown, 1), "picture": flat / max(shown, 1)}
-    if shown == 0:
-        return Score(False, values, "it shows nowhere")
+        seen = len(points) >= FEW
+        if expected is not None:
+            due += 1
+            shown += bool((part & _grown(expected, REACH)).sum() >= FEW)
+        if seen and expected is not None:
+            held += _in_head(args, points, found, width)
+            flat += _in_picture(args, part, shot, found)
+    values = {"seen": shown / max(due, 1), "head": held / max(shown, 1), "picture": flat / max(shown, 1)}
+    values["outside"] = outside_change(shots, lambda s: _room(case, who, s, width))
+    if not due:
+        return Score(False, values, "the thing shows in no picture of the truth")
+    if values["seen"] < HOLD:
+        return Score(False, values, f"it shows in {shown} of the {due} pictures in which it should")
     if values["head"] < HOLD:
         return Score(False, values, f"it is in its place in {100 * values['head']:.0f} % of the pictures")
     if values["picture"] < HOLD:
         return Score(False, values, f"in the picture it is in its place in {100 * values['picture']:.0f} %")
+    if values["outside"] > OUTSIDE_SHARE:
+        return Score(False, values, f"{100 * values['outside']:.1f} % changed elsewhere")
     return Score(True, values)
+
+
+def placed_colour(case: Case, who: Sitter, shots: list[Shot]) -> Score:
+    """A part on one side has the colour, by ``colour``, and what changed lies on that side, by ``place``."""
+    return _both(place(case, who, shots), colour(case, who, shots))
+
+
+def placed_gone(case: Case, who: Sitter, shots: list[Shot]) -> Score:
+    """The thing of one side is gone, by ``gone``, and nothing of the other side changed, by ``place``."""
+    return _both(place(case, who, shots), gone(case, who, shots))
+
+
+def _both(first: Score, second: Score) -> Score:
+    values = {**second.values, **first.values}
+    values["outside"] = max(score.values.get("outside", 0.0) for score in (first, second))
+    return Score(first.success and second.success, values, first.why or second.why)
+
+
+def moved(case: Case, who: Sitter, shots: list[Shot]) -> Score:
+    """The thing, by its true mask, is found again along the head's up axis: on the asked side of where it was, by at least
+    ``args["least"]`` head widths, in at least 90 % of the pictures that show it."""
+    width, least, sign = head_width(who), case.args["least"], case.args["sign"]
+    gaps: list[float] = []
+    for shot in shots:
+        mask = shot.labelled(*case.labels)
+        if int(mask.sum()) < 4 * FEW:
+            continue
+        found = landmarks(who, shot.params)
+        ends = project(torch.stack([found["centre"], found["centre"] + width * found["up"]]), shot.place)
+        gaps.append(_found_again(shot, mask, ends[1] - ends[0]))
+    values = {"moved": float(torch.tensor(gaps).median()) if gaps else 0.0}
+    values["head"] = sum(gap * sign >= least for gap in gaps) / max(len(gaps), 1)
+    values["outside"] = outside_change(
+        shots, lambda s: _grown(s.labelled(*case.labels), round(width_in_pixels(who, s) * case.args["room"]))
+    )
+    if not gaps:
+        return Score(False, values, "the thing shows in no picture of the truth")
+    if values["head"] < HOLD:
+        return Score(False, values, f"it moved that way in {100 * values['head']:.0f} % of the pictures")
+    if values["outside"] > OUTSIDE_SHARE:
+        return Score(False, values, f"{100 * values['outside']:.1f} % changed elsewhere")
+    return Score(True, values)
+
+
+def _found_again(shot: Shot, mask: Tensor, along: Tensor) -> float:
+    """How far the pixels of ``mask`` went, in units of ``along`` (2,) pixels: where the picture after is most like them before."""
+    rows, columns = torch.nonzero(mask, as_tuple=True)
+    wanted = lab(shot.before[rows, columns])
+    best, at = float("inf"), 0.0
+    for step in range(-12, 13):
+        share = step / 60.0
+        y = (rows + along[1] * share).round().long().clamp(0, mask.shape[0] - 1)
+        x = (columns + along[0] * share).round().long().clamp(0, mask.shape[1] - 1)
+        gap = float(ciede2000(lab(shot.after[y, x]), wanted).mean())
+        if gap < best:
+            best, at = gap, share
+    return at
+
+
+def width_in_pixels(who: Sitter, shot: Shot) -> float:
+    """Head widths as the picture has them at the head's distance."""
+    camera, view = shot.place.cameras, shot.place.cameras.viewmats[0]
+    z = float((view[:3, :3] @ landmarks(who, shot.params)["centre"] + view[:3, 3])[2])
+    return float(camera.Ks[0, 0, 0]) * head_width(who) / z
+
+
+def _expected(case: Case, shot: Shot, found: dict[str, Tensor], width: float) -> Tensor | None:
+    """(H, W) bool: where the thing should show; None in pictures that hide it.  From the truth where the subject can wear the
+    thing; else from the spot beside ``near`` on the asked side, as far as no true surface lies before it."""
+    if case.change:
+        part = shot.truly_changed > TRULY
+        if case.labels:
+            part = part & (shot.labelled(*case.labels) | shot.labelled(*case.labels, after=True))
+        return part if int(part.sum()) >= 2 * FEW else None
+    spot = found[case.args["near"]] + case.args.get("sign", 0.0) * 0.10 * width * found["left"]
+    assert shot.surface is not None
+    (x, y), view = project(spot[None], shot.place)[0].round().long().tolist(), shot.place.cameras.viewmats[0]
+    if not (0 <= y < shot.surface.shape[0] and 0 <= x < shot.surface.shape[1]):
+        return None
+    z = float((view[:3, :3] @ spot + view[:3, 3])[2])
+    if abs(float(shot.surface[y, x]) - z) > HIDDEN:
+        return None
+    disc = torch.zeros_like(shot.mask_after)
+    disc[y, x] = True
+    return disc
+
+
+def _room(case: Case, who: Sitter, shot: Shot, width: float) -> Tensor:
+    """(H, W) bool: where the edit may show: the true thing with a margin for another make of it; without one, around ``near``."""
+    if case.change:
+        part = (shot.truly_changed > TRULY) | _on_its_half(shot, shot.labelled(*case.labels, after=True))
+        return _grown(part, 0 if case.probe != "place" else round(ROOM * width_in_pixels(who, shot)))
+    found = landmarks(who, shot.params)
+    x, y = project(found[case.args["near"]][None], shot.place)[0].tolist()
+    rows, columns = torch.meshgrid(*(torch.arange(n) for n in shot.mask_after.shape), indexing="ij")
+    return torch.hypot(rows - y, columns - x) < case.args["within"] * width_in_pixels(who, shot)
+
+
+def _on_its_half(shot: Shot, part: Tensor) -> Tensor:
+    return part if shot.half is None else part & shot.half
 
 
 def _thing(shot: Shot) -> Tensor:
@@ -203,4 +314,6 @@ def _shrunk(mask: Tensor) -> Tensor:
     return ~_grown(~mask, 1)
 
 
-PROBES: dict[str, Callable[[Case, Sitter, list[Shot]], Score]] = {"colour": colour, "gone": gone, "place": place}
+PROBES: dict[str, Callable[[Case, Sitter, list[Shot]], Score]] = {
+    "colour": colour, "gone": gone, "place": place, "placed colour": placed_colour, "placed gone": placed_gone, "moved": moved,
+}  # fmt: skip

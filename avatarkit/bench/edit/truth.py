@@ -30,7 +30,8 @@ Change = Callable[[SubjectParams], SubjectParams]
 @dataclass(frozen=True)
 class Shot:
     """One held-out picture, four ways.  truth_before, truth_after, before, after: (H, W, 3) sRGB; labels as true (H, W); alpha (H, W) of
-    the edited avatar; depth (H, W) of it, metres; masks (H, W) bool: where the true subject is."""
+    the edited avatar; depth (H, W) of it, metres; masks (H, W) bool: where the true subject is; surface (H, W): the true camera z of the
+    edited subject, metres, 0 where it is not; half (H, W) bool: where the edit is meant to be, None for everywhere."""
 
     place: Place
     truth_before: Tensor
@@ -44,6 +45,8 @@ class Shot:
     alpha: Tensor
     depth: Tensor
     params: SubjectParams
+    surface: Tensor | None = None
+    half: Tensor | None = None
 
     def labelled(self, *names: str, after: bool = False) -> Tensor:
         """(H, W) bool: where the true subject shows one of these classes."""
@@ -76,9 +79,10 @@ def held_out(count: int = VIEWS) -> list[tuple[int, int]]:
 
 
 def shots(
-    who: Sitter, edited: Avatar, change: dict[str, Any], *, motion: Change | None = None, count: int = VIEWS
-) -> list[Shot]:
-    """Held-out pictures of an edit.  change: fields of the appearance; motion: what the edit does to each moment."""
+    who: Sitter, edited: Avatar, change: dict[str, Any], *, motion: Change | None = None, count: int = VIEWS, half: float = 0.0
+) -> list[Shot]:  # fmt: skip
+    """Held-out pictures of an edit.  change: fields of the appearance; motion: what the edit does to each moment; half: +1 or −1
+    where only the subject's left or right half is edited, divided by the plane between its ears."""
     after_look = replace(who.look, **change)
     after_scene = who.scene.with_avatar(edited)
     made = []
@@ -86,8 +90,29 @@ def shots(
         first = _drawn(who.look, step, camera, who)
         moved = who.poses[step] if motion is None else motion(who.poses[step])
         second = first if after_look == who.look and motion is None else _draw(after_look, moved, who.cameras[camera])
-        made.append(_shot(who.scene, after_scene, who.scene.place(step, camera), first, second, moved))
+        place = who.scene.place(step, camera)
+        shot = _shot(who.scene, after_scene, place, first, second, moved)
+        made.append(halved(who, shot, torch.from_numpy(first.depth), half) if half else shot)
     return made
+
+
+def halved(who: Sitter, shot: Shot, earlier: Tensor, half: float) -> Shot:
+    """The edit's truth on one half of the head; the other half is as it was.  earlier (H, W): the true camera z before the edit."""
+    found = landmarks(who, shot.params)
+    assert shot.surface is not None
+    sides = []
+    for depth in (shot.surface, earlier):
+        known = depth > 0
+        side = torch.zeros_like(known)
+        points = unproject(known, depth, shot.place)
+        side[known] = (points - found["centre"]) @ found["left"] * half > 0
+        sides.append(side)
+    part = sides[0] | ((shot.surface <= 0) & sides[1])
+    return replace(
+        shot, truth_after=torch.where(part[..., None], shot.truth_after, shot.truth_before),
+        labels_after=torch.where(part, shot.labels_after, shot.labels_before),
+        mask_after=torch.where(part, shot.mask_after, shot.mask_before), half=part,
+    )  # fmt: skip
 
 
 def _shot(before: Scene, after: Scene, place: Place, first: View, second: View, params: SubjectParams) -> Shot:
@@ -97,6 +122,7 @@ def _shot(before: Scene, after: Scene, place: Place, first: View, second: View, 
         place, _picture(first.rgb), _picture(second.rgb), torch.from_numpy(first.labels.astype(np.int64)),
         torch.from_numpy(second.labels.astype(np.int64)), torch.from_numpy(first.mask > 127), torch.from_numpy(second.mask > 127),
         before.picture(place).permute(1, 2, 0), after.picture(place).permute(1, 2, 0), alpha[0], after.depth(place)[0], params,
+        torch.from_numpy(second.depth),
     )  # fmt: skip
 
 

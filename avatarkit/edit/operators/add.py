@@ -43,17 +43,18 @@ def add_accessory(scene: Scene, operation: Operation, located: Located, seed: in
     made = accessory(operation, anatomy, head, estimate(anatomy, avatar.gaussians), seed)
     hidden = poking_through(made, avatar.gaussians, anatomy, head)
     kept = replace(avatar, gaussians=avatar.gaussians.select(~hidden))
-    return with_group(kept, made, operation.target)
+    return with_group(kept, made, operation.target, next_id(avatar))
 
 
-def with_group(avatar: Avatar, made: Gaussians, kind: str) -> Avatar:
-    """The avatar with new Gaussians as a group of its own: "glasses", and "glasses 2" where that name is taken."""
+def with_group(avatar: Avatar, made: Gaussians, kind: str, first_id: int | None = None) -> Avatar:
+    """The avatar with new Gaussians as a group of its own: "glasses", and "glasses 2" where that name is taken.  Their ids begin with
+    ``first_id``, by default the next free one."""
     groups = groups_of(avatar)
     name, count = kind.replace("_", " "), 2
     while name in groups:
         name, count = f"{kind.replace('_', ' ')} {count}", count + 1
     number = max([0, *groups.values(), *avatar.gaussians.groups.unique().tolist()]) + 1
-    first = next_id(avatar)
+    first = next_id(avatar) if first_id is None else first_id
     ids = first + torch.arange(len(made))
     terms = avatar.gaussians.sh.shape[1]
     sh = torch.zeros(len(made), terms, 3)

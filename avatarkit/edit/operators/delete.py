@@ -14,12 +14,13 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from avatarkit.edit.membership import PRESENT, colours, groups_of, shares
+from avatarkit.edit.ids import next_id
+from avatarkit.edit.membership import PRESENT, colours, groups_of, kind_of, shares
 from avatarkit.edit.operators.patches import patches
 from avatarkit.edit.operators.recolour import with_colours
 from avatarkit.edit.operators.surface_colours import SurfaceColours, surface_colours
 from avatarkit.edit.plan import Operation
-from avatarkit.edit.region import Located, region_mask
+from avatarkit.edit.region import MARKS, Located, region_mask
 from avatarkit.edit.scene import Place, Scene
 from avatarkit.edit.visibility import spread_places, visibility
 from avatarkit.gaussians.avatar import Avatar
@@ -45,11 +46,12 @@ BETWEEN, BETWEEN_SHARE = 0.005, 0.3
 PASSES = 2  # of filling: what the first one left open is seen after it
 HOLLOW = 0.9  # opacity below which a pixel of the surface is a hole
 SKIN_BELOW = ("skin", "nose", "neck", "l_ear", "r_ear")
+LIPS = ("u_lip", "l_lip")
 BELOW: dict[str, tuple[str, ...]] = {
     "hair": SKIN_BELOW, "glasses": (*SKIN_BELOW, "l_eye", "r_eye", "l_brow", "r_brow", "hair"), "hat": ("hair", *SKIN_BELOW),
     "earring": (*SKIN_BELOW, "hair"), "necklace": ("neck", "cloth", "skin"), "cloth": SKIN_BELOW,
-    "l_brow": SKIN_BELOW, "r_brow": SKIN_BELOW, "brows": SKIN_BELOW, "beard": (*SKIN_BELOW, "u_lip", "l_lip"),
-    "moustache": (*SKIN_BELOW, "u_lip", "l_lip"),
+    "l_brow": SKIN_BELOW, "r_brow": SKIN_BELOW, "brows": SKIN_BELOW, "beard": (*SKIN_BELOW, *LIPS),
+    "moustache": (*SKIN_BELOW, *LIPS),
 }  # fmt: skip
 """By what is taken away: what may show in its place."""
 
@@ -65,12 +67,15 @@ class _Below:
 
 def delete(scene: Scene, operation: Operation, located: Located) -> Avatar:
     """The avatar without the region's Gaussians, its surface whole."""
-    avatar = scene.avatar
     gone = located.weights > TAKEN
-    if operation.target in GROWING:
+    painted = gone & _painted(scene.avatar)
+    if bool(painted.any()):
+        return _washed(scene, painted)
+    avatar = scene.avatar
+    if operation.target in GROWING and bool((gone & (avatar.gaussians.groups == 0)).any()):
         gone = _closed(scene, gone)
     bare = replace(avatar, gaussians=avatar.gaussians.select(~gone), meta=_without_empty_groups(avatar, gone))
-    if operation.target in groups_of(avatar) or not bool((gone & (avatar.gaussians.groups == 0)).any()):
+    if not bool((gone & (avatar.gaussians.groups == 0)).any()):
         return bare  # what an edit added covers what was whole before it
     places = spread_places(scene)
     masks = [region_mask(scene, located.weights, place) for place in places]
@@ -92,6 +97,30 @@ def _closed(scene: Scene, gone: Tensor) -> Tensor:
     return closed
 
 
+def _painted(avatar: Avatar) -> Tensor:
+    """(N,) bool: skin that an earlier edit painted a mark on."""
+    numbers = [number for name, number in groups_of(avatar).items() if kind_of(avatar, name) in MARKS]
+    return torch.isin(avatar.gaussians.groups, torch.tensor(numbers, dtype=torch.int32))
+
+
+def _washed(scene: Scene, painted: Tensor) -> Avatar:
+    """The avatar with the skin ``painted`` (N,) bool in the colours of the skin around it; the mark was its colour, nothing else."""
+    avatar, points = scene.avatar, scene.rest.means
+    places = spread_places(scene)
+    surface = _field(scene, list(SKIN_BELOW), places, [region_mask(scene, painted.float(), place) for place in places])
+    gaps, near = cKDTree(scene.rest.vertices.numpy()).query(points.numpy(), k=3)
+    share = torch.nn.functional.normalize(1.0 / torch.from_numpy(gaps).float().clamp(min=1e-4), p=1, dim=1)
+    wanted = (surface.colours[torch.from_numpy(near)] * share[..., None]).sum(1)
+    old = colours(avatar)
+    strange = ciede2000(lab(old), lab(wanted)) > STAINED
+    beside = torch.from_numpy(cKDTree(points[painted].numpy()).query(points.numpy())[0] < STAIN_REACH)
+    skin = torch.tensor([name in SKIN_BELOW for name in LABELS])[shares(avatar).argmax(1)]
+    cleaned = painted | (beside & skin & strange & (avatar.gaussians.groups == 0))
+    gaussians = with_colours(avatar.gaussians, old, torch.where(cleaned[:, None], wanted, old))
+    groups = torch.where(painted, 0, gaussians.groups)
+    return replace(avatar, gaussians=replace(gaussians, groups=groups), meta=_without_empty_groups(avatar, painted))
+
+
 def _without_empty_groups(avatar: Avatar, gone: Tensor) -> dict[str, object]:
     left = set(avatar.gaussians.groups[~gone].tolist())
     groups = {name: number for name, number in groups_of(avatar).items() if number in left}
@@ -102,11 +131,16 @@ def _without_empty_groups(avatar: Avatar, gone: Tensor) -> dict[str, object]:
 def _below(scene: Scene, target: str, places: list[Place], masks: list[Tensor]) -> _Below:
     """The surface under the thing, its colours from pixels that show it elsewhere; under a hat that is hair on the scalp and skin before it."""
     count = len(scene.head.template)
-    skin = _field(scene, [name for name in BELOW.get(target, SKIN_BELOW) if name != "hair"], places, masks)
+    names = BELOW.get(target, SKIN_BELOW)
+    skin = _field(scene, [name for name in names if name not in ("hair", *LIPS)], places, masks)
     labels, lift = torch.full((count,), LABEL_INDEX["skin"]), torch.zeros(count)
     for name in ("u_lip", "l_lip", "neck", "nose", "l_ear", "r_ear"):
         if name in scene.head.regions:
             labels[scene.head.regions[name] > 0.5] = LABEL_INDEX[name]
+    if set(LIPS) <= set(names):  # beside a beard; a chin is no lip
+        red = _field(scene, list(LIPS), places, masks)
+        lips = torch.isin(labels, torch.tensor([LABEL_INDEX[name] for name in LIPS]))
+        skin = SurfaceColours(torch.where(lips[:, None], red.colours, skin.colours), skin.known)
     probabilities = shares(scene.avatar)
     if target != "hat" or not bool((probabilities[:, LABEL_INDEX["hair"]] > PRESENT).any()):
         return _Below(skin.colours, labels, lift)
@@ -159,12 +193,14 @@ def _whole(
     typical = (~close & (gaps < GRAIN_REACH) & (label == LABEL_INDEX["hair"]) & (shown > LEAST_SHOWN))[kept]
     grain = GRAIN * (old - wanted[kept])[typical]
     grain = (grain - grain.mean(0)).clamp(-0.15, 0.15) if len(grain) else grain
+    first = next_id(before.avatar)
     for _ in range(PASSES):
         scene = after.with_avatar(mended)
         holes = _hollow_triangles(scene, places, masks)
         if not len(holes):
             break
-        added = patches(scene, holes, below.colours, below.labels, below.lift, grain)
+        added = patches(scene, holes, below.colours, below.labels, below.lift, grain, first)
+        first += len(added)
         mended = replace(mended, gaussians=Gaussians.cat([mended.gaussians, added]))
     return mended
 
@@ -184,10 +220,9 @@ def _hollow_triangles(scene: Scene, places: list[Place], masks: list[Tensor]) ->
     """(F',) triangles in front of which something was taken away and behind which nothing opaque is left."""
     count = len(scene.head.faces)
     hollow, total = torch.zeros(count), torch.zeros(count)
-    nothing = torch.zeros(len(scene.avatar.gaussians), 1)
     for place, mask in zip(places, masks, strict=True):
         triangle = torch.from_numpy(scene.mesh(place).triangle)
-        _, alpha, _ = scene.field(nothing, place)
+        alpha = scene.surface_alpha(place)
         here = (triangle >= 0) & (mask[0] > 0.3)
         total += torch.bincount(triangle[here], minlength=count).float()
         hollow += torch.bincount(triangle[here & (alpha[0] < HOLLOW)], minlength=count).float()

@@ -15,7 +15,7 @@ from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.labels import LABEL_INDEX, NUM_LABELS
 
 SPACING = 0.0032  # metres between the Gaussians of a patch
-OVERLAP = 0.62
+OVERLAP = 0.75
 """Standard deviation of a disc in units of the spacing: no gaps, and edges that are still edges."""
 MOST = 24  # Gaussians on one triangle
 THICKNESS = 0.0004  # metres
@@ -24,9 +24,15 @@ CERTAIN = 6.0  # logit of the label that a patch has
 
 
 def patches(
-    scene: Scene, triangles: Tensor, colours: Tensor, labels: Tensor, lift: Tensor, grain: Tensor | None = None
+    scene: Scene,
+    triangles: Tensor,
+    colours: Tensor,
+    labels: Tensor,
+    lift: Tensor,
+    grain: Tensor | None = None,
+    first_id: int | None = None,
 ) -> Gaussians:
-    """Gaussians that cover ``triangles`` (T,) of the head at rest, bound to them.
+    """Gaussians that cover ``triangles`` (T,) of the head at rest, bound to them; ids from ``first_id`` on, by default the next free ones.
 
     By vertex of the mesh: colours (V, 3) sRGB; labels (V,) classes; lift (V,) metres over the surface.  grain (M, 3): deviations of which
     each Gaussian of hair takes one, so that a patch has the unevenness of what is around it.
@@ -48,7 +54,9 @@ def patches(
     classes = labels[at].mode(1).values
     uneven = _grain(len(own), grain) * (classes == LABEL_INDEX["hair"])[:, None]
     seen = ((colours[at] * weights[..., None]).sum(1) + uneven).clamp(0.0, 1.0)
-    return on_triangles(scene, spots, normals, sigma, seen, triangles[own], classes)
+    made = on_triangles(scene, spots, normals, sigma, seen, triangles[own], classes)
+    ids = (next_id(scene.avatar) if first_id is None else first_id) + torch.arange(len(made))
+    return replace(made, ids=ids, parents=ids.clone())
 
 
 def _grain(count: int, grain: Tensor | None) -> Tensor:
@@ -62,7 +70,7 @@ def on_triangles(
     scene: Scene, spots: Tensor, normals: Tensor, sigma: Tensor, colours: Tensor, triangles: Tensor, classes: Tensor
 ) -> Gaussians:
     """Flat discs at rest positions (N, 3) with ``normals`` (N, 3) and in-plane deviations ``sigma`` (N,), metres, bound to
-    ``triangles`` (N,); classes (N,): their labels."""
+    ``triangles`` (N,); classes (N,): their labels.  Ids are counted from 0."""
     gaussians = scene.avatar.gaussians
     probe = Gaussians.fresh(
         torch.zeros(len(spots), 3), torch.zeros(len(spots), 3), OPACITY, colours, triangles, gaussians.sh_degree
@@ -71,8 +79,7 @@ def on_triangles(
     placed = scene.placed_at_rest(probe, spots, quat_from_matrix(_upright(normals)), scales)
     logits = torch.zeros(len(spots), NUM_LABELS)
     logits[torch.arange(len(spots)), classes] = CERTAIN
-    ids = next_id(scene.avatar) + torch.arange(len(spots))
-    return replace(placed, label_logits=logits, ids=ids, parents=ids.clone())
+    return replace(placed, label_logits=logits)
 
 
 def _upright(normals: Tensor) -> Tensor:

@@ -114,11 +114,12 @@ def wanted_colour(own: Tensor, attributes: Attributes) -> Tensor:
         base = torch.tensor([int(said[i : i + 2], 16) / 255.0 for i in (1, 3, 5)])
     else:
         base = srgb_from_linear(own)
-    grey = luminance(linear_from_srgb(base)).sqrt().expand(3)
-    if attributes.saturation < 0:
-        base = base + -attributes.saturation * (grey - base)
-    elif attributes.saturation > 0:
-        base = (grey + (base - grey) * (1.0 + 1.5 * attributes.saturation)).clamp(0.0, 1.0)
+    if attributes.saturation:
+        light = luminance(linear_from_srgb(base))
+        grey = srgb_from_linear(light).expand(3)
+        richer = 1.0 + (1.5 if attributes.saturation > 0 else 1.0) * attributes.saturation
+        pure = linear_from_srgb((grey + (base - grey) * richer).clamp(0.0, 1.0))
+        base = srgb_from_linear((pure * light / luminance(pure).clamp(min=1e-4)).clamp(max=1.0))  # as light as before
     towards = torch.ones(3) if attributes.lightness > 0 else torch.zeros(3)
     return linear_from_srgb(base + abs(attributes.lightness) * (towards - base)).clamp(min=1e-4)
 

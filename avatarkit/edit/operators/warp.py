@@ -16,12 +16,12 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from avatarkit.edit.membership import groups_of
+from avatarkit.edit.membership import groups_of, is_thing, kind_of
 from avatarkit.edit.pieces import ZONES, face_coordinates, zone
 from avatarkit.edit.plan import Operation
 from avatarkit.edit.region import Located
 from avatarkit.edit.scene import Scene
-from avatarkit.edit.vocabulary import GROUPS
+from avatarkit.edit.vocabulary import ADDABLE, GROUPS
 from avatarkit.gaussians.avatar import Avatar
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.labels import LABEL_INDEX, LABELS
@@ -99,11 +99,6 @@ def move_part(scene: Scene, operation: Operation, located: Located) -> Avatar:
     return moved
 
 
-def _growth(points: Tensor, held: Tensor, growth: Tensor) -> Tensor:
-    """(N, 3) displacement of points (N, 3) that grow about ``held``."""
-    return (points - held) * (growth - 1.0)
-
-
 def head_width(scene: Scene) -> float:
     """Metres between the two sides of the head at rest, ears left out."""
     head, vertices = scene.head, scene.rest.vertices
@@ -113,16 +108,10 @@ def head_width(scene: Scene) -> float:
 
 
 def _is_worn(scene: Scene, target: str) -> bool:
-    """Whether a target is a thing of its own, which can move without the skin below it."""
-    return target in groups_of(scene.avatar) or target in (
-        "glasses",
-        "hat",
-        "earring",
-        "necklace",
-        "hair",
-        "nose_ring",
-        "cloth",
-    )
+    """Whether a target can move without the skin below it."""
+    grown = ("hair", "cloth", "beard", "moustache")
+    added = target in groups_of(scene.avatar) and kind_of(scene.avatar, target) in grown
+    return is_thing(scene.avatar, target) or target in ("hair", "cloth") or added
 
 
 def _moved_worn(scene: Scene, located: Located, offsets: Tensor) -> Avatar:
@@ -137,17 +126,19 @@ def _scale_worn(scene: Scene, operation: Operation, located: Located, growth: Te
     """A worn thing grows about its middle; hair, and what hangs, from where it is fixed."""
     points = scene.rest.means
     inside = points[located.core]
-    if operation.target == "hair":
+    kind = kind_of(scene.avatar, operation.target)
+    kind = ADDABLE.get(kind, kind)
+    if kind == "hair":
         return _longer_hair(scene, located, growth)
     held = 0.5 * (inside.quantile(0.02, dim=0) + inside.quantile(0.98, dim=0))
-    if operation.target == "earring":  # each from its own lobe
+    if kind == "earring":  # each from its own lobe
         held = held.expand(len(points), 3).clone()
         for side in (-1.0, 1.0):
             own = inside[side * inside[:, 0] > 0]
             if len(own):
                 top = torch.stack([own[:, 0].median(), own[:, 1].quantile(0.98), own[:, 2].median()])
                 held[side * points[:, 0] > 0] = top
-    elif operation.target == "hat":
+    elif kind == "hat":
         held = torch.stack([held[0], inside[:, 1].quantile(0.02), held[2]])
     moved = _moved_worn(scene, located, (points - held) * (growth - 1.0))
     return _grown(moved, _full(located.weights), growth)
@@ -164,13 +155,14 @@ def _longer_hair(scene: Scene, located: Located, growth: Tensor) -> Avatar:
         hanging = (middle[1] - points[:, 1]).clamp(min=0.0)
         offsets = torch.zeros_like(points)
         offsets[:, 1] = -hanging * (growth[1] - 1.0)
-        share = _full(located.weights) * (hanging > 0)
+        held = (hanging > 0).float()
     else:
         offsets = (points - middle) * (growth - 1.0) * torch.tensor([1.0, 0.6, 1.0])
         skin = scene.avatar.gaussians.label_logits.argmax(1) == LABEL_INDEX["skin"]
         away = cKDTree(points[skin].numpy()).query(points.numpy())[0] if bool(skin.any()) else np.full(len(points), 1.0)
-        share = _full(located.weights) * (torch.from_numpy(away).float() / HAIRLINE).clamp(0.0, 1.0)
-    return _grown(_moved_worn(scene, located, offsets), share, growth)
+        held = (torch.from_numpy(away).float() / HAIRLINE).clamp(0.0, 1.0)
+    grown = _moved_worn(scene, located, offsets * held[:, None])
+    return _grown(grown, _full(located.weights) * held, growth)
 
 
 def _grown(avatar: Avatar, share: Tensor, growth: Tensor) -> Avatar:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatarkit.bench.edit.cases import COLOURS, Case, attribute_cases
+from avatarkit.bench.edit.cases import COLOURS, Case, attribute_cases, spatial_cases
 from avatarkit.bench.edit.running import QUICK, Ledger, Sitters, default_painter, run_cases
 from avatarkit.bench.edit.subjects import Sitter
 from avatarkit.bench.edit.summary import rate
@@ -133,45 +133,28 @@ def _attribute() -> list[OracleCase]:
 
 
 def _spatial() -> list[OracleCase]:
-    rows: list[tuple[str, str, dict[str, Any], tuple[str, ...], float, dict[str, Any]]] = []
-    for side, sign in (("left", 1.0), ("right", -1.0)):
-        initial = side[0]
-        hair, eye = ("hair",), (f"{initial}_eye",)
-        half = {"axis": "left", "sign": sign, "share": 0.9, "recolour": True}
-        ear = {"near": f"{initial}_ear", "within": 0.55, "axis": "left", "sign": sign}
-        rows += [
-            ("plain", f"make the {side} half of the hair blue", _hair("blue"), hair, sign, half),
-            ("worn", f"the {side} side of her hair should be green", _hair("green"), hair, sign, half),
-            ("plain", f"make the hair on the {side} side of the picture pink", _hair("pink"), hair, -sign, half | {"sign": -sign}),
-            ("plain", f"make the {side} eyebrow red", {"brows": COLOURS["red"]}, (f"{initial}_brow",), 0.0,
-             {"near": f"{initial}_brow", "within": 0.35, "axis": "left", "sign": sign, "recolour": True}),
-            ("bearded", f"make his {side} eye green", {"iris": COLOURS["green"]}, eye, 0.0,
-             {"near": f"{initial}_eye", "within": 0.30, "axis": "left", "sign": sign, "recolour": True}),
-            ("worn", f"make the {side} earring blue", {"earring_colour": COLOURS["blue"]}, ("earring",), sign, ear | {"recolour": True}),
-            ("bearded", f"put a hoop earring on his {side} ear", {"earrings": "hoop", "earring_side": side}, (), 0.0, ear),
-        ]  # fmt: skip
-    eyes = {"near": "eyes", "within": 0.75, "axis": "forward", "sign": 1.0}
-    top = {"above": "eyes", "near": "top", "within": 1.0}
-    rows += [
-        ("plain", "add round black glasses", {"glasses": "round", "glasses_colour": COLOURS["black"]}, (), 0.0, eyes),
-        ("plain", "a green beanie", {"hat": "beanie", "hat_colour": COLOURS["green"], "hat_trim": COLOURS["green"]}, (), 0.0, top),
-        ("plain", "add a red headband", {"hat": "headband", "hat_colour": COLOURS["red"], "hat_trim": COLOURS["red"]}, (), 0.0, top),
-        ("plain", "add a gold chain necklace", {"necklace": "chain", "necklace_colour": COLOURS["gold"]}, (), 0.0, {"below": "chin"}),
-        ("plain", "give her a moustache", {"moustache": "moustache"}, (), 0.0,
-         {"below": "nose", "above": "mouth", "near": "mouth", "within": 0.35}),
-        ("plain", "add a brown beard", {"beard": "short"}, (), 0.0, {"below": "mouth"}),
-    ]  # fmt: skip
-    return [
-        OracleCase(
-            Case(f"oracle-spatial-{i:02d}", subject_name, prompt, "spatial", "place", change, only, args),
-            Partial(only, side),
+    """Sides of what is there in both frames, and new things of which the truth has the colours of the prompt."""
+    every = {case.prompt: case for case in spatial_cases()}
+    black, green, red, gold = (COLOURS[name] for name in ("black", "green", "red", "gold"))
+    sided = [
+        prompt.format(side=side) for side in ("left", "right") for prompt in (
+            "make the {side} half of the hair blue", "the {side} side of her hair should be green",
+            "make the hair on the {side} side of the picture pink", "make the {side} eyebrow red", "make his {side} eye green",
+            "make the {side} earring blue", "put a hoop earring on his {side} ear",
         )
-        for i, (subject_name, prompt, change, only, side, args) in enumerate(rows)
-    ]
-
-
-def _hair(colour: str) -> dict[str, Any]:
-    return {"hair_colour": COLOURS[colour], "highlight_colour": COLOURS[colour]}
+    ]  # fmt: skip
+    added: dict[str, dict[str, Any]] = {
+        "add round black glasses": {"glasses_colour": black}, "a green beanie": {"hat_colour": green, "hat_trim": green},
+        "add a red headband": {"hat_colour": red, "hat_trim": red}, "add a gold chain necklace": {"necklace_colour": gold},
+        "give her a moustache": {}, "add a brown beard": {},
+    }  # fmt: skip
+    cases = []
+    for i, prompt in enumerate((*sided, *added)):
+        case = every[prompt]
+        case = replace(case, name=f"oracle-spatial-{i:02d}", change={**case.change, **added.get(prompt, {})})
+        half = case.args.get("half", 0.0)
+        cases.append(OracleCase(case, Partial(case.labels if half else (), half)))
+    return cases
 
 
 def oracle_painter(chosen: OracleCase, who: Sitter, config: EditConfig, discriminator: Any = None) -> Painter:

@@ -7,9 +7,9 @@ import torch
 
 from avatarkit.edit.editing import OPERATORS
 from avatarkit.edit.operators.identity import RECIPES, SAME, recipe
+from avatarkit.edit.plan import EditPlan, EditRequest, plan_json
 from avatarkit.edit.region import locate
 from avatarkit.edit.validation import read_plan
-from avatarkit.edit.plan import EditPlan, EditRequest, plan_json
 from avatarkit.errors import InputError
 
 from ..labelled import Labelled, operation

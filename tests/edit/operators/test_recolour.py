@@ -5,10 +5,28 @@ from __future__ import annotations
 import pytest
 import torch
 
-from avatarkit.edit.operators.recolour import iris, own_colour, recoloured, seen_colour, split_highlight, wanted_colour, weighted_quantile, with_colours
+from avatarkit.edit.operators.recolour import (
+    iris,
+    own_colour,
+    recoloured,
+    seen_colour,
+    split_highlight,
+    wanted_colour,
+    weighted_quantile,
+    with_colours,
+)
 from avatarkit.edit.plan import Attributes, Region
 from avatarkit.gaussians.gaussians import Gaussians
-from avatarkit.losses.colour_difference import chroma, ciede2000, hue, hue_difference, lab, linear_from_srgb, luminance, srgb_from_linear
+from avatarkit.losses.colour_difference import (
+    chroma,
+    ciede2000,
+    hue,
+    hue_difference,
+    lab,
+    linear_from_srgb,
+    luminance,
+    srgb_from_linear,
+)
 
 from ..labelled import COLOURS, IRIS, Labelled, carried_out, lab_of, linear, operation, rgb, same_tensors, seen
 

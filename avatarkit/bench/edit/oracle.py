@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatarkit.bench.edit.cases import COLOURS, Case, attribute_cases, spatial_cases
+from avatarkit.bench.edit.cases import Case, attribute_cases, spatial_cases
 from avatarkit.bench.edit.running import QUICK, Ledger, Sitters, default_painter, run_cases
 from avatarkit.bench.edit.subjects import Sitter
 from avatarkit.bench.edit.summary import rate
@@ -31,7 +31,7 @@ from avatarkit.synthetic.subject import subject
 
 BY_PICTURES = replace(QUICK, operators=False, seconds=3600.0)
 """Settings of these edits: everything goes to the editor, and steps are counted instead of seconds."""
-CHOSEN = 20  # cases of either kind
+COLOURS = {"black": "#000000", "green": "#008000", "red": "#ff0000", "blue": "#0000ff", "gold": "#d4a63a"}
 
 
 @dataclass(frozen=True)

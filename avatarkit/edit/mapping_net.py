@@ -230,14 +230,14 @@ def _recoloured(inputs: Tensor, random: np.random.Generator) -> Tensor:
 
 
 def _judged(mapping: Mapping, scene: Scene, masks: list[tuple[Place, Tensor]]) -> dict[str, float]:
-    """Median IoU of the net's masks and of rendered labels on held-out cells, at the pictures' full size: some of the cells may be errors."""
+    """Mean IoU of the net's masks and of rendered labels on held-out cells, at the pictures' full size."""
     scores: dict[str, list[float]] = {"net": [], "labels": []}
     for place, truth in masks:
         rendered = region_mask(scene, mapping.weights, place)
         for name, found in (("net", mapping.mask(scene, place, rendered)), ("labels", rendered)):
             if bool(((found > 0.5) | (truth > 0.5)).any()):
                 scores[name].append(_iou(found > 0.5, truth > 0.5))
-    return {name: float(np.median(values)) if values else 0.0 for name, values in scores.items()}
+    return {name: float(np.mean(values)) if values else 0.0 for name, values in scores.items()}
 
 
 def _inputs(scene: Scene, place: Place, weights: Tensor, base: Tensor) -> Tensor:

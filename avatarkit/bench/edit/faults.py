@@ -63,7 +63,7 @@ class Way:
 
 
 def ways(config: EditConfig) -> tuple[Way, ...]:
-    """Ours and the three others, on the same keyframes and number of steps.
+    """Ours and the three others, on the same keyframes and number of steps (naive takes all of them at once, the others in two halves).
 
     naive: every parameter on all edited views, as they are.  dataset update: the same, with views painted again from what the avatar has
     become (Instruct-NeRF2NeRF).  static labels: only the Gaussians of the region, by the labels that they have, on the views as they are
@@ -71,7 +71,7 @@ def ways(config: EditConfig) -> tuple[Way, ...]:
     """
     return (
         Way("ours", replace(config, fit="guarded"), verified=True),
-        Way("naive", replace(config, fit="naive", gate=False, mapping=False)),
+        Way("naive", replace(config, fit="naive", gate=False, mapping=False, steps=2 * config.steps)),
         Way("dataset update", replace(config, fit="dataset_update", gate=False, mapping=False)),
         Way("static labels", replace(config, fit="guarded", gate=False, mapping=False, weight_gs=0.0)),
     )

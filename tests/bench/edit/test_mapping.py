@@ -119,8 +119,9 @@ def test_the_net_learns_an_edge_that_labels_blur_and_is_used_then(tiny_sitter: S
 def test_the_table_is_resumed_and_printed(tmp_path: Path, tiny_sitter: Sitter, monkeypatch: pytest.MonkeyPatch) -> None:
     called = []
 
-    def shown_with(*arguments: object) -> None:
+    def shown_with(*arguments: object) -> object:
         called.append(arguments[3])
+        return object()
 
     def scored(*arguments: object) -> list[dict[str, object]]:
         return [

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from avatarkit.contracts import HeadModel, Rasterizer
 from avatarkit.edit.config import EditConfig
 from avatarkit.edit.history import changed, with_entry
+from avatarkit.edit.lifting import TOUCHED
 from avatarkit.edit.operators.add import add_accessory, opaque_seeds, seed_accessory, with_group, without_idle_seeds
 from avatarkit.edit.operators.delete import delete
 from avatarkit.edit.operators.expression import express
@@ -191,6 +193,8 @@ def _acted(scene: Scene, wish: Wish, tools: Tools, run: Run, done: Done) -> Scen
     painted = _painted(scene, wish, tools, run, done)
     if operation.kind == "add" and not done.reason:
         return painted.with_avatar(_marked(scene, painted, wish))
+    if operation.kind == "delete" and not done.reason:
+        return painted.with_avatar(_relabelled(scene, painted, wish))
     return painted
 
 
@@ -221,13 +225,7 @@ def _marked(scene: Scene, painted: Scene, wish: Wish) -> Avatar:
     from avatarkit.losses.colour_difference import ciede2000, lab
 
     avatar = painted.avatar
-    old = {int(i): k for k, i in enumerate(scene.avatar.gaussians.ids)}
-    rows = torch.tensor(
-        [
-            old.get(int(i), old.get(int(p), -1))
-            for i, p in zip(avatar.gaussians.ids, avatar.gaussians.parents, strict=True)
-        ]
-    )
+    rows = _ancestors(scene, avatar)
     before = colours(scene.avatar)[rows.clamp(min=0)]
     changed_colour = ciede2000(lab(before), lab(colours(avatar))) > 4.0
     core = wish.located.weights[rows.clamp(min=0)] > 0.5
@@ -236,6 +234,29 @@ def _marked(scene: Scene, painted: Scene, wish: Wish) -> Avatar:
     number = max(empty.meta["groups"].values())
     groups = torch.where(chosen, torch.full_like(avatar.gaussians.groups, number), avatar.gaussians.groups)
     return replace(empty, gaussians=replace(avatar.gaussians, groups=groups))
+
+
+def _ancestors(scene: Scene, avatar: Avatar) -> Tensor:
+    """(N,) rows of ``scene``'s table from which those of ``avatar`` came by splitting; −1 for new ones."""
+    old = {int(i): k for k, i in enumerate(scene.avatar.gaussians.ids)}
+    pairs = zip(avatar.gaussians.ids, avatar.gaussians.parents, strict=True)
+    return torch.tensor([old.get(int(i), old.get(int(parent), -1)) for i, parent in pairs])
+
+
+def _relabelled(scene: Scene, painted: Scene, wish: Wish) -> Avatar:
+    """What an editor painted away is no longer what it was: its Gaussians take the label of their nearest neighbours."""
+    avatar = painted.avatar
+    rows = _ancestors(scene, avatar)
+    weights = torch.where(rows >= 0, wish.located.weights[rows.clamp(min=0)], torch.zeros(len(rows)))
+    gone = weights > TOUCHED  # a few that are a third of it make a picture of it together
+    others = ~gone
+    if not bool(gone.any()) or not bool(others.any()):
+        return avatar
+    points = painted.rest.means
+    near = torch.from_numpy(cKDTree(points[others].numpy()).query(points[gone].numpy())[1])
+    logits = avatar.gaussians.label_logits.clone()
+    logits[gone] = logits[others][near]
+    return replace(avatar, gaussians=replace(avatar.gaussians, label_logits=logits))
 
 
 def _learnt_object(scene: Scene, wish: Wish, tools: Tools, run: Run, done: Done) -> Scene:

@@ -130,9 +130,7 @@ def _things(avatar: Avatar, target: str) -> Tensor:
 
 def _of_another_kind(avatar: Avatar, label: str) -> Tensor:
     """(N,) bool: added as something that ``label`` does not name: a parrot has some label, and is no hat."""
-    numbers = [
-        number for name, number in groups_of(avatar).items() if ADDABLE.get(kind_of(avatar, name), "") != label
-    ]
+    numbers = [number for name, number in groups_of(avatar).items() if ADDABLE.get(kind_of(avatar, name), "") != label]
     return torch.isin(avatar.gaussians.groups, torch.tensor(numbers, dtype=torch.int32))
 
 

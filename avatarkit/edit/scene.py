@@ -163,7 +163,6 @@ class Scene:
             )  # fmt: skip
         return drawn.alpha[0]
 
-
     def mesh(self, place: Place) -> MeshRender:
         """The head's mesh as ``place`` sees it."""
         view, K = place.cameras.viewmats[0].numpy(), place.cameras.Ks[0].numpy()

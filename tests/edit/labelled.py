@@ -91,10 +91,14 @@ def posed(scene: Scene, timestep: int) -> Posed:
     """Where an avatar's Gaussians stand at a timestep of its motion."""
     pose = scene.head.pose(scene.avatar.motion[timestep])
     with torch.no_grad():
-        return pose_gaussians(scene.avatar.gaussians, pose.vertices[0], pose.joints[0], scene.head.faces, skin=pose.skin)
+        return pose_gaussians(
+            scene.avatar.gaussians, pose.vertices[0], pose.joints[0], scene.head.faces, skin=pose.skin
+        )
 
 
-def operation(kind: str, target: str, region: Region | None = None, strength: float = 1.0, **attributes: object) -> Operation:
+def operation(
+    kind: str, target: str, region: Region | None = None, strength: float = 1.0, **attributes: object
+) -> Operation:
     return Operation(kind, target, region, Attributes(**attributes), strength=strength)  # type: ignore[arg-type]
 
 
@@ -123,7 +127,11 @@ def labelled(beard: bool = False, worn: bool = True, frames: str = "skin") -> La
     for name in ("l_eye", "r_eye"):
         ball = vertices[head.regions[name] > 0.5]
         middle = 0.5 * (ball.amin(0) + ball.amax(0))
-        iris |= (kind == LABEL_INDEX[name]) & ((centres[:, :2] - middle[:2]).norm(dim=1) < IRIS_RADIUS) & (centres[:, 2] > middle[2])
+        iris |= (
+            (kind == LABEL_INDEX[name])
+            & ((centres[:, :2] - middle[:2]).norm(dim=1) < IRIS_RADIUS)
+            & (centres[:, 2] > middle[2])
+        )
     colours[iris] = rgb(IRIS)
     jaw = _majority(head.regions["jaw"], faces) & (kind == LABEL_INDEX["skin"]) & (centres[:, 2] > 0.03)
     if beard:
@@ -149,10 +157,20 @@ def labelled(beard: bool = False, worn: bool = True, frames: str = "skin") -> La
     means[:, 1] = torch.where(hair, LIFT / size, torch.zeros_like(size))
     parts, labels, lights = [replace(blank, means=means)], [kind], [light]
     if worn:
-        for name, points in (("glasses", _glasses(vertices, head.regions)), ("earring", _earrings(vertices, head.regions))):
+        for name, points in (
+            ("glasses", _glasses(vertices, head.regions)),
+            ("earring", _earrings(vertices, head.regions)),
+        ):
             amount = 0.6 + 0.3 * torch.sin(400.0 * points[:, 1])
             tint = srgb_from_linear(linear_from_srgb(rgb(COLOURS[name])) * amount[:, None])
-            own = Gaussians.fresh(torch.zeros_like(points), torch.zeros_like(points), 0.98, tint, torch.full((len(points),), -1 - SKULL), 1)
+            own = Gaussians.fresh(
+                torch.zeros_like(points),
+                torch.zeros_like(points),
+                0.98,
+                tint,
+                torch.full((len(points),), -1 - SKULL),
+                1,
+            )
             parts.append(scene.placed_at_rest(own, points, own.quats, torch.full_like(points, 0.0016)))
             labels.append(torch.full((len(points),), LABEL_INDEX[name]))
             lights.append(amount)

@@ -118,6 +118,9 @@ def test_a_nose_ring_is_no_nose(bare: Labelled) -> None:
     assert scene.avatar.gaussians.label_logits[ring].argmax(1).unique().tolist() == [LABEL_INDEX["nose"]]
 
 
-@pytest.mark.parametrize(("target", "thing"), [("earring", True), ("hat", True), ("hair", False), ("skin", False), ("beard", False), ("nose_ring", True)])
+@pytest.mark.parametrize(
+    ("target", "thing"),
+    [("earring", True), ("hat", True), ("hair", False), ("skin", False), ("beard", False), ("nose_ring", True)],
+)
 def test_things_are_told_from_parts(bare: Labelled, target: str, thing: bool) -> None:
     assert is_thing(bare.avatar, target) == thing

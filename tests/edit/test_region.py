@@ -14,7 +14,12 @@ from avatarkit.labels import LABELS
 
 from .labelled import Labelled, added, group, operation, posed
 
-HALVES = [("left_of", "subject", 1.0), ("right_of", "subject", -1.0), ("left_of", "viewer", -1.0), ("right_of", "viewer", 1.0)]
+HALVES = [
+    ("left_of", "subject", 1.0),
+    ("right_of", "subject", -1.0),
+    ("left_of", "viewer", -1.0),
+    ("right_of", "viewer", 1.0),
+]
 
 
 def core(which: Labelled, asked: Operation) -> torch.Tensor:
@@ -39,7 +44,9 @@ def test_a_half_ends_in_the_heads_middle_though_there_is_more_on_one_side(bare: 
     assert torch.equal(found & ~beside, truth & ~beside)
 
 
-@pytest.mark.parametrize(("relation", "axis", "sign"), [("above", 1, 1.0), ("below", 1, -1.0), ("in_front", 2, 1.0), ("behind", 2, -1.0)])
+@pytest.mark.parametrize(
+    ("relation", "axis", "sign"), [("above", 1, 1.0), ("below", 1, -1.0), ("in_front", 2, 1.0), ("behind", 2, -1.0)]
+)
 def test_up_and_forward(bare: Labelled, relation: str, axis: int, sign: float) -> None:
     """Relative to the nose: what is surely above it, below it, and so on."""
     found = core(bare, operation("recolour", "skin", Region("nose", relation), colour="#0000ff"))
@@ -152,7 +159,9 @@ def test_a_tattoo_is_a_disc_of_skin(bare: Labelled, anchor: str, sign: float) ->
     assert wide.radius == pytest.approx(0.024) and int(wide.core.sum()) > 2 * int(found.core.sum())
 
 
-@pytest.mark.parametrize(("relation", "axis", "sign"), [("above", 1, 1.0), ("below", 1, -1.0), ("left_of", 0, 1.0), ("right_of", 0, -1.0)])
+@pytest.mark.parametrize(
+    ("relation", "axis", "sign"), [("above", 1, 1.0), ("below", 1, -1.0), ("left_of", 0, 1.0), ("right_of", 0, -1.0)]
+)
 def test_a_mole_stands_beside_the_lips(bare: Labelled, relation: str, axis: int, sign: float) -> None:
     found = locate(bare.scene, operation("add", "mole", Region("lips", relation), size=2.0))
     lips = bare.rest[bare.of("u_lip", "l_lip")]

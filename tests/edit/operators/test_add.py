@@ -36,7 +36,9 @@ def test_it_is_a_group_with_name_kind_label_and_new_ids(bare: Labelled) -> None:
     gaussians, own = scene.avatar.gaussians, group(scene, "glasses")
     assert scene.avatar.meta["group_kinds"] == {"glasses": "glasses"}
     assert bool((gaussians.label_logits[own].argmax(1) == LABEL_INDEX["glasses"]).all())
-    assert int(gaussians.ids[own].min()) > int(bare.avatar.gaussians.ids.max()) and len(gaussians.ids.unique()) == len(gaussians)
+    assert int(gaussians.ids[own].min()) > int(bare.avatar.gaussians.ids.max()) and len(gaussians.ids.unique()) == len(
+        gaussians
+    )
     assert gaussians.sh.shape[1] == bare.avatar.gaussians.sh.shape[1]
     rest = gaussians.select(~own).tensors()
     assert all(torch.equal(value, rest[name]) for name, value in bare.avatar.gaussians.tensors().items())
@@ -96,8 +98,13 @@ def test_degrees_of_colour_are_matched(bare: Labelled) -> None:
     assert avatar.gaussians.sh.shape[1:] == (4, 3) and float(avatar.gaussians.sh[-2:, 1:].abs().max()) == 0.0
 
 
-@pytest.mark.parametrize(("anchor", "relation", "axis", "sign"), [("head", "above", 1, 1.0), ("l_ear", "left_of", 0, 1.0), ("nose", "in_front", 2, 1.0)])
-def test_a_cloud_lies_where_the_thing_will_be(bare: Labelled, anchor: str, relation: str, axis: int, sign: float) -> None:
+@pytest.mark.parametrize(
+    ("anchor", "relation", "axis", "sign"),
+    [("head", "above", 1, 1.0), ("l_ear", "left_of", 0, 1.0), ("nose", "in_front", 2, 1.0)],
+)
+def test_a_cloud_lies_where_the_thing_will_be(
+    bare: Labelled, anchor: str, relation: str, axis: int, sign: float
+) -> None:
     asked = operation("add", "object", Region(anchor, relation), name="parrot", size=0.8)
     scene = bare.scene.with_avatar(seed_cloud(bare.scene, asked))
     own = group(scene, "parrot")
@@ -112,4 +119,6 @@ def test_a_cloud_lies_where_the_thing_will_be(bare: Labelled, anchor: str, relat
     solid = scene.with_avatar(opaque_seeds(scene.avatar, own))
     assert float(region_mask(solid, own.float(), place).max()) > 0.9
     assert len(without_idle_seeds(scene.avatar, scene.avatar.meta["groups"]["parrot"]).gaussians) == len(bare.label)
-    assert len(without_idle_seeds(solid.avatar, scene.avatar.meta["groups"]["parrot"]).gaussians) == len(scene.avatar.gaussians)
+    assert len(without_idle_seeds(solid.avatar, scene.avatar.meta["groups"]["parrot"]).gaussians) == len(
+        scene.avatar.gaussians
+    )

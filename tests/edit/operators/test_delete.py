@@ -48,7 +48,9 @@ def test_a_bald_head_has_skin_where_hair_was(bare: Labelled, bald: Scene, camera
         covered = area(bare.scene, bare.of("hair").float(), place) & torch.from_numpy(bald.mesh(place).triangle >= 0)
         assert float((alpha(bald, place)[covered] < 0.9).float().mean()) < 0.02
         away = ciede2000(picture(bald, place)[covered], lab_of(COLOURS["skin"]))
-        assert float(away.quantile(0.95)) < 22.0 and float(away.median()) < 12.0  # the light varies between 0.45 and 0.95 of it
+        assert (
+            float(away.quantile(0.95)) < 22.0 and float(away.median()) < 12.0
+        )  # the light varies between 0.45 and 0.95 of it
 
 
 def test_nothing_of_the_hair_is_left(bare: Labelled, bald: Scene) -> None:
@@ -61,13 +63,17 @@ def test_nothing_of_the_hair_is_left(bare: Labelled, bald: Scene) -> None:
 def test_patches_are_labelled_skin_and_bound_to_the_scalp(bare: Labelled, bald: Scene) -> None:
     gaussians = bald.avatar.gaussians
     new = ~torch.isin(gaussians.ids, bare.avatar.gaussians.ids)
-    assert int(new.sum()) > 300 and bool((gaussians.binding[new] >= 0).all()) and bool((gaussians.groups[new] == 0).all())
+    assert (
+        int(new.sum()) > 300 and bool((gaussians.binding[new] >= 0).all()) and bool((gaussians.groups[new] == 0).all())
+    )
     classes = gaussians.label_logits[new].argmax(1)
     assert float((classes == LABEL_INDEX["skin"]).float().mean()) > 0.9
     assert len(gaussians.ids.unique()) == len(gaussians) and torch.equal(gaussians.ids[new], gaussians.parents[new])
     # within a millimetre of the scalp that they cover
     corners = bald.rest.vertices[bald.head.faces[gaussians.binding[new].long()]]
-    normal = torch.nn.functional.normalize(torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), dim=1)
+    normal = torch.nn.functional.normalize(
+        torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), dim=1
+    )
     height = ((bald.rest.means[new] - corners[:, 0]) * normal).sum(1)
     assert float(height.abs().max()) < 0.001
 
@@ -75,7 +81,10 @@ def test_patches_are_labelled_skin_and_bound_to_the_scalp(bare: Labelled, bald: 
 def test_what_was_seen_beside_it_stays_as_it_was(bare: Labelled, bald: Scene) -> None:
     for camera in range(4):
         place = bald.place(0, camera)
-        near = torch.nn.functional.max_pool2d(region_mask(bare.scene, bare.of("hair").float(), place)[None], 9, 1, 4)[0, 0] > 0.02
+        near = (
+            torch.nn.functional.max_pool2d(region_mask(bare.scene, bare.of("hair").float(), place)[None], 9, 1, 4)[0, 0]
+            > 0.02
+        )
         apart = ciede2000(picture(bare.scene, place), picture(bald, place))
         assert float((apart[~near] > 3.0).float().mean()) < 0.002
 
@@ -134,7 +143,9 @@ def test_under_a_hat_there_is_hair(bare: Labelled) -> None:
     assert float(ciede2000(picture(after, place)[covered], lab_of(COLOURS["hair"])).median()) < 12.0
     classes = after.avatar.gaussians.label_logits.argmax(1)
     new = ~torch.isin(after.avatar.gaussians.ids, gaussians.ids)
-    assert float((classes[new] == LABEL_INDEX["hair"]).float().mean()) > 0.9 and not bool((classes == LABEL_INDEX["hat"]).any())
+    assert float((classes[new] == LABEL_INDEX["hair"]).float().mean()) > 0.9 and not bool(
+        (classes == LABEL_INDEX["hat"]).any()
+    )
 
 
 def test_what_an_edit_added_leaves_no_trace(bare: Labelled) -> None:
@@ -184,4 +195,6 @@ def test_ids_of_what_was_taken_are_not_given_again(bare: Labelled) -> None:
 def test_group_is_the_named_one(bare: Labelled) -> None:
     scene = added(added(bare.scene, "glasses"), "hat")
     after = carried_out(scene, operation("delete", "hat"))
-    assert set(after.avatar.meta["groups"]) == {"glasses"} and int(group(after, "glasses").sum()) == int(group(scene, "glasses").sum())
+    assert set(after.avatar.meta["groups"]) == {"glasses"} and int(group(after, "glasses").sum()) == int(
+        group(scene, "glasses").sum()
+    )

@@ -43,7 +43,9 @@ def test_a_smile_lifts_the_corners_of_the_mouth(bare: Labelled, timestep: int) -
 
 
 def test_a_negative_weight_ends_at_nothing(bare: Labelled) -> None:
-    after = carried_out(bare.scene, operation("expression", "face", weights=(Weight("mouthSmileLeft", -1.0), Weight("jawOpen", -0.3))))
+    after = carried_out(
+        bare.scene, operation("expression", "face", weights=(Weight("mouthSmileLeft", -1.0), Weight("jawOpen", -0.3)))
+    )
     assert float(after.avatar.motion.expr[:, column(bare, "mouthSmileLeft")].abs().max()) == 0.0
     torch.testing.assert_close(after.avatar.motion.expr[:, column(bare, "jawOpen")], torch.tensor([0.0, 0.0, 0.4, 0.0]))
 
@@ -67,7 +69,11 @@ def test_strength_scales_the_weights(bare: Labelled) -> None:
 def test_every_name_of_arkit_moves_something(bare: Labelled, name: str) -> None:
     after = carried_out(bare.scene, operation("expression", "face", weights=(Weight(name, 0.6),)))
     first, second = bare.avatar.motion, after.avatar.motion
-    moved = (first.expr != second.expr).any(1) | (first.jaw_pose != second.jaw_pose).any(1) | (first.eyes_pose != second.eyes_pose).any(1)
+    moved = (
+        (first.expr != second.expr).any(1)
+        | (first.jaw_pose != second.jaw_pose).any(1)
+        | (first.eyes_pose != second.eyes_pose).any(1)
+    )
     assert bool(moved[0])
 
 

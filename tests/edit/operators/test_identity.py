@@ -36,7 +36,9 @@ def test_recipes_change_the_head(bare: Labelled, name: str) -> None:
 
 
 def test_an_elf_has_taller_ears(bare: Labelled) -> None:
-    ears = [step for step in recipe(operation("identity", "head", name="elf", amount=1.0), False) if step.target == "ears"]
+    ears = [
+        step for step in recipe(operation("identity", "head", name="elf", amount=1.0), False) if step.target == "ears"
+    ]
     assert len(ears) == 1
     after = bare.scene.with_avatar(OPERATORS["shape"](bare.scene, ears[0], locate(bare.scene, ears[0])))
     for name in ("l_ear", "r_ear"):
@@ -50,7 +52,10 @@ def test_an_editor_that_paints_leaves_only_shape() -> None:
     assert "recolour" in {step.kind for step in recipe(operation("identity", "head", name="zombie", amount=1.0), False)}
 
 
-@pytest.mark.parametrize(("name", "opposite"), [("older", "younger"), ("younger", "older"), ("masculine", "feminine"), ("feminine", "masculine")])
+@pytest.mark.parametrize(
+    ("name", "opposite"),
+    [("older", "younger"), ("younger", "older"), ("masculine", "feminine"), ("feminine", "masculine")],
+)
 def test_less_of_something_is_its_opposite(name: str, opposite: str) -> None:
     less = recipe(operation("identity", "head", name=name, amount=-1.0), False)
     assert less == recipe(operation("identity", "head", name=opposite, amount=1.0), False)

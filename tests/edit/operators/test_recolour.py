@@ -67,7 +67,9 @@ def test_only_the_region_changes(bare: Labelled) -> None:
 
 @pytest.mark.parametrize(("relation", "sign"), [("left_of", 1.0), ("right_of", -1.0)])
 def test_half_of_the_hair(bare: Labelled, relation: str, sign: float) -> None:
-    after = carried_out(bare.scene, operation("recolour", "hair", Region("hair", relation), colour="#0000ff")).avatar.gaussians
+    after = carried_out(
+        bare.scene, operation("recolour", "hair", Region("hair", relation), colour="#0000ff")
+    ).avatar.gaussians
     changed = (after.sh[:, 0] != bare.avatar.gaussians.sh[:, 0]).any(1)
     side = sign * bare.rest[:, 0]
     assert torch.equal(changed & (side.abs() > 0.003), bare.of("hair") & (side > 0.003))
@@ -78,7 +80,9 @@ def test_eyes_change_their_irises_alone(bare: Labelled, target: str, labels: tup
     after = carried_out(bare.scene, operation("recolour", target, colour="#8040c0")).avatar.gaussians
     changed = (after.sh[:, 0] != bare.avatar.gaussians.sh[:, 0]).any(1)
     wanted = bare.iris & bare.of(*labels)
-    assert float((changed & wanted).sum() / (changed | wanted).sum()) > 0.6  # a reconstruction's irises are blurred: 1 mm of white goes with them
+    assert (
+        float((changed & wanted).sum() / (changed | wanted).sum()) > 0.6
+    )  # a reconstruction's irises are blurred: 1 mm of white goes with them
     assert bool(changed[wanted].all()) and not bool(changed[~bare.of(*labels)].any())
     inner = wanted & (iris(bare.scene) == 1.0)
     found = lab(seen(after)[inner].clamp(0, 1)).median(0).values
@@ -94,7 +98,9 @@ def test_strength_is_a_share_of_the_way(bare: Labelled) -> None:
 
 @pytest.mark.parametrize(("lightness", "saturation"), [(0.4, 0.0), (-0.4, 0.0), (0.0, 0.5), (0.0, -0.8), (0.3, -0.5)])
 def test_lighter_darker_richer_paler(bare: Labelled, lightness: float, saturation: float) -> None:
-    after = carried_out(bare.scene, operation("recolour", "hair", lightness=lightness, saturation=saturation)).avatar.gaussians
+    after = carried_out(
+        bare.scene, operation("recolour", "hair", lightness=lightness, saturation=saturation)
+    ).avatar.gaussians
     hair = bare.of("hair")
     old, new = (lab(seen(g)[hair].clamp(0, 1)) for g in (bare.avatar.gaussians, after))
     grew = (new[:, 0] - old[:, 0]).median()
@@ -119,13 +125,17 @@ def test_colours_of_one_side_scale_with_the_colour(bare: Labelled) -> None:
     after = carried_out(bare.scene, operation("recolour", "hair", colour="#ff8080")).avatar.gaussians
     hair = bare.of("hair")
     factor = (seen(after) + 0.02) / (seen(before) + 0.02)
-    torch.testing.assert_close(after.sh[hair, 1:], before.sh[hair, 1:] * factor[hair, None].clamp(max=3.0), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        after.sh[hair, 1:], before.sh[hair, 1:] * factor[hair, None].clamp(max=3.0), atol=1e-5, rtol=1e-4
+    )
     black = carried_out(bare.scene, operation("recolour", "hair", colour="#000000")).avatar.gaussians
     assert float(black.sh[hair, 1:].abs().mean()) < 0.5 * float(before.sh[hair, 1:].abs().mean())
 
 
 def test_colours_beyond_the_range_stay_finite() -> None:
-    gaussians = Gaussians.fresh(torch.zeros(4, 3), torch.zeros(4, 3), 0.5, torch.linspace(-0.5, 1.5, 12).reshape(4, 3), torch.zeros(4), 1)
+    gaussians = Gaussians.fresh(
+        torch.zeros(4, 3), torch.zeros(4, 3), 0.5, torch.linspace(-0.5, 1.5, 12).reshape(4, 3), torch.zeros(4), 1
+    )
     gaussians.sh[:, 1:] = 0.1
     old = (0.5 + 0.28209479177387814 * gaussians.sh[:, 0]).clamp(0, 1)
     made = with_colours(gaussians, old, old.flip(0))
@@ -170,7 +180,9 @@ def test_highlights_stay_white() -> None:
 
 def test_what_is_wanted() -> None:
     own = linear_from_srgb(rgb("#806040"))
-    torch.testing.assert_close(wanted_colour(own, Attributes(colour="#204060")), linear_from_srgb(rgb("#204060")), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        wanted_colour(own, Attributes(colour="#204060")), linear_from_srgb(rgb("#204060")), atol=1e-4, rtol=0
+    )
     grey = wanted_colour(own, Attributes(saturation=-1.0))
     assert float(grey.max() - grey.min()) < 1e-5
     torch.testing.assert_close(wanted_colour(own, Attributes(lightness=1.0)), torch.ones(3))

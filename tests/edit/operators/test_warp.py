@@ -47,7 +47,14 @@ def turned_over(before: Scene, after: Scene) -> float:
 
 
 @pytest.mark.parametrize(
-    ("target", "names"), [("nose", ("nose",)), ("l_eye", ("l_eye",)), ("lips", ("u_lip", "l_lip")), ("l_ear", ("l_ear",)), ("r_brow", ("r_brow",))]
+    ("target", "names"),
+    [
+        ("nose", ("nose",)),
+        ("l_eye", ("l_eye",)),
+        ("lips", ("u_lip", "l_lip")),
+        ("l_ear", ("l_ear",)),
+        ("r_brow", ("r_brow",)),
+    ],
 )
 def test_a_part_moves_by_what_was_asked_at_every_time(bare: Labelled, target: str, names: tuple[str, ...]) -> None:
     after = carried_out(bare.scene, operation("move", target, offset=OFFSET))
@@ -75,21 +82,38 @@ def test_gaussians_go_with_their_part(bare: Labelled) -> None:
     after = carried_out(bare.scene, operation("move", "nose", offset=OFFSET))
     asked = head_width(bare.scene) * torch.tensor(OFFSET)
     inner = bare.of("nose") & (after.rest.means[:, 2] > 0.075)
-    torch.testing.assert_close((after.rest.means - bare.rest)[inner], asked.expand(int(inner.sum()), 3), atol=4e-4, rtol=0)
+    torch.testing.assert_close(
+        (after.rest.means - bare.rest)[inner], asked.expand(int(inner.sum()), 3), atol=4e-4, rtol=0
+    )
     assert float((after.rest.means - bare.rest)[bare.of("l_ear", "hair", "cloth")].abs().max()) < 1e-6
     for name in ("sh", "opacity_logits", "label_logits", "binding", "ids"):
         assert torch.equal(getattr(after.avatar.gaussians, name), getattr(bare.avatar.gaussians, name))
 
 
-@pytest.mark.parametrize(("target", "dimension", "axis", "size"), [("nose", "width", 0, 1.3), ("lips", "thickness", 1, 1.4), ("nose", "", 0, 0.75), ("l_ear", "height", 1, 1.4), ("mouth", "width", 0, 1.2)])
+@pytest.mark.parametrize(
+    ("target", "dimension", "axis", "size"),
+    [
+        ("nose", "width", 0, 1.3),
+        ("lips", "thickness", 1, 1.4),
+        ("nose", "", 0, 0.75),
+        ("l_ear", "height", 1, 1.4),
+        ("mouth", "width", 0, 1.2),
+    ],
+)
 def test_a_part_grows_by_its_factor(bare: Labelled, target: str, dimension: str, axis: int, size: float) -> None:
     after = carried_out(bare.scene, operation("shape", target, dimension=dimension, size=size))
     names = {"lips": ("u_lip", "l_lip"), "mouth": ("u_lip", "l_lip")}.get(target, (target,))
     part = region(bare, *names)
-    spans = [(points.amax(0) - points.amin(0))[axis] for points in (scene.rest.vertices[part] for scene in (bare.scene, after))]
+    spans = [
+        (points.amax(0) - points.amin(0))[axis]
+        for points in (scene.rest.vertices[part] for scene in (bare.scene, after))
+    ]
     assert float(spans[1] / spans[0]) == pytest.approx(size, abs=0.02)
     if dimension == "width":  # nothing else grows
-        other = [(points.amax(0) - points.amin(0))[2] for points in (scene.rest.vertices[part] for scene in (bare.scene, after))]
+        other = [
+            (points.amax(0) - points.amin(0))[2]
+            for points in (scene.rest.vertices[part] for scene in (bare.scene, after))
+        ]
         assert float(other[1] / other[0]) == pytest.approx(1.0, abs=0.02)
     assert turned_over(bare.scene, after) < 0.002 and float(stretch(bare.scene, after).max()) < 1.2
 
@@ -117,7 +141,9 @@ def test_glasses_stay_on_while_the_nose_grows(plain: Labelled) -> None:
     after = carried_out(plain.scene, operation("shape", "nose", size=1.4))
     worn = plain.of("glasses", "earring")
     for timestep in range(4):
-        torch.testing.assert_close(posed(after, timestep).means[worn], posed(plain.scene, timestep).means[worn], atol=2e-4, rtol=0)
+        torch.testing.assert_close(
+            posed(after, timestep).means[worn], posed(plain.scene, timestep).means[worn], atol=2e-4, rtol=0
+        )
         torch.testing.assert_close(posed(after, timestep).scales[worn], posed(plain.scene, timestep).scales[worn])
     assert float((after.rest.means - plain.rest)[plain.of("nose")].norm(dim=1).max()) > 0.003
 
@@ -151,7 +177,7 @@ def test_an_earring_grows_from_its_lobe(plain: Labelled) -> None:
 
 
 def test_a_second_pair_is_known_for_what_it_is(bare: Labelled) -> None:
-    """"earring 2" hangs from its own lobe as "earring" does."""
+    """ "earring 2" hangs from its own lobe as "earring" does."""
     scene = added(added(bare.scene, "earring", Region("r_ear")), "earring", Region("l_ear"))
     after = carried_out(scene, operation("shape", "earring 2", size=1.5))
     own = group(scene, "earring 2")
@@ -178,7 +204,10 @@ def test_more_volume_begins_at_the_hairline(bare: Labelled) -> None:
     shift = (after.rest.means - bare.rest)[hair].norm(dim=1)
     gap = torch.cdist(bare.rest[hair], bare.rest[bare.of("skin")][::3]).amin(1)
     assert float(shift[gap < 0.010].median()) < 0.4 * float(shift[gap > 0.04].median())
-    out = ((after.rest.means - bare.rest)[hair] * torch.nn.functional.normalize(bare.rest[hair] - torch.tensor([0.0, 0.04, -0.03]), dim=1)).sum(1)
+    out = (
+        (after.rest.means - bare.rest)[hair]
+        * torch.nn.functional.normalize(bare.rest[hair] - torch.tensor([0.0, 0.04, -0.03]), dim=1)
+    ).sum(1)
     assert float((out > -1e-4).float().mean()) > 0.98  # outwards
 
 
@@ -187,7 +216,10 @@ def test_a_hat_added_earlier_moves_and_the_hair_below_stays(bare: Labelled) -> N
     after = carried_out(scene, operation("move", "hat", offset=(0.0, 0.2, 0.0)))
     hat = group(scene, "hat")
     torch.testing.assert_close(
-        (after.rest.means - scene.rest.means)[hat], (head_width(scene) * torch.tensor([0.0, 0.2, 0.0])).expand(int(hat.sum()), 3), atol=1e-5, rtol=0
+        (after.rest.means - scene.rest.means)[hat],
+        (head_width(scene) * torch.tensor([0.0, 0.2, 0.0])).expand(int(hat.sum()), 3),
+        atol=1e-5,
+        rtol=0,
     )
     assert float((after.rest.means - scene.rest.means)[~hat].abs().max()) == 0.0
 

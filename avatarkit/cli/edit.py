@@ -46,7 +46,7 @@ def edit(
     The prompt becomes a plan of operations on named parts of the head. What can be done on the Gaussians themselves is done there, exactly; the rest is
     painted into pictures and learnt from them. Nothing leaves the machine unless a networked part is named.
     """
-    _check_arguments(prompt, plan, output, plan_only or show_region is not None, undo)
+    _check_arguments(prompt, plan, output, (plan_only or show_region is not None) and not undo, undo)
     from avatarkit.config import load_config, parse_overrides
     from avatarkit.edit.config import EditConfig
 
@@ -112,6 +112,8 @@ def _check_arguments(prompt: str | None, plan: Path | None, output: Path | None,
             raise InputError("--undo takes the last edit back; it takes no prompt and no plan")
     elif (prompt is None) == (plan is None):
         raise InputError("give a prompt or --plan FILE" + ("" if prompt is None else ", not both"))
+    if output is None and undo:
+        raise InputError("give the file to write with -o")
     if output is None and not dry:
         raise InputError("give the file to write with -o, or look first with --plan-only or --show-region")
 

@@ -5,6 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from avatarkit.errors import ConfigError
+
+LIMITS: dict[str, tuple[float, float]] = {
+    "size": (32, 4096), "keyframes": (1, 64), "anchors": (1, 64), "refreshed": (0, 64), "outputs": (1, 256),
+    "outside_delta": (0.0, 100.0), "outside_share": (0.0, 1.0), "consensus": (1.0, 1e6), "feather": (0.0, 0.2), "steps": (1, 100_000),
+    "seconds": (1.0, 86_400.0), "rgb_lambda": (0.0, 1.0), "weight_rgb": (1e-6, 1e6), "weight_gs": (0.0, 1e6), "weight_gan": (0.0, 1e6),
+    "anchor_position": (0.0, 1e6), "anchor_shape": (0.0, 1e6), "anchor_colour": (0.0, 1e6), "anchor_outside": (1.0, 1e6),
+    "unedited": (0.0, 0.95), "lr_means": (0.0, 1.0), "lr_quats": (0.0, 1.0), "lr_scales": (0.0, 1.0), "lr_opacity": (0.0, 1.0),
+    "lr_colour": (0.0, 1.0), "lr_final": (1e-6, 1.0), "grow": (0.0, 4.0), "mapping_seconds": (1.0, 120.0), "corrections": (0, 2),
+}  # fmt: skip
+"""The least and the largest value of every number."""
+
 
 @dataclass(frozen=True)
 class EditConfig:
@@ -41,12 +53,12 @@ class EditConfig:
 
     # The fit
     fit: Literal["guarded", "naive", "dataset_update"] = "guarded"
-    """guarded: ours.  naive: all parameters on all edited views, no anchor.  dataset_update: views are edited again one by one while
-    fitting (Instruct-NeRF2NeRF)."""
+    """guarded: ours.  naive: all parameters on all edited views, no lifting, no anchor.  dataset_update: the same, its views painted again
+    from what the avatar has become (Instruct-NeRF2NeRF)."""
     steps: int = 400
     """Steps after the anchors, and again after all keyframes."""
     seconds: float = 150.0
-    """Time after which no more steps are begun."""
+    """Of one attempt at an operation: time after which no more steps are begun."""
     rgb_lambda: float = 0.7
     """λ of equation 11 while editing."""
     perceptual_net: Literal["alex", "vgg"] = "vgg"
@@ -60,7 +72,7 @@ class EditConfig:
     """λ_p of equation 13: of local means, triangle units (bound) or centimetres (free)."""
     anchor_shape: float = 0.2
     """λ_t of equation 13: of rotations and log-scales."""
-    anchor_colour: float = 0.05
+    anchor_colour: float = 0.005
     """λ_c of equation 13: of colours and opacities."""
     anchor_outside: float = 100.0
     """How much stronger Gaussians outside the region are held."""
@@ -79,9 +91,17 @@ class EditConfig:
     # Regions
     mapping: bool = True
     """Refine region masks by the mapping net where one is at hand that is at least as good as rendered labels."""
-    mapping_seconds: float = 90.0
-    """At most so long is a mapping net trained at the first edit."""
+    mapping_seconds: float = 60.0
+    """At most so long is a mapping net trained at the first edit of a part, the making of its label maps included."""
 
     # After
     corrections: int = 2
     """How often an operation that did not do what was asked is corrected before it is taken back."""
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in LIMITS.items():
+            value = getattr(self, name)
+            if not low <= value <= high:  # also what is not a number
+                raise ConfigError(f"setting '{name}' is {value:g}; expected {low:g} to {high:g}")
+        if not self.noise or not all(0.0 < value <= 1.0 for value in self.noise):
+            raise ConfigError(f"setting 'noise' is {list(self.noise)}; expected at least one number over 0 and up to 1")

@@ -11,20 +11,22 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from avatarkit.contracts import HeadModel, Rasterizer
 from avatarkit.edit.config import EditConfig
 from avatarkit.edit.history import changed, with_entry
-from avatarkit.edit.operators.add import add_accessory, opaque_seeds, seed_cloud, with_group, without_idle_seeds
+from avatarkit.edit.lifting import TOUCHED
+from avatarkit.edit.operators.add import add_accessory, opaque_seeds, seed_accessory, with_group, without_idle_seeds
 from avatarkit.edit.operators.delete import delete
 from avatarkit.edit.operators.expression import express
 from avatarkit.edit.operators.identity import recipe
 from avatarkit.edit.operators.recolour import recolour
-from avatarkit.edit.operators.warp import move_part, scale_part
+from avatarkit.edit.operators.warp import head_width, move_part, scale_part
 from avatarkit.edit.painting import Painter, Wish, paint
 from avatarkit.edit.plan import EditPlan, Operation, operation_json
-from avatarkit.edit.region import MARKS, Located, locate
+from avatarkit.edit.region import MARKS, Located, direction, locate
 from avatarkit.edit.scene import Scene
 from avatarkit.edit.verify import NOTHING, Verdict, verify
 from avatarkit.errors import AvatarkitError, InputError
@@ -37,6 +39,7 @@ OPERATORS: dict[str, Operator] = {
 }  # fmt: skip
 DECALS = (*MARKS, "object")
 """What ``add`` cannot make of Gaussians by itself."""
+CLEAR = 0.01  # metres beyond its anchor to which a thing in the wrong place is sent
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ class Tools:
 
 @dataclass
 class Done:
-    """What became of one operation.  how: "operator" or the editor's name; views: the gate's rows; outputs: pictures of the editor."""
+    """What became of one operation.  how: "operator" or the editor's name; views: the gate's rows; outputs: pictures of the editor;
+    latent: the correction that the gate asks for."""
 
     operation: Operation
     how: str = ""
@@ -64,6 +68,7 @@ class Done:
     outputs: int = 0
     measures: dict[str, float] = field(default_factory=dict)
     views: list[dict[str, object]] = field(default_factory=list)
+    latent: str = ""
 
     def row(self) -> dict[str, Any]:
         """For the history and for ``--json``."""
@@ -89,14 +94,15 @@ def edit_avatar(avatar: Avatar, plan: EditPlan, tools: Tools, run: Run) -> tuple
         elif lacking:
             results.append(Done(operation, reason=f"operation {lacking[0]}, on which it depends, was not done"))
         else:
-            run.emit(Started(f"operation {index}: {operation.kind} {operation.target.replace('_', ' ')}"))
+            run.emit(Started(_named(index, operation)))
             scene, done = _carried_out(scene, plan, index, tools, run)
             results.append(done)
-            run.emit(Finished(f"operation {index}", done.seconds, _shown(done)))
-            if not done.accepted:
-                run.notice(
-                    f"operation {index} ({operation.kind} {operation.target}) was taken back: {done.reason}", "warning"
-                )
+            if done.accepted:
+                run.emit(Finished(_named(index, operation), done.seconds, _shown(done)))
+            else:
+                run.notice(f"{_named(index, operation)} was taken back: {done.reason}", "warning")
+    if run.stopping and not any(done.accepted for done in results):
+        raise KeyboardInterrupt
     if not any(done.accepted for done in results) or not changed(avatar, scene.avatar):
         reasons = dict.fromkeys(done.reason for done in results if done.reason not in ("", NOTHING))
         raise InputError(f"{NOTHING}: {'; '.join(reasons)}" if reasons else NOTHING)
@@ -105,6 +111,10 @@ def edit_avatar(avatar: Avatar, plan: EditPlan, tools: Tools, run: Run) -> tuple
         "editor": tools.painter.editor_name if tools.painter is not None else "",
     }  # fmt: skip
     return with_entry(avatar, scene.avatar, entry), results
+
+
+def _named(index: int, operation: Operation) -> str:
+    return f"operation {index}: {operation.kind} {operation.target.replace('_', ' ')}"
 
 
 def _shown(done: Done) -> dict[str, float]:
@@ -118,7 +128,7 @@ def _carried_out(scene: Scene, plan: EditPlan, index: int, tools: Tools, run: Ru
     result = scene
     try:
         located = _region(scene, operation, tools)
-        step, latent = operation, ""
+        step, latent, offset = operation, "", (0.0, 0.0, 0.0)
         for attempt in range(1 + tools.config.corrections):
             done.attempts = attempt + 1
             wish = Wish(
@@ -127,14 +137,19 @@ def _carried_out(scene: Scene, plan: EditPlan, index: int, tools: Tools, run: Ru
                 located,
                 attempt,
                 latent,
+                offset,
             )
             after = _acted(scene, wish, tools, run, done)
-            if done.reason:
+            if run.stopping:  # what is half fitted is no edit
+                done.reason = "stopped"
                 break
-            verdict = verify(scene, after, operation, located)
-            done.measures = verdict.measures
-            if verdict.accepted or run.stopping:
-                result, done.accepted = after, verdict.accepted
+            if done.reason:
+                verdict = Verdict(False, done.reason, done.latent)
+            else:
+                verdict = verify(scene, after, operation, located)
+                done.measures = verdict.measures
+            if verdict.accepted:
+                result, done.accepted = after, True
                 break
             done.reason = verdict.reason
             correction = _corrected(step, verdict, done, tools)
@@ -142,6 +157,7 @@ def _carried_out(scene: Scene, plan: EditPlan, index: int, tools: Tools, run: Ru
                 break
             run.notice(f"operation {index}: {verdict.reason}; trying again ({verdict.latent})")
             step, latent, done.reason = correction, verdict.latent, ""
+            offset = _offset(scene, operation, verdict)
     except AvatarkitError as error:
         if len(plan.operations) == 1:
             raise
@@ -173,11 +189,13 @@ def _acted(scene: Scene, wish: Wish, tools: Tools, run: Run, done: Done) -> Scen
     ):
         done.how = "operator"
         return scene.with_avatar(OPERATORS[operation.kind](scene, operation, wish.located))
-    if operation.kind == "add" and operation.target == "object":
+    if operation.kind == "add" and operation.target not in MARKS:
         return _learnt_object(scene, wish, tools, run, done)
     painted = _painted(scene, wish, tools, run, done)
     if operation.kind == "add" and not done.reason:
         return painted.with_avatar(_marked(scene, painted, wish))
+    if operation.kind == "delete" and not done.reason:
+        return painted.with_avatar(_relabelled(scene, painted, wish))
     return painted
 
 
@@ -198,7 +216,7 @@ def _painted(scene: Scene, wish: Wish, tools: Tools, run: Run, done: Done, solid
     painted = paint(scene, wish, tools.painter, run, tools.config.outputs - done.outputs, solid)
     done.outputs += painted.outputs
     done.views += painted.rows
-    done.reason = painted.reason
+    done.reason, done.latent = painted.reason, painted.latent
     return scene.with_avatar(painted.avatar)
 
 
@@ -208,13 +226,7 @@ def _marked(scene: Scene, painted: Scene, wish: Wish) -> Avatar:
     from avatarkit.losses.colour_difference import ciede2000, lab
 
     avatar = painted.avatar
-    old = {int(i): k for k, i in enumerate(scene.avatar.gaussians.ids)}
-    rows = torch.tensor(
-        [
-            old.get(int(i), old.get(int(p), -1))
-            for i, p in zip(avatar.gaussians.ids, avatar.gaussians.parents, strict=True)
-        ]
-    )
+    rows = _ancestors(scene, avatar)
     before = colours(scene.avatar)[rows.clamp(min=0)]
     changed_colour = ciede2000(lab(before), lab(colours(avatar))) > 4.0
     core = wish.located.weights[rows.clamp(min=0)] > 0.5
@@ -225,9 +237,33 @@ def _marked(scene: Scene, painted: Scene, wish: Wish) -> Avatar:
     return replace(empty, gaussians=replace(avatar.gaussians, groups=groups))
 
 
+def _ancestors(scene: Scene, avatar: Avatar) -> Tensor:
+    """(N,) rows of ``scene``'s table from which those of ``avatar`` came by splitting; −1 for new ones."""
+    old = {int(i): k for k, i in enumerate(scene.avatar.gaussians.ids)}
+    pairs = zip(avatar.gaussians.ids, avatar.gaussians.parents, strict=True)
+    return torch.tensor([old.get(int(i), old.get(int(parent), -1)) for i, parent in pairs])
+
+
+def _relabelled(scene: Scene, painted: Scene, wish: Wish) -> Avatar:
+    """What an editor painted away is no longer what it was: its Gaussians take the label of their nearest neighbours."""
+    avatar = painted.avatar
+    rows = _ancestors(scene, avatar)
+    weights = torch.where(rows >= 0, wish.located.weights[rows.clamp(min=0)], torch.zeros(len(rows)))
+    gone = weights > TOUCHED  # a few that are a third of it make a picture of it together
+    others = ~gone
+    if not bool(gone.any()) or not bool(others.any()):
+        return avatar
+    points = painted.rest.means
+    near = torch.from_numpy(cKDTree(points[others].numpy()).query(points[gone].numpy())[1])
+    logits = avatar.gaussians.label_logits.clone()
+    logits[gone] = logits[others][near]
+    return replace(avatar, gaussians=replace(avatar.gaussians, label_logits=logits))
+
+
 def _learnt_object(scene: Scene, wish: Wish, tools: Tools, run: Run, done: Done) -> Scene:
-    """Anything that no library has: a cloud of faint Gaussians learns it from the editor's pictures."""
-    seeded = scene.with_avatar(seed_cloud(scene, wish.operation))
+    """A new thing learns from the editor's pictures what it looks like: what the library has begins in its shape, half there; anything else as
+    a cloud of faint Gaussians."""
+    seeded = scene.with_avatar(seed_accessory(scene, wish.operation, wish.located))
     number = max(seeded.avatar.meta["groups"].values())
     new = seeded.avatar.gaussians.groups == number
     solid = seeded.with_avatar(opaque_seeds(seeded.avatar, new))
@@ -276,4 +312,21 @@ def _corrected(step: Operation, verdict: Verdict, done: Done, tools: Tools) -> O
             stronger = step.attributes.saturation + 0.4
             return replace(step, attributes=replace(step.attributes, saturation=min(1.0, stronger)))
         return None
+    editor = None if tools.painter is None else tools.painter.editor
+    if not getattr(editor, "varies", True):  # it would paint the same again
+        return None
     return step if done.outputs < tools.config.outputs else None
+
+
+def _offset(scene: Scene, operation: Operation, verdict: Verdict) -> tuple[float, float, float]:
+    """How far a thing that stands in the wrong place has to go, metres in the head's frame."""
+    if verdict.latent != "reposition":
+        return 0.0, 0.0, 0.0
+    way = [0.0, 0.0, 0.0]
+    if operation.kind == "move":
+        share = 1.0 - verdict.measures.get("followed", 0.0)
+        way = (share * operation.strength * head_width(scene) * torch.tensor(operation.attributes.offset)).tolist()
+    elif operation.region is not None:
+        axis, sign = direction(operation.region)
+        way[axis] = sign * (CLEAR - verdict.measures.get("relation", 0.0))
+    return way[0], way[1], way[2]

@@ -9,6 +9,7 @@ steps looks at frames that were not edited, outside the region.  Only Gaussians 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,7 @@ from avatarkit.edit.anchor import Anchor
 from avatarkit.edit.config import EditConfig
 from avatarkit.edit.ids import next_id
 from avatarkit.edit.keyframes import Keyframe
+from avatarkit.edit.lifting import TOUCHED
 from avatarkit.edit.scene import Place, Scene
 from avatarkit.events import Progress, Run
 from avatarkit.gaussians.avatar import Avatar
@@ -35,8 +37,6 @@ from avatarkit.recon.adam import Adam, parameters, require_gradients
 from avatarkit.recon.guard import finite
 from avatarkit.render.compiled import kernels_first
 
-TOUCHED = 0.05
-"""Membership from which on a Gaussian may learn."""
 CORE = 0.5
 EPS = 1e-3
 SPLITS = (0.25, 0.5)
@@ -88,18 +88,19 @@ class Fitting:
 
 @kernels_first()
 def fit(
-    before: Scene, scene: Scene, views: Sequence[Edited], fitting: Fitting, config: EditConfig, run: Run, seed: int, grow: bool = True
+    before: Scene, scene: Scene, views: Sequence[Edited], fitting: Fitting, config: EditConfig, run: Run, seed: int, grow: bool = True,
+    deadline: float = math.inf,
 ) -> Avatar:  # fmt: skip
     """The avatar of ``scene`` after ``config.steps`` steps on ``views``; ``before``: the scene before the edit, for frames that stay.
 
+    deadline: of ``time.monotonic``, after which no more steps are begun.
     ``fitting`` follows the table where Gaussians were split.  A step whose loss or gradient is not finite is left out.
     """
-    guarded = config.fit != "naive"
+    guarded = config.fit == "guarded"
     state = _State(scene, fitting, config, guarded)
     random = np.random.default_rng([seed, 17])
-    began = time.monotonic()
     for step in range(config.steps):
-        if run.stopping or time.monotonic() - began > config.seconds:
+        if run.stopping or time.monotonic() > deadline:
             break
         watch = guarded and fitting.unedited and random.random() < config.unedited
         if watch:

@@ -15,6 +15,7 @@ from torch.nn.functional import avg_pool2d, max_pool2d
 from avatarkit.edit.config import EditConfig
 from avatarkit.edit.keyframes import Keyframe
 from avatarkit.edit.lifting import lifted_change
+from avatarkit.edit.region import mask_core
 from avatarkit.edit.registration import Registration, aligned, register
 from avatarkit.edit.scene import Scene
 from avatarkit.losses.colour_difference import ciede2000, lab
@@ -25,6 +26,7 @@ MARGIN = 0.012
 """Of the longer side: how far outside the region changes are no spill but its soft edge."""
 UNCHANGED = 2.0
 """CIEDE2000 inside the region (``strong_change``) below which a view shows no edit."""
+NO_CHANGE = "nothing changed in the region"
 LEAST_DISAGREEMENT = 0.035
 """Mean difference of colour (sRGB) below which views agree, whatever the others do."""
 
@@ -75,15 +77,26 @@ def judge(keyframe: Keyframe, edited: Tensor, config: EditConfig) -> Judged:
     if share > config.outside_share:
         reason = f"{100 * share:.1f} % of the picture changed outside the region"
     elif inside < UNCHANGED:
-        reason = "nothing changed in the region"
+        reason = NO_CHANGE
     return Judged(keyframe, view, registration, not reason, reason, share, inside)
 
 
 def composited(source: Tensor, edited: Tensor, mask: Tensor, feather: float) -> Tensor:
     """``edited`` inside the mask (1, H, W), ``source`` outside, with a seam of ``feather`` of the longer side."""
     reach = max(1, round(feather * max(source.shape[1:])))
-    soft = avg_pool2d(mask[None], 2 * reach + 1, 1, reach, count_include_pad=False)[0].clamp(0.0, 1.0)
+    core = mask_core(mask).float()[None, None]
+    eroded = -_grown(-core, reach)
+    thin = core * (1.0 - _grown(eroded, reach))  # brows, frames: a seam as wide as they are would leave little of them
+    soft = torch.maximum(_blurred(mask[None], reach), _blurred(_grown(thin, reach), reach))[0].clamp(0.0, 1.0)
     return source + soft * (edited - source)
+
+
+def _grown(mask: Tensor, reach: int) -> Tensor:
+    return max_pool2d(mask, 2 * reach + 1, 1, reach)
+
+
+def _blurred(mask: Tensor, reach: int) -> Tensor:
+    return avg_pool2d(mask, 2 * reach + 1, 1, reach, count_include_pad=False)
 
 
 def agreed(scene: Scene, views: list[Judged], config: EditConfig) -> list[Judged]:
@@ -129,7 +142,7 @@ def _difference(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _inside(source: Tensor, edited: Tensor, mask: Tensor) -> float:
-    core = mask[0] > 0.5
+    core = mask_core(mask)
     if not bool(core.any()):
         return 0.0
     first, second = source[:, core].T, edited[:, core].T

@@ -19,6 +19,7 @@ from avatarkit.edit.asked import labels_shown, request_for
 from avatarkit.edit.config import EditConfig
 from avatarkit.edit.editing import Tools, edit_avatar
 from avatarkit.edit.history import undone
+from avatarkit.edit.mapping_masks import MappingMasks
 from avatarkit.edit.membership import pieces_shown
 from avatarkit.edit.painting import Painter
 from avatarkit.edit.pictures import PictureJournal, before_and_after, region_sheet
@@ -41,6 +42,7 @@ from avatarkit.render.hosted import hosted
 LOOK_SIZE = 512  # pixels of a side of the picture that a language model sees
 NO_DISCRIMINATOR = "none"
 PAINT = "paint"
+PICTURES = (".png", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True)
@@ -100,12 +102,12 @@ def scene_of(job: EditJob, avatar: Avatar) -> Scene:
 
 def run_edit(job: EditJob, run: Run) -> dict[str, Any]:
     """Plan, edit, save, and draw what happened; returns the summary that ``--json`` prints."""
-    avatar = load_avatar(job.avatar)
-    plan = plan_of(job, avatar, run)
     assert job.output is not None and job.folder is not None
-    if job.output.is_dir():
-        raise InputError(f"{job.output}: is a folder; name a file to write with -o")
+    _check_output(job)
+    avatar = load_avatar(job.avatar)
     scene = scene_of(job, avatar)
+    mask = _mask(job, scene)
+    plan = plan_of(job, avatar, run)  # last of what can fail: a model may be asked, and paid
     with explained(job.folder):
         job.folder.mkdir(parents=True, exist_ok=True)
         log = EventLog(job.folder / "events.jsonl")
@@ -115,7 +117,7 @@ def run_edit(job: EditJob, run: Run) -> dict[str, Any]:
         atomic_write_text(job.folder / "plan.json", json.dumps(plan_json(plan), indent=1) + "\n")
         dump_config(job.config, job.folder / "config.yaml")
         journal = PictureJournal(job.folder)
-        tools = Tools(scene.head, scene.rasterizer, job.config, _painter(job, journal), _mask(job, scene))
+        tools = Tools(scene.head, scene.rasterizer, job.config, _painter(job, journal, avatar, run), mask)
         edited, done = edit_avatar(avatar, plan, tools, run)
         save_avatar(edited, job.output)
         sheet = job.folder / "before-after.jpg"
@@ -135,14 +137,28 @@ def run_edit(job: EditJob, run: Run) -> dict[str, Any]:
 def undo_edit(job: EditJob) -> dict[str, Any]:
     """Take the last edit back and save; returns the summary."""
     assert job.output is not None
+    _check_output(job)
     avatar = load_avatar(job.avatar)
     before = undone(avatar)
     save_avatar(before, job.output)
     return {"avatar": str(job.output), "undone": avatar.history[-1].get("prompt", ""), "edits": len(before.history)}
 
 
+def _check_output(job: EditJob) -> None:
+    """Raise InputError for an output that cannot be written, and names that nothing has, before anything is done."""
+    assert job.output is not None
+    if job.output.is_dir():
+        raise InputError(f"{job.output}: is a folder; name a file to write with -o")
+    registry().get("editor", job.editor)
+    registry().get("refiner", job.llm)
+    if job.discriminator != NO_DISCRIMINATOR:
+        registry().get("discriminator", job.discriminator)
+
+
 def show_regions(job: EditJob, path: Path, run: Run) -> dict[str, Any]:
     """Draw where each operation of the plan would act, and change nothing."""
+    if path.suffix.lower() not in PICTURES:
+        raise InputError(f"--show-region {path}: the suffix must be one of {', '.join(PICTURES)}")
     avatar = load_avatar(job.avatar)
     plan = plan_of(job, avatar, run)
     scene = scene_of(job, avatar)
@@ -166,14 +182,20 @@ def _apart(scene: Scene, count: int) -> list[Place]:
     return [places[i] for i in np.unique(np.linspace(0, len(places) - 1, min(count, len(places))).round().astype(int))]
 
 
-def _painter(job: EditJob, journal: PictureJournal) -> Painter:
+def _painter(job: EditJob, journal: PictureJournal, avatar: Avatar, run: Run) -> Painter:
     editor = registry().create("editor", job.editor, job.editor_options)
     discriminator = None
     if job.discriminator != NO_DISCRIMINATOR:
         discriminator = registry().create("discriminator", job.discriminator)
     refiner = registry().create("refiner", job.llm, job.llm_options)
     shown = job.look and registry().get("refiner", job.llm).network
-    return Painter(editor, job.editor, job.config, refiner, discriminator, journal, _png if shown else None)
+    masks = None
+    if job.config.mapping and job.mask is None:
+        name = str(avatar.meta.get("segmenter") or registry().default("segmenter"))
+        masks = MappingMasks(
+            lambda: registry().create("segmenter", name), name, job.config.mapping_seconds, job.config.seed, run
+        )
+    return Painter(editor, job.editor, job.config, refiner, discriminator, journal, _png if shown else None, masks)
 
 
 def _png(picture: Tensor) -> bytes:

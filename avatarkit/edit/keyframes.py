@@ -41,11 +41,11 @@ def choose_places(scene: Scene, located: Located, count: int) -> list[Place]:
     shown = torch.tensor(
         [float(region_mask(scene, located.weights, scene.shrunk(place, SMALL)).sum()) for place in candidates]
     )
-    if float(shown.max()) < 1.0:
+    if count < 1 or float(shown.max()) < 1.0:
         return []
     weight = (shown / shown.max()).sqrt()
     usable = shown > HIDDEN * shown.max()
-    features = _features(scene, candidates)
+    features = place_features(scene, candidates)
     chosen = [int((weight * usable).argmax())]
     nearest = (features - features[chosen[0]]).norm(dim=1)
     while len(chosen) < min(count, int(usable.sum())):
@@ -61,7 +61,7 @@ def keyframe(scene: Scene, located: Located, place: Place) -> Keyframe:
     return Keyframe(place, region_mask(scene, located.weights, place), scene.picture(place))
 
 
-def _features(scene: Scene, places: list[Place]) -> Tensor:
+def place_features(scene: Scene, places: list[Place]) -> Tensor:
     """(P, D): view direction in units of ``VIEW_UNIT``, expression and jaw in standard deviations of the motion."""
     motion = scene.avatar.motion
     moves = torch.cat([motion.expr, motion.jaw_pose], 1)

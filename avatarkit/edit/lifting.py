@@ -14,6 +14,8 @@ from avatarkit.edit.operators.recolour import with_colours
 from avatarkit.edit.scene import Scene
 from avatarkit.gaussians.avatar import Avatar
 
+TOUCHED = 0.05
+"""Membership of a region from which on a Gaussian may change."""
 SHOWN = 0.5  # pixels from which on a view says something of a Gaussian
 
 
@@ -30,13 +32,15 @@ def lifted_change(scene: Scene, keyframe: Keyframe, view: Tensor) -> tuple[Tenso
 def lift(scene: Scene, edited: Sequence[tuple[Keyframe, Tensor]], weights: Tensor) -> Avatar:
     """The avatar with the mean change of all ``edited`` views added to its colours, by ``weights`` (N,).
 
-    A blurred first guess that the fit sharpens: a Gaussian takes the mean of the pixels that it lies under.
+    A blurred first guess that the fit sharpens: a Gaussian takes the mean of the pixels that it lies under.  What belongs to the
+    region by less than ``TOUCHED`` keeps every bit.
     """
     total, pixels = torch.zeros(len(weights), 3), torch.zeros(len(weights))
     for keyframe, view in edited:
         change, seen = lifted_change(scene, keyframe, view)
         total += change * seen[:, None]
         pixels += seen
-    change = total / pixels.clamp(min=1e-6)[:, None] * (pixels > SHOWN)[:, None] * weights[:, None]
+    change = total / pixels.clamp(min=1e-6)[:, None] * ((pixels > SHOWN) & (weights > TOUCHED))[:, None]
+    change = change * weights[:, None]
     old = colours(scene.avatar)
     return replace(scene.avatar, gaussians=with_colours(scene.avatar.gaussians, old, (old + change).clamp(0.0, 1.0)))

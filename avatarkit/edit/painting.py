@@ -20,13 +20,13 @@ from avatarkit.edit import plan as records
 from avatarkit.edit.anchor import Anchor
 from avatarkit.edit.config import EditConfig
 from avatarkit.edit.fit import Edited, Fitting, Opponent, fit
-from avatarkit.edit.gate import Judged, agreed, judge
+from avatarkit.edit.gate import NO_CHANGE, Judged, agreed, judge
 from avatarkit.edit.keyframes import Keyframe, choose_places
 from avatarkit.edit.lifting import lift
 from avatarkit.edit.plan import EditPlan, FinalRequest, KeyframeText
 from avatarkit.edit.planning import final_texts
 from avatarkit.edit.region import Located, label_boxes, mask_box, region_mask
-from avatarkit.edit.scene import Place, Scene
+from avatarkit.edit.scene import SKULL, Place, Scene
 from avatarkit.edit.visibility import spread_places
 from avatarkit.errors import InputError, PluginError
 from avatarkit.events import Finished, Run, Started
@@ -34,6 +34,8 @@ from avatarkit.gaussians.avatar import Avatar
 from avatarkit.labels import LABEL_INDEX
 from avatarkit.losses.perceptual import lpips_or_none
 
+Refine = Callable[[Place, Tensor], Tensor]
+"""(place, rendered mask (1, H, W)) → the refined mask."""
 FOCUS = ("l_eye", "r_eye", "u_lip", "l_lip", "mouth")
 UNEDITED = 8  # frames that are watched while fitting
 
@@ -50,7 +52,8 @@ class Journal(Protocol):
 class Painter:
     """What paints: the editor and its name, a discriminator or None, the refiner (for the second turn), settings.
 
-    look: encodes a picture for a refiner that is shown keyframes, None where it is not; masks: refines a region's mask at a place.
+    look: encodes a picture for a refiner that is shown keyframes, None where it is not; masks: gives what refines an operation's
+    masks (``mapping_masks``): called with the scene, the kinds of the plan's earlier operations, the operation and its weights (N,).
     """
 
     editor: Editor
@@ -60,30 +63,34 @@ class Painter:
     discriminator: Any = None
     journal: Journal | None = None
     look: Callable[[Tensor], bytes] | None = None
-    masks: Callable[[Scene, Located, Place, Tensor], Tensor] | None = None
+    masks: Callable[[Scene, tuple[str, ...], records.Operation, Tensor], Refine | None] | None = None
 
 
 @dataclass
 class Painted:
     """avatar: what came of it; rows: the gate's figures, by view; outputs: pictures that the editor returned; reason: why nothing came
-    of it, or ""."""
+    of it, or ""; latent: which correction would mend that."""
 
     avatar: Avatar
     rows: list[dict[str, object]] = field(default_factory=list)
     outputs: int = 0
     reason: str = ""
+    latent: str = ""
 
 
 @dataclass(frozen=True)
 class Wish:
-    """One operation for an editor: of which plan, where, in which attempt, and the correction that it makes."""
+    """One operation for an editor: of which plan, where, in which attempt, and the correction that it makes.
+
+    offset: of latent "reposition": where to, metres in the head's frame (to the subject's left, up, forward).
+    """
 
     plan: EditPlan
     index: int
     located: Located
     attempt: int = 0
     latent: str = ""
-    shift: tuple[float, float] = (0.0, 0.0)
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def operation(self) -> records.Operation:
@@ -102,29 +109,35 @@ def paint(before: Scene, wish: Wish, painter: Painter, run: Run, room: int, soli
     if not places:
         raise InputError(f"the {wish.operation.target.replace('_', ' ')} shows in none of the avatar's pictures")
 
+    refine = None
+    if painter.masks is not None:
+        earlier = tuple(operation.kind for operation in wish.plan.operations[: wish.index])
+        refine = painter.masks(shapes, earlier, wish.operation, located.weights)
+
     def mask_at(place: Place) -> Tensor:
         mask = region_mask(shapes, located.weights, place)
-        return mask if painter.masks is None else painter.masks(shapes, located, place, mask)
+        return mask if refine is None else refine(place, mask)
 
     keyframes = [Keyframe(place, mask_at(place), before.picture(place)) for place in places]
     texts = dict(zip([k.place.name for k in keyframes], _texts(shapes, wish, keyframes, painter, run), strict=True))
-    work = _Work(before, wish, painter, run, mask_at, texts)
+    work = _Work(before, wish, painter, run, mask_at, texts, room)
     anchors, others = keyframes[: config.anchors], keyframes[config.anchors :]
     if config.fit == "naive":
         anchors, others = keyframes, []
-    work.edit(anchors, 0)
+    work.edit(anchors, 0, "anchors" if others else "keyframes")
     if not work.accepted:
-        return Painted(before.avatar, work.rows(), work.outputs, work.reasons())
+        reason = work.reasons()
+        return Painted(before.avatar, work.rows(), work.outputs, reason, "add" if reason == NO_CHANGE else "change")
     work.learn(grow=not others)
     if others:
-        work.edit(others, 0)
+        work.edit(others, 0, "others")
         work.learn(grow=True)
     if getattr(painter.editor, "iterative", False):
         for number, noise in enumerate(config.noise[1:], 1):
             count = min(config.refreshed // max(1, len(config.noise) - 1), room - work.outputs)
             if count < 1 or run.stopping:
                 break
-            work.edit(work.worst(count), number, noise)
+            work.edit(work.worst(count), number, f"round{number}", noise)
             work.learn(grow=False)
     return Painted(work.scene.avatar, work.rows(), work.outputs)
 
@@ -152,12 +165,14 @@ class _Work:
     """The state of one operation: the scene as it learns, and every view that was judged."""
 
     def __init__(
-        self, before: Scene, wish: Wish, painter: Painter, run: Run, mask_at: Callable[[Place], Tensor], texts: dict[str, KeyframeText]
+        self, before: Scene, wish: Wish, painter: Painter, run: Run, mask_at: Callable[[Place], Tensor], texts: dict[str, KeyframeText],
+        room: int,
     ) -> None:  # fmt: skip
         self.before, self.wish, self.painter, self.run, self.texts = before, wish, painter, run, texts
         self.scene, self.config = before, painter.config
         self.views: dict[str, Judged] = {}
-        self.outputs = 0
+        self.room, self.outputs = room, 0
+        self.deadline = time.monotonic() + self.config.seconds
         weights = wish.located.weights
         opponent = None if painter.discriminator is None else Opponent.of(painter.discriminator)
         self.fitting = Fitting(
@@ -185,15 +200,18 @@ class _Work:
 
         return [view.keyframe for view in sorted(self.views.values(), key=gap, reverse=True)[:count]]
 
-    def edit(self, keyframes: list[Keyframe], number: int, noise: float | None = None) -> None:
-        """Have ``keyframes`` painted and judged; those that were judged before are judged anew."""
+    def edit(self, keyframes: list[Keyframe], number: int, stage: str, noise: float | None = None) -> None:
+        """Have ``keyframes`` painted and judged; those that were judged before are judged anew.  stage: its name for people."""
         config, run = self.config, self.run
         began = time.monotonic()
         run.emit(Started(f"painting with {self.painter.editor_name}", len(keyframes), "view"))
         raw: list[Tensor] = []
-        for batch in _same_sizes(keyframes):
+        batches = _same_sizes(keyframes)
+        if self.wish.latent == "reposition":  # every view has a shift of its own
+            batches = [[keyframe] for keyframe in keyframes]
+        for batch in batches:
             raw += list(self._painted(batch, number, config.noise[0] if noise is None else noise))
-        ordered = [keyframe for batch in _same_sizes(keyframes) for keyframe in batch]
+        ordered = [keyframe for batch in batches for keyframe in batch]
         self.outputs += len(raw)
         judged = [judge(keyframe, view, config) for keyframe, view in zip(ordered, raw, strict=True)]
         for view in judged:
@@ -205,7 +223,7 @@ class _Work:
         self.views = dict(zip(names, together, strict=True))
         if self.painter.journal is not None:
             shown = [self.views[view.keyframe.place.name] for view in judged]
-            self.painter.journal.views(self.wish.index, self.wish.attempt, f"round {number}", raw, shown)
+            self.painter.journal.views(self.wish.index, self.wish.attempt, stage, raw, shown)
         taken = sum(self.views[view.keyframe.place.name].accepted for view in judged)
         run.emit(
             Finished(
@@ -222,7 +240,7 @@ class _Work:
         learnt = self.scene is not self.before
         references = torch.stack([self.scene.picture(place) for place in places]) if learnt else None
         words = tuple(self.texts[place.name] for place in places)
-        step = EditStep(self.wish.operation, words, number, noise, self.wish.latent, self.wish.shift)  # type: ignore[arg-type]
+        step = EditStep(self.wish.operation, words, number, noise, self.wish.latent, self._shift(places[0]))  # type: ignore[arg-type]
         edited = self.painter.editor.edit(
             views, masks, step, references=references, cameras=_together(places),
             correspondences=self.before.correspondences(places), seed=self.config.seed + 1000 * self.wish.attempt, run=self.run,
@@ -234,6 +252,19 @@ class _Work:
             )
         return edited.detach().float().clamp(0.0, 1.0)
 
+    def _shift(self, place: Place) -> tuple[float, float]:
+        """The wish's offset as shares of the picture's width (right) and height (down)."""
+        if self.wish.latent != "reposition":
+            return 0.0, 0.0
+        joint, cameras = self.before.pose(place.timestep).joints[0, SKULL], place.cameras
+        rest = self.before.rest.pose.joints[0, SKULL]
+        start = joint[:3, :3] @ (rest[:3, :3].T @ (self.wish.located.centre - rest[:3, 3])) + joint[:3, 3]
+        ends = torch.stack([start, start + joint[:3, :3] @ (rest[:3, :3].T @ torch.tensor(self.wish.offset))])
+        seen = ends @ cameras.viewmats[0, :3, :3].T + cameras.viewmats[0, :3, 3]
+        pixels = seen @ cameras.Ks[0].T
+        x, y = ((pixels[1] / pixels[1, 2] - pixels[0] / pixels[0, 2])[:2]).tolist()
+        return x / cameras.width, y / cameras.height
+
     def learn(self, grow: bool) -> None:
         """Lift the accepted views and fit to them."""
         began = time.monotonic()
@@ -241,7 +272,7 @@ class _Work:
         if not accepted:
             return
         self.run.emit(Started("fitting", self.config.steps))
-        if self.scene is self.before and self.config.fit != "naive":
+        if self.scene is self.before and self.config.fit == "guarded":
             lifted = lift(self.before, [(view.keyframe, view.view) for view in accepted], self.fitting.weights)
             self.scene = self.before.with_avatar(lifted)
         if self.painter.discriminator is not None:
@@ -251,7 +282,7 @@ class _Work:
         if config.fit == "dataset_update":
             views = self._updated(views)
         seed = config.seed + 31 * self.wish.attempt + len(self.views)
-        avatar = fit(self.before, self.scene, views, self.fitting, config, self.run, seed, grow)
+        avatar = fit(self.before, self.scene, views, self.fitting, config, self.run, seed, grow, self.deadline)
         self.scene = self.before.with_avatar(avatar)
         last = self.fitting.curve[-1] if self.fitting.curve else {}
         self.run.emit(Finished("fitting", time.monotonic() - began, {k: v for k, v in last.items() if k != "step"}))
@@ -259,7 +290,7 @@ class _Work:
     def _updated(self, views: list[Edited]) -> list[Edited]:
         """Iterative dataset update: the views of this round are painted again from what the avatar shows now."""
         keyframes = [view.keyframe for view in views]
-        if self.scene is self.before or self.outputs + len(keyframes) > self.config.outputs:
+        if self.scene is self.before or self.outputs + len(keyframes) > self.room:
             return views
         current = [replace(keyframe, source=self.scene.picture(keyframe.place)) for keyframe in keyframes]
         painted = torch.cat([self._painted(batch, 0, self.config.noise[0]) for batch in _same_sizes(current)])

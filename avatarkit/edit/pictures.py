@@ -30,6 +30,8 @@ class PictureJournal:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.written: list[Path] = []
+        for stale in folder.glob("operation*-attempt*-*.jpg"):  # of an earlier edit of that name
+            stale.unlink(missing_ok=True)
 
     def views(self, operation: int, attempt: int, stage: str, raw: Sequence[Tensor], judged: Sequence[Judged]) -> None:
         """Rows: source, what the editor returned, what is learnt from it.  Columns: views, with the reason where one was rejected."""
@@ -39,7 +41,7 @@ class PictureJournal:
             [_bytes(view.view) for view in judged],
         ]
         columns = [view.keyframe.place.name + ("" if view.accepted else " ✗") for view in judged]
-        name = f"operation{operation}-attempt{attempt}-{stage.replace(' ', '')}.jpg"
+        name = f"operation{operation}-attempt{attempt}-{stage}.jpg"
         write_picture(self.folder / name, contact_sheet(rows, columns, ("source", "editor", "taken"), TILE))
         self.written.append(self.folder / name)
 

@@ -196,6 +196,11 @@ def region_mask(scene: Scene, weights: Tensor, place: Place) -> Tensor:
     return scene.field(weights[:, None].contiguous(), place)[0].clamp(0.0, 1.0)
 
 
+def mask_core(mask: Tensor) -> Tensor:
+    """(H, W) bool: what surely belongs to a mask (1, H, W).  Frames and strands are thinner than a pixel: they never fill one."""
+    return mask[0] > min(0.5, max(0.15, 0.6 * float(mask.max())))
+
+
 def mask_box(mask: Tensor) -> tuple[float, float, float, float] | None:
     """The box of what is over one half in a mask (1, H, W), as shares of width and height; None where nothing is."""
     rows, columns = torch.nonzero(mask[0] > 0.5, as_tuple=True)

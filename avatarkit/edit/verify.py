@@ -18,7 +18,7 @@ from avatarkit.edit.membership import PRESENT, membership
 from avatarkit.edit.operators.recolour import EYES, iris, wanted_colour
 from avatarkit.edit.operators.warp import head_width
 from avatarkit.edit.plan import Operation, Region
-from avatarkit.edit.region import Located, direction, region_mask
+from avatarkit.edit.region import Located, direction, mask_core, region_mask
 from avatarkit.edit.scene import Place, Scene
 from avatarkit.edit.visibility import spread_places
 from avatarkit.errors import InputError
@@ -109,17 +109,12 @@ def _changes(
         first, second = before.picture(place), after.picture(place)
         change = ciede2000(lab(first.permute(1, 2, 0)), lab(second.permute(1, 2, 0)))
         near = max_pool2d(mask[None], 2 * MARGIN + 1, 1, MARGIN)[0, 0]
-        core = _core(mask)
+        core = mask_core(mask)
         if bool(core.any()):
             insides.append(change[core])
         outsides.append(float(((change > SEEN) & (near < 0.02)).float().mean()))
     inside = strong_change(torch.cat(insides)) if insides else 0.0
     return inside, sum(outsides) / len(outsides)
-
-
-def _core(mask: Tensor) -> Tensor:
-    """(H, W) bool: what surely belongs to a mask (1, H, W).  Frames and strands are thinner than a pixel: they never fill one."""
-    return mask[0] > min(0.5, max(0.15, 0.6 * float(mask.max())))
 
 
 def _new_rows(before: Scene, after: Scene) -> Tensor:
@@ -181,7 +176,7 @@ def _median_colour(before: Scene, shown: Scene, weights: Tensor, places: list[Pl
     """(3,) CIELAB of what is ``shown`` where a region of ``before`` is; None where that is nowhere."""
     pixels = []
     for place in places:
-        core = _core(region_mask(before, weights, place))
+        core = mask_core(region_mask(before, weights, place))
         if bool(core.any()):
             pixels.append(shown.picture(place)[:, core].T)
     return lab(torch.cat(pixels).median(0).values) if pixels else None
@@ -192,10 +187,10 @@ def _deleted(before: Scene, after: Scene, operation: Operation, located: Located
     remains = _left_over(after, operation.target)
     area = left = hollow = 0.0
     for place in places:
-        core = _core(region_mask(before, located.weights, place))
+        core = mask_core(region_mask(before, located.weights, place))
         area += float(core.sum())
         if remains is not None:
-            left += float((_core(region_mask(after, remains, place)) & core).sum())
+            left += float((mask_core(region_mask(after, remains, place)) & core).sum())
         on_mesh = torch.from_numpy(before.mesh(place).triangle >= 0)
         alpha = after.surface_alpha(place)
         hollow += float((core & on_mesh & (alpha[0] < 0.5)).sum())

@@ -193,6 +193,7 @@ def make_avatar(
             "inputs": source["inputs"],
             "config": dataclasses.asdict(config),
             "antialiased": config.antialiased,
+            "segmenter": (job.segmenter or registry().default("segmenter")) if config.label_views > 0 else "",
             "training": {
                 "steps": state.step,
                 "total": state.total,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from avatarkit.bench.edit import ablation, faults, mapping, oracle
 from avatarkit.bench.edit.cases import Case, attribute_cases, spatial_cases
 from avatarkit.bench.edit.kinds import negation_cases, number_cases
 from avatarkit.bench.edit.running import QUICK, Ledger, Sitters, run_cases, with_settings
@@ -21,7 +22,12 @@ KINDS: dict[str, Callable[[], list[Case]]] = {
     "attribute": attribute_cases, "spatial": spatial_cases, "negation": negation_cases, "number": number_cases,
 }  # fmt: skip
 """Tables of cases; a success rate each."""
-PARTS: dict[str, Part] = {}
+PARTS: dict[str, Part] = {
+    "oracle": oracle.part,
+    "mapping": mapping.part,
+    "faults": faults.part,
+    "ablation": ablation.part,
+}
 """What is measured besides; each returns what stands under its name in the result."""
 RESULTS = ("oracle", "mapping", "faults", "ablation")
 """Names of parts in the order of the result."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from avatarkit.edit.plan import Operation, Region
 from avatarkit.edit.region import Located, direction
 from avatarkit.edit.scene import SKULL, Scene
 from avatarkit.edit.vocabulary import ADDABLE
+from avatarkit.errors import InputError
 from avatarkit.gaussians.avatar import Avatar
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.labels import LABEL_INDEX, NUM_LABELS
@@ -22,6 +24,8 @@ from avatarkit.labels import LABEL_INDEX, NUM_LABELS
 SEEDS = 1500
 SEED_OPACITY = 0.02
 """So faint that a cloud does not show, and so strong that it has a gradient."""
+SEED_HALF = 0.5
+"""Opacity from which what the library made learns whether it is there."""
 SEED_SIZE = 0.35  # of a head's width: the diameter of a thing of size 1
 CERTAIN = 6.0  # logit of the label of what is added
 LEFT = 0.05  # opacity below which a seed that learnt nothing is taken away
@@ -80,6 +84,19 @@ def seed_cloud(scene: Scene, operation: Operation) -> Avatar:
     logits = torch.zeros(SEEDS, NUM_LABELS)
     logits[:, LABEL_INDEX[ADDABLE[operation.target]]] = CERTAIN
     return with_group(scene.avatar, replace(placed, label_logits=logits), operation.attributes.name or operation.target)
+
+
+def seed_accessory(scene: Scene, operation: Operation, located: Located) -> Avatar:
+    """The avatar with an accessory of the library, half there, for an editor's pictures to decide about; a cloud for what it lacks."""
+    try:
+        avatar = add_accessory(scene, operation, located)
+    except InputError:
+        return seed_cloud(scene, operation)
+    gaussians = avatar.gaussians
+    new = gaussians.groups == max(groups_of(avatar).values())
+    half = torch.full_like(gaussians.opacity_logits, math.log(SEED_HALF / (1.0 - SEED_HALF)))
+    logits = torch.where(new, torch.minimum(gaussians.opacity_logits, half), gaussians.opacity_logits)
+    return replace(avatar, gaussians=replace(gaussians, opacity_logits=logits))
 
 
 def _cloud(scene: Scene, operation: Operation) -> tuple[Tensor, float]:

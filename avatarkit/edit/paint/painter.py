@@ -25,8 +25,10 @@ class Paint:
     """``avatarkit.contracts.Editor``.  Stateless; the same inputs and seed give the same pictures.
 
     ``step.noise`` and ``step.round`` change nothing: paint makes nothing anew.  ``references`` serve to find a decal
-    that the avatar has learnt already.
+    that the avatar has learnt already.  ``varies``: asked again, it paints the same; nobody need ask.
     """
+
+    varies = False
 
     def can_paint(self, operation: Operation) -> bool:
         """Whether ``edit`` would take the operation; why not is ``asked.refusal``."""

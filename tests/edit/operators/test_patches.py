@@ -74,9 +74,11 @@ def test_lifted_patches_stand_off_the_surface(bare: Labelled) -> None:
 def test_hair_is_as_uneven_as_what_is_around_it(bare: Labelled) -> None:
     triangles, colours, labels, lift = parts(bare)
     grain = torch.tensor([[0.1, 0.1, 0.1], [-0.1, -0.1, -0.1]])
-    of = lambda name: seen(
-        patches(bare.scene, triangles, 0 * colours + 0.5, torch.full_like(labels, LABEL_INDEX[name]), lift, grain)
-    )  # noqa: E731
+
+    def of(name: str) -> torch.Tensor:
+        classes = torch.full_like(labels, LABEL_INDEX[name])
+        return seen(patches(bare.scene, triangles, 0 * colours + 0.5, classes, lift, grain))
+
     assert float(of("skin").std()) < 1e-6
     assert set(of("hair")[:, 0].mul(10).round().tolist()) == {4.0, 6.0}
 

@@ -128,7 +128,7 @@ class _State:
         require_gradients(self.gaussians)
         self.adam = Adam(self.gaussians, FREE_UNIT)
         self.gradient = torch.zeros(len(self.gaussians))
-        self.next_id = next_id(scene.avatar)
+        self.next_id, self.known = next_id(scene.avatar), scene.avatar.gaussians.ids
         self.kept: dict[str, tuple[Tensor, Tensor]] = {}
         self.room = int(config.grow * float((fitting.weights > CORE).sum()))
 
@@ -225,7 +225,11 @@ class _State:
         self.take(change)
 
     def take(self, change: density.Change) -> None:
+        """The new table; what descends from a child has its ancestor for a parent, since the child is gone."""
+        old, rows = self.gaussians.detach(), change.source[change.fresh]
+        ancestors = torch.where(torch.isin(old.ids[rows], self.known), old.ids[rows], old.parents[rows])
         self.gaussians = change.gaussians
+        self.gaussians.parents[change.fresh] = ancestors
         require_gradients(self.gaussians)
         self.adam.reindex(change.source, change.fresh)
         self.gradient = torch.zeros(len(self.gaussians))

@@ -107,21 +107,10 @@ def agreed(scene: Scene, views: list[Judged], config: EditConfig) -> list[Judged
     judged = [i for i, view in enumerate(views) if view.accepted]
     if len(judged) < 3 or not config.gate:
         return views
-    changes, weights = zip(*(lifted_change(scene, views[i].keyframe, views[i].view) for i in judged), strict=True)
-    change, weight = torch.stack(changes), torch.stack(weights)
-    known = weight > 0.5
-    common = known.sum(0) >= 3
-    if not bool(common.any()):
-        return views
-    hidden = torch.where(known[..., None], change, torch.full_like(change, float("nan")))
-    middle = hidden.nanmedian(0).values
-    difference = (change - middle).abs().mean(-1)
-    use = known & common
-    apart = torch.stack(
-        [
-            (difference[i] * weight[i])[use[i]].sum() / weight[i][use[i]].sum().clamp(min=1e-6)
-            for i in range(len(judged))
-        ]
+    # An edit that keeps shading asks the same change of all views, one that paints it over the same colours: either is agreement.
+    apart = torch.minimum(
+        _apart(scene, [(views[i].keyframe, views[i].view) for i in judged]),
+        _apart(scene, [(_over_black(views[i].keyframe), views[i].view) for i in judged]),
     )
     limit = max(LEAST_DISAGREEMENT, config.consensus * float(apart.median()))
     result = list(views)
@@ -130,6 +119,20 @@ def agreed(scene: Scene, views: list[Judged], config: EditConfig) -> list[Judged
         reason = "it disagrees with the other views" if wrong else ""
         result[i] = replace(views[i], disagreement=value, accepted=not wrong, reason=reason)
     return result
+
+
+def _apart(scene: Scene, views: list[tuple[Keyframe, Tensor]]) -> Tensor:
+    """(V,): how far what each view says of the Gaussians lies from the median of all, in the mean; 0 where too few see the same."""
+    changes, weights = zip(*(lifted_change(scene, keyframe, view) for keyframe, view in views), strict=True)
+    change, weight = torch.stack(changes), torch.stack(weights)
+    use = (weight > 0.5) & ((weight > 0.5).sum(0) >= 3)
+    hidden = torch.where((weight > 0.5)[..., None], change, torch.full_like(change, float("nan")))
+    difference = (change - hidden.nanmedian(0).values).abs().mean(-1).nan_to_num() * use
+    return (difference * weight).sum(1) / (use * weight).sum(1).clamp(min=1e-6)
+
+
+def _over_black(keyframe: Keyframe) -> Keyframe:
+    return replace(keyframe, source=torch.zeros_like(keyframe.source))
 
 
 def _smooth(picture: Tensor) -> Tensor:

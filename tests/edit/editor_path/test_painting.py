@@ -1,0 +1,201 @@
+"""The image editor's way: how often it is asked, what it is told, and what becomes of its answers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from avatarkit.edit.keyframes import choose_places
+from avatarkit.edit.painting import Painter, Wish, paint
+from avatarkit.edit.plan import FinalRequest, KeyframeText
+from avatarkit.edit.region import Located, region_mask
+from avatarkit.edit.scene import SKULL, Scene
+from avatarkit.errors import InputError, PluginError
+from avatarkit.events import Run
+from avatarkit.gaussians.gaussians import Gaussians
+from avatarkit.registry import registry
+from avatarkit.testing.language_servers import Reply, serving
+
+from .fakes import Fake, Patches, operation, plan
+
+Make = Callable[..., Painter]
+BLUE_HAIR = plan(operation("recolour", "hair", colour="#1a33e6"))
+
+
+def test_anchors_come_first_and_the_others_see_what_was_learnt(scene: Scene, hair: Located, painter: Make) -> None:
+    editor = Fake()
+    done = paint(scene, Wish(BLUE_HAIR, 0, hair), painter(editor, keyframes=7, anchors=3), Run(), 24)
+    assert editor.sizes == [3, 4] and done.outputs == 7 and len(done.rows) == 7 and done.reason == ""
+    assert editor.references[0] is None and editor.references[1] is not None
+    source = torch.stack([scene.picture(place) for place in choose_places(scene, hair, 7)[3:]])
+    blueness = lambda pictures: float((pictures[:, 2] - pictures[:, 0]).mean())  # noqa: E731
+    assert blueness(editor.references[1]) > blueness(source) + 0.02
+    assert [step.round for step in editor.steps] == [0, 0] and {step.noise for step in editor.steps} == {0.98}
+
+
+def test_an_iterative_editor_is_asked_again_with_less_freedom(scene: Scene, hair: Located, painter: Make) -> None:
+    editor = Fake(iterative=True)
+    made = painter(editor, keyframes=6, anchors=2, refreshed=4, noise=(0.98, 0.6, 0.3))
+    done = paint(scene, Wish(BLUE_HAIR, 0, hair), made, Run(), 24)
+    assert editor.sizes == [2, 4, 2, 2] and done.outputs == 10
+    assert [(step.round, step.noise) for step in editor.steps] == [(0, 0.98), (0, 0.98), (1, 0.6), (2, 0.3)]
+
+
+@pytest.mark.parametrize("room", [1, 5, 8])
+def test_never_more_pictures_than_there_is_room_for(scene: Scene, hair: Located, painter: Make, room: int) -> None:
+    editor = Fake(iterative=True)
+    done = paint(scene, Wish(BLUE_HAIR, 0, hair), painter(editor, keyframes=6, anchors=2), Run(), room)
+    assert done.outputs == editor.outputs <= room
+    with pytest.raises(InputError, match="shows in none"):
+        paint(scene, Wish(BLUE_HAIR, 0, hair), painter(Fake()), Run(), 0)
+
+
+def test_updating_the_data_set_keeps_to_it_too(scene: Scene, hair: Located, painter: Make) -> None:
+    editor = Fake()
+    done = paint(
+        scene, Wish(BLUE_HAIR, 0, hair), painter(editor, keyframes=4, anchors=2, fit="dataset_update"), Run(), 8
+    )
+    assert editor.outputs == done.outputs == 8 and editor.sizes == [2, 2, 4]
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, lambda views: views[:1], lambda views: views * float("nan"), lambda views: "a picture"]
+)
+def test_what_is_no_picture_is_the_editors_fault(scene: Scene, hair: Located, painter: Make, wrong: Any) -> None:
+    editor = Fake(wrong=wrong if wrong is not None else torch.zeros(3))
+    with pytest.raises(PluginError, match=r"editor 'fake' returned .*; expected pictures \(4, 3, 80, 80\)"):
+        paint(scene, Wish(BLUE_HAIR, 0, hair), painter(editor), Run(), 24)
+
+
+def test_where_every_view_is_refused_nothing_changes(scene: Scene, hair: Located, painter: Make) -> None:
+    done = paint(scene, Wish(BLUE_HAIR, 0, hair), painter(Fake(share=0.0)), Run(), 24)
+    assert done.avatar is scene.avatar and done.reason == "nothing changed in the region" and done.latent == "add"
+    done = paint(scene, Wish(BLUE_HAIR, 0, hair), painter(Fake(wrong=lambda views: 1.0 - views)), Run(), 24)
+    assert done.avatar is scene.avatar and "changed outside the region" in done.reason and done.latent == "change"
+    assert not any(row["accepted"] for row in done.rows) and done.outputs == 4
+
+
+class Finisher:
+    """A refiner that remembers the second turn."""
+
+    asked: FinalRequest | None = None
+
+    def finalise(self, request: FinalRequest, run: Run) -> tuple[KeyframeText, ...]:
+        self.asked = request
+        return tuple(
+            KeyframeText(k.name, f"paint {k.name}", f"caption {k.name}", "rain") for k in request.keyframes
+        )  # fmt: skip
+
+
+def test_the_second_turn_tells_where_the_region_lies_and_its_words_reach_the_editor(
+    scene: Scene, hair: Located, painter: Make
+) -> None:
+    editor, refiner = Fake(), Finisher()
+    paint(scene, Wish(BLUE_HAIR, 0, hair), painter(editor, refiner, keyframes=3, anchors=3), Run(), 24)
+    assert refiner.asked is not None and refiner.asked.operation == 0 and refiner.asked.plan is BLUE_HAIR
+    places = choose_places(scene, hair, 3)
+    assert [k.name for k in refiner.asked.keyframes] == [place.name for place in places]
+    for told, place in zip(refiner.asked.keyframes, places, strict=True):
+        mask = region_mask(scene, hair.weights, place)[0].numpy() > 0.5
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        naive = (columns[0] / 80, rows[0] / 80, (columns[-1] + 1) / 80, (rows[-1] + 1) / 80)
+        assert told.region == pytest.approx(naive) and {"skin", "hair"} <= {box.label for box in told.boxes}
+        assert (told.azimuth, told.elevation) == pytest.approx(scene.direction(place)) and told.image is None
+    assert [text.instruction for text in editor.steps[0].texts] == [f"paint {place.name}" for place in places]
+    assert {text.negative for text in editor.steps[0].texts} == {"rain"}
+
+
+def test_the_rules_say_view_and_place(scene: Scene, hair: Located, painter: Make) -> None:
+    editor = Fake()
+    paint(scene, Wish(BLUE_HAIR, 0, hair), painter(editor, keyframes=3, anchors=3), Run(), 24)
+    texts = editor.steps[0].texts
+    assert all("hair" in text.instruction and "view" in text.caption for text in texts)
+    assert len({text.caption for text in texts}) > 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="servers of this test close late there")
+def test_a_language_model_words_the_second_turn(
+    scene: Scene, hair: Located, painter: Make, monkeypatch: pytest.MonkeyPatch, avatarkit_home: Any
+) -> None:
+    pytest.importorskip("avatarkit_gpt4")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789")
+    names = [place.name for place in choose_places(scene, hair, 2)]
+    rows = [{"keyframe": n, "instruction": f"dye {n}", "caption": f"blue {n}", "negative": ""} for n in names]
+    body: dict[str, Any] = {
+        "choices": [{"message": {"content": json.dumps({"keyframes": rows})}, "finish_reason": "stop"}]
+    }
+    editor = Fake()
+    with serving(Reply(body)) as server:
+        refiner = registry().create("refiner", "gpt4", {"base_url": f"{server.address}/v1"})
+        paint(scene, Wish(BLUE_HAIR, 0, hair), painter(editor, refiner, keyframes=2, anchors=2), Run(), 24)
+        said = json.dumps(server.requests[0]["messages"])
+    assert "boxes" in said and all(name in said for name in names)
+    assert [text.instruction for text in editor.steps[0].texts] == [f"dye {name}" for name in names]
+
+
+def test_a_reposition_is_a_shift_of_its_own_in_every_view(scene: Scene, hair: Located, painter: Make) -> None:
+    """Against where a speck on the skull is drawn before and after the move."""
+    editor, offset = Fake(), (0.03, -0.02, 0.01)
+    wish = Wish(BLUE_HAIR, 0, hair, 1, "reposition", offset)
+    paint(scene, wish, painter(editor, keyframes=4, anchors=4), Run(), 24)
+    assert editor.sizes == [1, 1, 1, 1] and {step.latent for step in editor.steps} == {"reposition"}
+    joint = scene.rest.pose.joints[0, SKULL]
+
+    def seen_at(point: Tensor, place: Any) -> Tensor:
+        local = (joint[:3, :3].T @ (point - joint[:3, 3]))[None]
+        speck = Gaussians.fresh(
+            local, torch.full((1, 3), -5.5), 0.99, torch.ones(1, 3), torch.tensor([-1 - SKULL], dtype=torch.int32)
+        )
+        alone = scene.with_avatar(type(scene.avatar)(**{**vars(scene.avatar), "gaussians": speck}))
+        drawn = alone.field(torch.ones(1, 1), place)[0][0]
+        y, x = torch.meshgrid(torch.arange(80) + 0.5, torch.arange(80) + 0.5, indexing="ij")
+        return torch.stack([(drawn * x).sum(), (drawn * y).sum()]) / drawn.sum() / 80
+
+    for step, place in zip(editor.steps, choose_places(scene, hair, 4), strict=True):
+        moved = seen_at(hair.centre + torch.tensor(offset), place) - seen_at(hair.centre, place)
+        assert step.shift == pytest.approx(moved.tolist(), abs=0.004)  # a third of a pixel
+
+
+def test_with_a_discriminator_eyes_and_mouth_are_its_focus(scene: Scene, hair: Located, painter: Make) -> None:
+    class Attending(Patches):
+        seen: list[Tensor]
+
+        def attend(self, focus: Tensor | None) -> None:
+            assert focus is not None
+            self.seen = [*getattr(self, "seen", []), focus]
+
+    network = Attending()
+    paint(
+        scene,
+        Wish(BLUE_HAIR, 0, hair),
+        painter(Fake(), discriminator=network, keyframes=2, anchors=2, steps=3, unedited=0.0),
+        Run(),
+        24,
+    )
+    place = choose_places(scene, hair, 1)[0]
+    assert len(network.seen) == 3 and network.seen[0].shape == (1, 1, 80, 80)
+    for focus in network.seen:
+        share = float(focus.sum()) / 6400
+        assert 0.0005 < share < 0.1 and float(focus.max()) <= 1.0
+    assert place is not None
+
+
+def test_refined_masks_reach_editor_and_gate(scene: Scene, hair: Located, painter: Make) -> None:
+    asked: list[Any] = []
+
+    def masks(where: Scene, kinds: tuple[str, ...], what: Any, weights: Tensor) -> Any:
+        asked.append((where, kinds, what, weights))
+        return lambda place, mask: mask * 0.5
+
+    editor = Fake()
+    long = plan(operation("recolour", "skin", colour="#ff0000"), BLUE_HAIR.operations[0])
+    paint(scene, Wish(long, 1, hair), painter(editor, masks=masks, keyframes=2, anchors=2), Run(), 24)
+    assert len(asked) == 1 and asked[0][1] == ("recolour",) and asked[0][2].target == "hair"
+    assert torch.equal(asked[0][3], hair.weights) and float(editor.masks[0].max()) <= 0.5

@@ -46,7 +46,7 @@ def test_a_wrong_picture_is_corrected_at_most_twice_and_taken_back(
     editor = Fake(colour=(0.9, 0.1, 0.1), iterative=True)  # red for blue
     with pytest.raises(InputError, match="nothing changed: its hue is"):
         carried_out(scene, plan(BLUE_HAIR), painter(editor, keyframes=8, anchors=3, refreshed=2))
-    assert editor.outputs <= 24 and len({seed for seed in editor.seeds}) == 3
+    assert editor.outputs <= 24 and len(set(editor.seeds)) == 3
     assert [step.latent for step in editor.steps if step.round == 0][::2] == ["", "change", "change"]
 
 

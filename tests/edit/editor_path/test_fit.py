@@ -129,7 +129,7 @@ def test_the_discriminators_step_leaves_the_avatar_alone(scene: Scene, hair: Loc
 
 
 def test_the_region_learns_and_all_else_keeps_every_bit(scene: Scene, hair: Located, views: list[Edited]) -> None:
-    config = replace(CONFIG, steps=50, unedited=0.25)
+    config = replace(CONFIG, steps=80, unedited=0.25)
     begun = fitting(scene, hair, config)
     fitted = fit(scene, scene, views, begun, config, Run(), seed=0, grow=False)
     after, before = scene.with_avatar(fitted), scene.avatar.gaussians

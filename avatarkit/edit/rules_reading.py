@@ -56,6 +56,7 @@ def _take_wholes(text: MarkedText, known: Lexicon) -> None:
     """Expressions, styles, forms, likenesses, and what only says that the rest stays."""
     rest = r"(?:,? ?(?:and |but )?(?:keep|leave|preserve|don't change|do not change|don't touch|without changing|change)(?:ing)? (?:everything|all|the rest|anything|nothing)(?: else)?(?: (?:the same|alone|unchanged|as is|as it is|untouched|intact))?)"
     text.take(rest, lambda match: " , ")
+    text.take(r"\bbut not(?= (?:the|her|his|their|my) )", lambda match: "except")
     text.take(
         r"\btake ((?:\S+ ){1,8}?)(?:off|out)\b(?: of\b)?(?P<place> (?:the|her|his|my|their) )?",
         lambda match: f"remove {match[1]}{'from' if match['place'] else ''}{match['place'] or ''}",

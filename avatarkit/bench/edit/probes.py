@@ -119,8 +119,8 @@ def place(case: Case, who: Sitter, shots: list[Shot]) -> Score:
         found["eyes"] = 0.5 * (found["l_eye"] + found["r_eye"])
         expected = _expected(case, who, shot)
         part = _thing(shot)
-        taken = "gone" in case.probe and shot.surface_before is not None
-        points = unproject(part, shot.surface_before if taken else shot.depth, shot.place)  # type: ignore[arg-type]
+        there = shot.surface_before if case.probe.startswith("placed") else None  # what was there is known exactly
+        points = unproject(part, shot.depth if there is None else there, shot.place)
         seen = len(points) >= FEW
         if expected is None:
             continue

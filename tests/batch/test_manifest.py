@@ -173,7 +173,8 @@ def test_every_recon_key_is_an_option_of_the_command() -> None:
     options = {name.rstrip("_") for name in inspect.signature(recon).parameters}
     known = {one.name for one in fields(ReconOptions)}
     assert known <= options
-    assert options - known == {"inputs", "output", "resume", "report", "json", "quiet"}, "left to the batch"
+    left = {"inputs", "output", "resume", "report", "json", "quiet", "context", "gpus", "processes"}
+    assert options - known == left, "left to the batch"
 
 
 def test_every_key_of_an_edit_is_an_option_of_the_command() -> None:

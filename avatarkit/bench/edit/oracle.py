@@ -126,7 +126,7 @@ def _attribute() -> list[OracleCase]:
     prompts = (
         "copper red hair", "make her hair blue", "I want orange hair", "pink hair", "red lips", "make the lips purple", "green eyes",
         "give him blue eyes", "green skin", "make her skin #7fa8d6", "make the eyebrows red", "a red shirt", "orange clothes",
-        "his shirt should be navy", "make the glasses red", "make the cap green", "make the necklace red", "make his beard orange",
+        "his shirt should be navy", "make the glasses red", "make the cap green", "make the necklace red", "make his beard and moustache orange",
         "remove the glasses", "take off the cap",
     )  # fmt: skip
     return [OracleCase(replace(every[prompt], name=f"oracle-attribute-{i:02d}")) for i, prompt in enumerate(prompts)]

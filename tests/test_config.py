@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from avatarkit.config import config_folder, dump_config, from_mapping, load_config, parse_overrides
+from avatarkit.edit.config import EditConfig
 from avatarkit.errors import ConfigError, InputError
 from avatarkit.recon.config import ReconConfig
 
@@ -17,11 +18,13 @@ def test_every_shipped_config_loads() -> None:
     files = sorted(config_folder().glob("*.yaml"))
     assert {"recon", "gaussianavatars"} <= {file.stem for file in files}
     for file in files:
-        assert isinstance(load_config(ReconConfig, file.stem), ReconConfig)
+        kind = EditConfig if file.stem == "edit" else ReconConfig
+        assert isinstance(load_config(kind, file.stem), kind)
 
 
 def test_the_default_config_says_what_the_code_defaults_to() -> None:
     assert load_config(ReconConfig, "recon") == ReconConfig()
+    assert load_config(EditConfig, "edit") == EditConfig()
 
 
 def test_the_baseline_has_the_published_settings() -> None:

@@ -123,7 +123,8 @@ def test_ds_step_leaves_the_avatar_alone_and_the_avatars_leaves_d_alone() -> Non
     part.d_loss(real, fake, condition).backward()
     optimiser.step()
     assert avatar.grad is None and fake.grad is None and avatar.tolist() == [0.5] * 3
-    assert all(not torch.equal(before, now) for before, now in zip(weights, part.parameters(), strict=True))
+    moved = [not torch.equal(before, now) for before, now in zip(weights, part.parameters(), strict=True)]
+    assert all(moved[:-1])  # while both hinges are open they pull at the last bias alike, up to rounding
     optimiser.zero_grad()
     weights = [p.detach().clone() for p in part.parameters()]
     part.g_loss(fake, condition).backward()

@@ -1,4 +1,4 @@
-"""``avatarkit edit --plan-only``: plans in the terminal, as JSON, by hand, and by a refiner that uses the network."""
+"""``avatarkit edit``: plans in the terminal, as JSON, by hand, and by a refiner that uses the network; edits, regions, undo."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from avatarkit.edit.asked import labels_shown, request_for
 from avatarkit.gaussians.avatar_file import load_avatar
@@ -46,7 +49,13 @@ def test_a_plan_can_be_changed_by_hand(plan: Callable[..., Any], tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("pink hair",), 2, "add --plan-only"),
+        (("pink hair",), 2, "give the file to write with -o, or look first with --plan-only or --show-region"),
+        (("pink hair", "--undo", "-o", "b.avatar"), 2, "--undo takes the last edit back; it takes no prompt"),
+        (("--undo", "-o", "b.avatar"), 2, "no edit"),
+        (("pink hair", "-o", "b.avatar", "--mask-view", "front"), 2, "--mask-view front: expected TIMESTEP:CAMERA"),
+        (("pink hair", "-o", "b.avatar", "--editor", "pain"), 2, "unknown editor 'pain'; did you mean 'paint'?"),
+        (("pink hair", "-o", "b.avatar", "--discriminator", "hinge"), 2, "unknown discriminator 'hinge'"),
+        (("pink hair", "-o", "b.avatar", "--set", "step=3"), 2, "unknown key 'step'"),
         (("--plan-only",), 2, "give a prompt or --plan FILE"),
         (("pink hair", "--plan", "p.json", "--plan-only"), 2, "not both"),
         (("add a flamingo", "--plan-only"), 2, "'flamingo' was not understood"),
@@ -60,6 +69,37 @@ def test_a_plan_can_be_changed_by_hand(plan: Callable[..., Any], tmp_path: Path)
 def test_faults_are_one_line(plan: Callable[..., Any], arguments: tuple[str, ...], code: int, words: str) -> None:
     said = plan(*arguments)
     assert said.code == code and words in said.err and len(said.err.strip().splitlines()) == 1, said.err
+
+
+def test_an_edit_is_written_beside_its_pictures_and_undone(
+    command: Callable[..., Any], reconstructed: Path, tmp_path: Path
+) -> None:
+    pink, again = tmp_path / "pink.avatar", tmp_path / "again.avatar"
+    said = command("edit", reconstructed, "pink hair", "-o", pink, "--set", "size=96", "--json", "-")
+    assert said.code == 0, said.err
+    assert [row["accepted"] for row in said.json["operations"]] == [True]
+    names = {path.name for path in (tmp_path / "pink.edit").iterdir()}
+    assert {"before-after.jpg", "plan.json", "result.json", "config.yaml", "events.jsonl"} <= names
+    before, edited = load_avatar(reconstructed), load_avatar(pink)
+    assert [entry["prompt"] for entry in edited.history] == ["pink hair"]
+    assert not torch.equal(edited.gaussians.sh, before.gaussians.sh)
+    said = command("edit", pink, "--undo", "-o", again)
+    assert said.code == 0 and "without: pink hair" in said.err, said.err
+    back = load_avatar(again)
+    for name, value in before.gaussians.tensors().items():
+        assert torch.equal(getattr(back.gaussians, name), value), name
+    assert not back.history
+
+
+def test_regions_are_shown_and_nothing_is_done(
+    command: Callable[..., Any], reconstructed: Path, tmp_path: Path
+) -> None:
+    picture = tmp_path / "where.png"
+    said = command("edit", reconstructed, "pink hair and red lips", "--show-region", picture)
+    assert said.code == 0 and [path.name for path in tmp_path.iterdir()] == ["where.png"], said.err
+    with Image.open(picture) as shown:
+        seen = np.asarray(shown.convert("RGB")).reshape(-1, 3).astype(int)
+    assert bool(((seen[:, 0] > 150) & (seen[:, 1] < 120) & (seen[:, 2] > 150)).any())  # the ink of regions
 
 
 def test_what_the_avatar_shows_is_told(reconstructed: Path) -> None:

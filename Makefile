@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
 CLIP ?=
+# Processes that run tests; each takes one to two gigabytes.  0: this one alone, which a debugger needs.
+WORKERS ?= 2
 # What is linted and type checked: the core, the shipped plugins, the tests.
 PLUGIN_PACKAGES := $(sort $(wildcard plugins/*/avatarkit_*))
 
@@ -30,7 +32,7 @@ format: install-dev
 	$(BIN)/ruff format .
 
 test: lint  ## lint, types, then every test but the long ones
-	$(BIN)/pytest -q --durations=15 -m "not long"
+	$(BIN)/pytest -q --durations=15 -m "not long" -n $(WORKERS) --dist loadfile
 
 test-long: install-dev  ## a hundred kills, hundreds of damaged files, gigabytes of pictures: ten minutes more
 	$(BIN)/pytest -q --durations=15 -m long

@@ -19,8 +19,8 @@ from avatarkit.recon.views import Views
 from avatarkit.render.hosted import settle
 
 WARM_UP, MEASURED = 4, 20
-THRESHOLD_GROWTH = 4
-"""How often as many Gaussians a run with a threshold is taken to end with; nobody knows beforehand."""
+THRESHOLD_GROWTH = 7
+"""How often as many Gaussians a run with a threshold is taken to have: nobody knows beforehand, and most come with its first events."""
 OVERLAP = 1.2
 """How much longer a full-size step takes at the end of a run than here: trained Gaussians overlap more than freshly split ones."""
 
@@ -49,7 +49,9 @@ def measured_total(
         else OVERLAP * _seconds(state, many, views, head, config, schedule, rasterizer, aids, ranks, half=False)
     )
     coarse, until = config.coarse_until / config.iterations, config.densify_until / config.iterations
-    growing = max(0.0, until - coarse)  # the count grows about linearly meanwhile
+    growing = (
+        max(0.0, until - coarse) if config.density == "budget" else 0.0
+    )  # the count grows about linearly meanwhile
     mean = coarse * coarse_few + growing * 0.5 * (fine_few + fine_many) + (1.0 - coarse - growing) * fine_many
     if config.tune_head:
         mean += _tuning_seconds(state, head, config) / config.tune_every

@@ -151,6 +151,8 @@ def _below(scene: Scene, target: str, places: list[Place], masks: list[Tensor]) 
     if target in OVER_HAIR:
         skin, of_hair = _beside_hair(scene, skin, places, masks)
         labels[of_hair] = LABEL_INDEX["hair"]
+    if target == "hat":  # in the shade of its brim
+        skin = _with_brows(scene, skin, places, masks)
     probabilities = shares(scene.avatar)
     if target != "hat" or not bool((probabilities[:, LABEL_INDEX["hair"]] > PRESENT).any()):
         return _Below(skin.colours, labels, lift)
@@ -166,17 +168,23 @@ def _beside_hair(
 ) -> tuple[SurfaceColours, Tensor]:
     """The surface with the hair and the brows that show on it, and (V,) bool where it is hair.
 
-    What was hidden continues skin and hair; a brow is where it was seen and goes on nowhere.
+    What was hidden continues skin and hair.
     """
-    hair, brows = _field(scene, ["hair"], places, masks), _field(scene, [*BROWS, *SKIN_BELOW], places, masks)
+    hair = _field(scene, ["hair"], places, masks)
     faces, rest = scene.head.faces.numpy(), scene.rest.vertices.numpy()
     known = skin.known | hair.known
     seen = torch.where(skin.known[:, None], skin.colours, hair.colours)
     colours = torch.from_numpy(spread(seen.double().numpy(), known.numpy(), faces, rest)).float()
     share = (hair.known & ~skin.known).double()[:, None].expand(-1, 3).numpy()
     of_hair = torch.from_numpy(spread(share, known.numpy(), faces, rest)[:, 0] > 0.5)
-    of_brow = brows.known & ~known
-    return SurfaceColours(torch.where(of_brow[:, None], brows.colours, colours), known | of_brow), of_hair
+    return _with_brows(scene, SurfaceColours(colours, known), places, masks), of_hair
+
+
+def _with_brows(scene: Scene, surface: SurfaceColours, places: list[Place], masks: list[Tensor]) -> SurfaceColours:
+    """``surface`` with the brows that show on it: a brow is where it was seen and goes on nowhere."""
+    brows = _field(scene, [*BROWS, *SKIN_BELOW], places, masks)
+    of_brow = brows.known & ~surface.known
+    return SurfaceColours(torch.where(of_brow[:, None], brows.colours, surface.colours), surface.known | of_brow)
 
 
 def _field(

@@ -91,6 +91,8 @@ class EditConfig:
     # Regions
     mapping: bool = True
     """Refine region masks by the mapping net where one is at hand that is at least as good as rendered labels."""
+    segmenter: str = ""
+    """Whose label maps mapping nets learn from.  Empty: the one that needs no weights, where the avatar's labels come from it."""
     mapping_seconds: float = 60.0
     """At most so long is a mapping net trained at the first edit of a part, the making of its label maps included."""
 

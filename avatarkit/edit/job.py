@@ -189,13 +189,32 @@ def _painter(job: EditJob, journal: PictureJournal, avatar: Avatar, run: Run) ->
         discriminator = registry().create("discriminator", job.discriminator)
     refiner = registry().create("refiner", job.llm, job.llm_options)
     shown = job.look and registry().get("refiner", job.llm).network
-    masks = None
-    if job.config.mapping and job.mask is None:
-        name = str(avatar.meta.get("segmenter") or registry().default("segmenter"))
-        masks = MappingMasks(
-            lambda: registry().create("segmenter", name), name, job.config.mapping_seconds, job.config.seed, run
-        )
+    masks = _mapping_masks(job, avatar, run)
     return Painter(editor, job.editor, job.config, refiner, discriminator, journal, _png if shown else None, masks)
+
+
+def _mapping_masks(job: EditJob, avatar: Avatar, run: Run) -> MappingMasks | None:
+    """What refines masks by the segmenter of stage 1.
+
+    What an avatar's file names is data: it never chooses code, weights or a server.  Any segmenter but the default one has to be named
+    by the user.
+    """
+    if not job.config.mapping or job.mask is not None:
+        return None
+    default = registry().default("segmenter")
+    stored = str(avatar.meta.get("segmenter") or default)
+    if not job.config.segmenter and stored != default:
+        run.notice(
+            f"no mapping net is trained, masks are rendered labels: the labels come from the segmenter {stored[:60]!r}; "
+            "name it with --set segmenter=NAME to have it asked again"
+        )
+        return None
+    name = job.config.segmenter or default
+    if registry().get("segmenter", name).network:
+        run.notice(f"the segmenter '{name}' sends pictures of the capture off this machine", "warning")
+    return MappingMasks(
+        lambda: registry().create("segmenter", name), name, job.config.mapping_seconds, job.config.seed, run
+    )
 
 
 def _png(picture: Tensor) -> bytes:

@@ -14,7 +14,10 @@ import torch
 from PIL import Image
 
 from avatarkit.edit.asked import labels_shown, request_for
-from avatarkit.gaussians.avatar_file import load_avatar
+from avatarkit.gaussians.avatar import Avatar
+from avatarkit.gaussians.avatar_file import load_avatar, save_avatar
+from avatarkit.gaussians.binding import pose_gaussians
+from avatarkit.gaussians.head_of import head_of
 from avatarkit.testing.language_servers import Reply, serving
 
 
@@ -100,6 +103,94 @@ def test_regions_are_shown_and_nothing_is_done(
     with Image.open(picture) as shown:
         seen = np.asarray(shown.convert("RGB")).reshape(-1, 3).astype(int)
     assert bool(((seen[:, 0] > 150) & (seen[:, 1] < 120) & (seen[:, 2] > 150)).any())  # the ink of regions
+
+
+EVIL = """
+from pathlib import Path
+Path(__file__).with_suffix(".ran").write_text("imported")
+class Evil:
+    def segment(self, images, views):
+        raise RuntimeError("asked")
+"""
+
+
+def test_an_avatars_file_chooses_no_code(
+    command: Callable[..., Any], reconstructed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The segmenter that a stranger's file names is not imported; one that the user names is."""
+    monkeypatch.chdir(tmp_path)
+    Path("evil.py").write_text(EVIL)
+    avatar = load_avatar(reconstructed)
+    avatar.meta["segmenter"] = "evil.py:Evil"
+    save_avatar(avatar, Path("theirs.avatar"))
+    quick = (
+        "--set",
+        "size=96",
+        "--set",
+        "steps=2",
+        "--set",
+        "keyframes=3",
+        "--set",
+        "anchors=2",
+        "--set",
+        "corrections=0",
+    )
+    prompt = ("edit", "theirs.avatar", "dark red lipstick", "-o", "mine.avatar", *quick)
+    said = command(*prompt)
+    words = " ".join(said.err.split())
+    assert not Path("evil.ran").exists()
+    assert "the labels come from the segmenter 'evil.py:Evil'; name it with --set segmenter=NAME" in words, said.err
+    command(*prompt, "--set", "segmenter=evil.py:Evil")
+    assert Path("evil.ran").exists()
+
+
+def painted(size: tuple[int, int], colour: int) -> Image.Image:
+    picture = Image.new("L", size, 0)
+    picture.paste(colour, (0, 0, size[0], size[1] // 2))
+    return picture
+
+
+def test_a_region_painted_by_hand(command: Callable[..., Any], reconstructed: Path, tmp_path: Path) -> None:
+    """The upper half of a picture: only what lies there changes."""
+    before = load_avatar(reconstructed)
+    camera = before.cameras[0]
+    painted((camera.width, camera.height), 255).save(tmp_path / "upper.png")
+    out = tmp_path / "green.avatar"
+    said = command("edit", reconstructed, "green hair", "-o", out, "--mask", tmp_path / "upper.png", "--set", "size=96")
+    assert said.code == 0, said.err
+    changed = (load_avatar(out).gaussians.sh != before.gaussians.sh).flatten(1).any(1)
+    picture_rows = _rows(before)
+    assert bool(changed.any()) and float((picture_rows[changed] > 0.6).float().mean()) < 0.02
+
+
+def _rows(avatar: Avatar) -> torch.Tensor:
+    """(N,) how far down in camera 0 at timestep 0 a Gaussian lies, as a share of the picture's height."""
+    head = head_of(avatar.head)
+    pose = head.pose(avatar.motion[[0]])
+    means = pose_gaussians(avatar.gaussians, pose.vertices[0], pose.joints[0], head.faces, skin=pose.skin).means
+    view, K = avatar.viewmats[0], avatar.Ks[0]
+    pixels = (means @ view[:3, :3].T + view[:3, 3]) @ K.T
+    return pixels[:, 1] / pixels[:, 2] / avatar.cameras[0].height
+
+
+def test_faults_of_masks_and_sheets_are_one_line(
+    command: Callable[..., Any], reconstructed: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "note.png").write_text("no picture")
+    painted((80, 80), 40).save(tmp_path / "dark.png")
+    out, taken = tmp_path / "b.avatar", tmp_path / "taken.avatar"
+    taken.mkdir()
+    for arguments, words in (
+        (("-o", out, "--mask", tmp_path / "note.png"), "note.png: not a picture"),
+        (("-o", out, "--mask", tmp_path / "gone.png"), "gone.png: no such file"),
+        (("-o", out, "--mask", tmp_path / "dark.png"), "dark.png: nothing in it is white; a region is white on black"),
+        (("-o", out, "--mask", tmp_path / "dark.png", "--mask-view", "99:0"), "--mask-view 99:0: the avatar has 6 timesteps and 3 cameras"),
+        (("--show-region", tmp_path / "where.txt"), "where.txt"),
+        (("-o", taken), "is a folder; name a file to write with -o"),
+    ):  # fmt: skip
+        said = command("edit", reconstructed, "pink hair", *arguments)
+        assert said.code == 2 and words in said.err and len(said.err.strip().splitlines()) == 1, said.err
+    assert not out.exists()
 
 
 def test_what_the_avatar_shows_is_told(reconstructed: Path) -> None:

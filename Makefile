@@ -31,8 +31,9 @@ format: install-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# One thread of torch for each process: two that have two each spin for two cores, and take twice as long.
 test: lint  ## lint, types, then every test but the long ones
-	$(BIN)/pytest -q --durations=15 -m "not long" -n $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q --durations=15 -m "not long" -n $(WORKERS) --dist loadfile
 
 test-long: install-dev  ## a hundred kills, hundreds of damaged files, gigabytes of pictures: ten minutes more
 	$(BIN)/pytest -q --durations=15 -m long

@@ -9,7 +9,7 @@ from avatarkit.errors import ConfigError
 
 LIMITS: dict[str, tuple[float, float]] = {
     "size": (32, 4096), "keyframes": (1, 64), "anchors": (1, 64), "refreshed": (0, 64), "outputs": (1, 256),
-    "outside_delta": (0.0, 100.0), "outside_share": (0.0, 1.0), "consensus": (1.0, 1e6), "feather": (0.0, 0.2), "steps": (1, 100_000),
+    "outside_delta": (0.0, 100.0), "outside_share": (0.0, 1.0), "spill": (0.0, 1.0), "consensus": (1.0, 1e6), "feather": (0.0, 0.2), "steps": (1, 100_000),
     "seconds": (1.0, 86_400.0), "rgb_lambda": (0.0, 1.0), "weight_rgb": (1e-6, 1e6), "weight_gs": (0.0, 1e6), "weight_gan": (0.0, 1e6),
     "anchor_position": (0.0, 1e6), "anchor_shape": (0.0, 1e6), "anchor_colour": (0.0, 1e6), "anchor_outside": (1.0, 1e6),
     "unedited": (0.0, 0.95), "lr_means": (0.0, 1.0), "lr_quats": (0.0, 1.0), "lr_scales": (0.0, 1.0), "lr_opacity": (0.0, 1.0),
@@ -44,6 +44,8 @@ class EditConfig:
     """Register, composite and judge what an editor returns; off: take it as it is."""
     outside_delta: float = 6.0
     """CIEDE2000 from which on a pixel outside the region counts as changed."""
+    spill: float = 0.1
+    """Of the longer side: how far beyond the region an edit may run over; it is cut off."""
     outside_share: float = 0.02
     """Share of such pixels above which a view is rejected."""
     consensus: float = 3.0

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from avatarkit.contracts import HeadModel, Rasterizer
 from avatarkit.edit.config import EditConfig
+from avatarkit.edit.cutting import cut
 from avatarkit.edit.history import changed, with_entry
 from avatarkit.edit.lifting import TOUCHED
 from avatarkit.edit.operators.add import add_accessory, opaque_seeds, seed_accessory, with_group, without_idle_seeds
@@ -125,8 +126,10 @@ def _carried_out(scene: Scene, plan: EditPlan, index: int, tools: Tools, run: Ru
     """One operation: act, verify, correct at most ``corrections`` times, accept or take back."""
     operation = plan.operations[index]
     began, done = time.monotonic(), Done(operation)
-    result = scene
+    untouched = result = scene
     try:
+        if tools.mask is None:
+            scene = cut(scene, operation)
         located = _region(scene, operation, tools)
         step, latent, offset = operation, "", (0.0, 0.0, 0.0)
         for attempt in range(1 + tools.config.corrections):
@@ -163,7 +166,7 @@ def _carried_out(scene: Scene, plan: EditPlan, index: int, tools: Tools, run: Ru
             raise
         done.reason = str(error)
     done.seconds = time.monotonic() - began
-    return (result, done) if done.accepted else (scene, done)
+    return (result, done) if done.accepted else (untouched, done)
 
 
 def _region(scene: Scene, operation: Operation, tools: Tools) -> Located:

@@ -1,7 +1,7 @@
 """What an editor returned, before anything is learnt from it: registered, composited inside the region, judged.
 
-A view is rejected if it changed what was to stay, if nothing happened in it, or if it disagrees with what the other views say of the same
-Gaussians.
+A view is rejected if it changed what lies far from the region, if nothing happened in it, or if it disagrees with what the other views say of
+the same Gaussians.  What spilled over the region's edge is no reason: the composite cuts it off.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LEAST_DISAGREEMENT = 0.035
 class Judged:
     """One view after the gate.
 
-    view (3, H, W): what is learnt from it; accepted; reason: why not, in words; outside: share of pixels that changed where nothing was to;
+    view (3, H, W): what is learnt from it; accepted; reason: why not, in words; outside: share of pixels that changed far from the region;
     inside: CIEDE2000 in the region (``strong_change``); disagreement: with the other views, mean difference of colours.
     """
 
@@ -67,15 +67,17 @@ def judge(keyframe: Keyframe, edited: Tensor, config: EditConfig) -> Judged:
     reach = max(1, round(MARGIN * longer))
     near = max_pool2d(mask[None], 2 * reach + 1, 1, reach)[0]
     outside = (near < UNTOUCHED).float()
+    spill = max(reach, round(config.spill * longer))
+    far = max_pool2d(mask[None], 2 * spill + 1, 1, spill)[0] < UNTOUCHED
     registration = register(source, edited, outside)
     straight = aligned(edited, registration)
     changed = _difference(_smooth(source), _smooth(straight)) > config.outside_delta
-    share = float((changed & (outside[0] > 0)).sum()) / changed.numel()
+    share = float((changed & far[0]).sum()) / changed.numel()  # colour that runs over the edge is cut off
     view = composited(source, straight, mask, config.feather)
     inside = _inside(source, view, mask)
     reason = ""
     if share > config.outside_share:
-        reason = f"{100 * share:.1f} % of the picture changed outside the region"
+        reason = f"{100 * share:.1f} % of the picture changed far from the region"
     elif inside < UNCHANGED:
         reason = NO_CHANGE
     return Judged(keyframe, view, registration, not reason, reason, share, inside)

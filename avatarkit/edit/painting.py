@@ -25,18 +25,20 @@ from avatarkit.edit.keyframes import Keyframe, choose_places
 from avatarkit.edit.lifting import lift
 from avatarkit.edit.plan import EditPlan, FinalRequest, KeyframeText
 from avatarkit.edit.planning import final_texts
-from avatarkit.edit.region import Located, label_boxes, mask_box, region_mask
+from avatarkit.edit.region import MARKS, Located, label_boxes, mask_box, region_mask
 from avatarkit.edit.scene import SKULL, Place, Scene
 from avatarkit.edit.visibility import spread_places
 from avatarkit.errors import InputError, PluginError
 from avatarkit.events import Finished, Run, Started
 from avatarkit.gaussians.avatar import Avatar
 from avatarkit.labels import LABEL_INDEX
-from avatarkit.losses.perceptual import lpips_or_none
+from avatarkit.losses.perceptual import lpips_or_none, why_no_lpips
 
 Refine = Callable[[Place, Tensor], Tensor]
 """(place, rendered mask (1, H, W)) → the refined mask."""
 FOCUS = ("l_eye", "r_eye", "u_lip", "l_lip", "mouth")
+LOOKS = ("recolour", "restyle")
+"""Kinds of operations that ask for other colours in the same shape."""
 UNEDITED = 8  # frames that are watched while fitting
 
 
@@ -175,9 +177,13 @@ class _Work:
         self.deadline = time.monotonic() + self.config.seconds
         weights = wish.located.weights
         opponent = None if painter.discriminator is None else Opponent.of(painter.discriminator)
+        looks = wish.operation.kind in LOOKS or wish.operation.target in MARKS
+        perceptual = lpips_or_none(self.config.perceptual_net)
+        if perceptual is None and not wish.attempt:
+            run.notice(f"D-SSIM stands in for LPIPS: {why_no_lpips(self.config.perceptual_net)}")
         self.fitting = Fitting(
-            weights, Anchor.of(before.avatar.gaussians, weights, self.config), spread_places(before, UNEDITED), mask_at,
-            lpips_or_none(self.config.perceptual_net), opponent,
+            weights, Anchor.of(before.avatar.gaussians, weights, self.config), spread_places(before, UNEDITED), mask_at, looks,
+            perceptual, opponent,
         )  # fmt: skip
 
     @property

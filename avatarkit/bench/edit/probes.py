@@ -26,8 +26,7 @@ SEEN = 6.0  # and between the avatar before and after, from which a pixel was ch
 FEW = 6  # pixels: less is not seen
 REACH = 6  # pixels that what shows may lie beside the true thing
 HIDDEN = 0.006  # metres: what lies farther behind the true surface does not show
-ROOM = 0.12  # head widths that another make of a thing may go beyond the true one
-BORDER = 0.04  # head widths, about four pixels: how far a half of the head may go over its middle
+ROOM = 0.12  # head widths that another make of a thing may go beyond the true one, if its case does not say
 EDGE = 2  # pixels around the edit that belong to its edge: the avatar is not exact to the pixel
 
 
@@ -127,7 +126,7 @@ def place(case: Case, who: Sitter, shots: list[Shot]) -> Score:
         due += 1
         if seen and int((part & _grown(expected, REACH)).sum()) >= FEW:
             shown += 1
-            held += _in_head(args, points, found, width)
+            held += _in_head(args, points, found, width, EDGE * width / width_in_pixels(who, shot))
             flat += _in_picture(args, part, shot, found)
     values = {"seen": shown / max(due, 1), "head": held / max(shown, 1), "picture": flat / max(shown, 1)}
     values["outside"] = outside_change(shots, lambda s: _room(case, who, s))
@@ -249,7 +248,8 @@ def _room(case: Case, who: Sitter, shot: Shot) -> Tensor:
     """(H, W) bool: where the edit may show: the true thing with a margin for another make of it; without one, around ``near``."""
     if case.change:
         part = (shot.truly_changed > TRULY) | _on_its_half(shot, shot.labelled(*case.labels, after=True))
-        return _grown(part, 0 if case.probe != "place" else round(ROOM * width_in_pixels(who, shot)))
+        room = case.args.get("room", ROOM)
+        return _grown(part, 0 if case.probe != "place" else round(room * width_in_pixels(who, shot)))
     x, y = project(landmarks(who, shot.params)[case.args["near"]][None], shot.place)[0].tolist()
     return _disc(shot, (x, y), case.args["within"] * width_in_pixels(who, shot))
 
@@ -270,8 +270,8 @@ def _thing(shot: Shot) -> Tensor:
     return part & (around > 2.5)
 
 
-def _in_head(args: dict[str, Any], points: Tensor, found: dict[str, Tensor], width: float) -> bool:
-    """The predicates of a case on world points (M, 3)."""
+def _in_head(args: dict[str, Any], points: Tensor, found: dict[str, Tensor], width: float, edge: float) -> bool:
+    """The predicates of a case on world points (M, 3); width: of the head, edge: of what is cut in two, metres."""
     middle = points.median(0).values
     centre = 0.5 * (found["l_eye"] + found["r_eye"])
     fine = True
@@ -284,9 +284,11 @@ def _in_head(args: dict[str, Any], points: Tensor, found: dict[str, Tensor], wid
     if "near" in args:
         fine &= float((middle - found[args["near"]]).norm()) < args["within"] * width
     if "axis" in args:
-        offsets = (points - centre) @ found[args["axis"]]
-        slack = BORDER if "near" not in args else 0.0 if args["axis"] == "left" else 0.1
-        share = float((offsets * args["sign"] > -slack * width).float().mean())
+        offsets = (points - centre) @ found[args["axis"]] * args["sign"]
+        slack = 0.0 if args["axis"] == "left" else 0.1 * width
+        if "half" in args and "near" not in args:
+            offsets = offsets[offsets.abs() > edge]
+        share = float((offsets > -slack).float().mean()) if len(offsets) else 0.0
         fine &= share >= args.get("share", 0.8)
     if "above" in args:
         fine &= float((middle - found[args["above"]]) @ found["up"]) > 0

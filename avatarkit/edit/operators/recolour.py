@@ -28,7 +28,7 @@ from avatarkit.render.sh import Y00
 
 LIT = 0.9
 """Quantile of brightness at which a part shows its colour in full: on a test head the hair's is at 0.95 of it there, skin's at 1."""
-THIN_LIT = 0.7
+THIN_LIT = 0.8
 """The same for Gaussians, whose brightest make up for dark neighbours."""
 OVEREXPOSED = 1.4
 """How much brighter than its colour a surface gets by light alone; more is a highlight."""

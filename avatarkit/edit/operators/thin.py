@@ -23,7 +23,7 @@ from avatarkit.render.sh import Y00
 
 FILLED, ENOUGH = 0.9, 0.3
 """Mask from which on a region fills a pixel, and the share of the region that has to lie in such pixels."""
-ROUNDS, RATE = 6, 1.3
+ROUNDS, RATE = 10, 1.3
 DENSE = (0.35, 0.8)
 """Mask, of its densest nearby, from which on a pixel takes on the new colour, and does so in full."""
 NEAR = 3  # pixels around in which the densest is looked for

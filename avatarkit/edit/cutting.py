@@ -1,0 +1,145 @@
+"""Gaussians that lie across the border of a region are cut there, so that each side can have a colour of its own.
+
+A long Gaussian across the parting of the hair belongs to both halves: whatever colour it takes, one half shows it beyond the middle.  But a
+Gaussian is a mixture of narrower ones along any direction n.  With σ² = nᵀΣn and the regression m = Σn/σ² of position on n,
+
+    N(x; μ, Σ) = ∫ N(x; μ + σ·t·m, Σ − (1 − s²)·σ²·mmᵀ) · N(t; 0, 1 − s²) dt,
+
+so that pieces at a spacing of δ in t have peaks a(t) = (δ/s)·N(t; 0, 1 − s²) of the whole's.  Optical depth, −ln(1 − α), is what they share out
+by these: the pile of them then lets through what the whole did.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from avatarkit.edit.accessories.skin import Skin
+from avatarkit.edit.ids import next_id
+from avatarkit.edit.membership import PRESENT, colours, membership
+from avatarkit.edit.plan import Operation
+from avatarkit.edit.region import border, direction
+from avatarkit.edit.scene import SKULL, Scene
+from avatarkit.gaussians.avatar import Avatar
+from avatarkit.gaussians.frames import quat_from_matrix
+from avatarkit.gaussians.gaussians import Gaussians
+from avatarkit.gaussians.skin_frames import rotation_matrices
+from avatarkit.labels import LABEL_INDEX
+
+KINDS = ("recolour", "restyle", "delete")
+"""Operations that treat the two sides of a border differently.  What is moved or grown keeps its Gaussians: space is bent smoothly there."""
+ACROSS = 1.5  # sigmas within which a Gaussian reaches over the border
+FINE = 0.0012  # metres: sigma of the pieces across the border
+FINEST = 0.2  # the same, at least so much of the whole's
+SPACING = 1.2  # pieces' sigmas from one to the next
+FAR = 2.6  # sigmas of what is spread out, where the row of pieces ends
+FAINT = 1.0 / 255.0  # alpha below which a piece does not show
+WALL_STEP, WALL_THICKNESS = 0.006, 0.0005  # metres between the Gaussians of a wall in a skull, and their sigma across it
+WALL_GAP = 0.002  # metres from the border, in the half that stays
+WALL_DEPTH = 0.004  # metres below the skin, and above the eyes, from which on it stands
+SURE = 8.0  # logit of a label that is known
+
+
+def cut(scene: Scene, operation: Operation) -> Scene:
+    """The scene with what belongs to the operation's target cut at its region's border; the same scene where there is none.
+
+    What it looks like stays (nearly) as it is.  Raises InputError where the target or the anchor does not show.
+    """
+    if operation.region is None or operation.kind not in KINDS:
+        return scene
+    plane = border(scene, operation.region)
+    if plane is None:
+        return scene
+    member = membership(scene, operation.target) > PRESENT
+    avatar = cut_avatar(scene, member, *plane)
+    if operation.target == "hair" and plane[0] == 0:
+        avatar = walled(scene, avatar, member, plane[1] - direction(operation.region)[1] * WALL_GAP)
+    return scene.with_avatar(avatar)
+
+
+def walled(scene: Scene, avatar: Avatar, hair: Tensor, at: float) -> Avatar:
+    """``avatar`` with an opaque wall inside its skull, in the plane where x at rest is ``at`` metres.
+
+    Hair lets light through and the head is hollow: without a wall the far half of the hair, in its new colour, shines through the near one.
+    The wall has the colour of the hair (N,) bool of ``scene``, and is hair: what shone through until now looked like that.
+    """
+    points = _inside_skull(scene, at)
+    if not len(points) or not bool(hair.any()):
+        return avatar
+    colour = colours(scene.avatar)[hair].median(0).values
+    scales = torch.full((len(points), 3), 0.75 * WALL_STEP)
+    scales[:, 0] = WALL_THICKNESS
+    binding = torch.full((len(points),), -1 - SKULL)
+    wall = Gaussians.fresh(points, scales.log(), 0.995, colour.expand(len(points), 3), binding, avatar.gaussians.sh_degree)
+    wall = scene.placed_at_rest(wall, points, wall.quats, scales)
+    wall.ids = wall.ids + next_id(avatar)
+    wall.parents = wall.ids.clone()
+    wall.label_logits[:, LABEL_INDEX["hair"]] = SURE
+    return replace(avatar, gaussians=Gaussians.cat([avatar.gaussians, wall]))
+
+
+def _inside_skull(scene: Scene, at: float) -> Tensor:
+    """(M, 3) points at rest in the plane x = ``at``, above the eyes or behind the ears, below the hair and inside the head."""
+    vertices, faces, regions = scene.rest.vertices, scene.head.faces.long(), scene.head.regions
+    eyes, ears = (torch.cat([vertices[regions[f"{s}_{name}"] > 0.5] for s in "lr"]) for name in ("eye", "ear"))
+    outer = (regions["scalp"] + regions["face"] > 0.5)[faces].all(1)
+    shell = vertices[faces[outer]].flatten(0, 1)
+    low, high = shell.amin(0), shell.amax(0)
+    y = torch.arange(float(low[1]), float(high[1]), WALL_STEP)
+    z = torch.arange(float(low[2]), float(high[2]), WALL_STEP)
+    points = torch.cartesian_prod(torch.tensor([at]), y, z)
+    points = points[(points[:, 1] > eyes[:, 1].max() + WALL_DEPTH) | (points[:, 2] < ears[:, 2].median())]  # never in the mouth
+    skin = Skin(vertices.double().numpy(), faces.numpy(), outer.numpy())
+    nearest = skin.nearest(points.double().numpy())
+    below_hair = (regions["scalp"] > 0.5)[faces].any(1).numpy()[nearest.triangles]  # a forehead lets light through, too
+    return points[torch.from_numpy(below_hair & (nearest.heights < -WALL_DEPTH))]
+
+
+def cut_avatar(scene: Scene, member: Tensor, axis: int, at: float) -> Avatar:
+    """The scene's avatar with its ``member`` Gaussians (N,) bool that reach over the plane where coordinate ``axis`` at rest is ``at``
+    metres in pieces; the others keep their bits and their order, pieces come last and have the whole's id for a parent."""
+    gaussians, rest = scene.avatar.gaussians.detach(), scene.rest
+    rotation = rotation_matrices(torch.nn.functional.normalize(rest.quats, dim=1))
+    covariance = (rotation * rest.scales.square()[:, None, :]) @ rotation.mT
+    sigma = covariance[:, axis, axis].sqrt()
+    share = (FINE / sigma).clamp(min=FINEST)
+    across = member & ((rest.means[:, axis] - at).abs() < ACROSS * sigma) & (share < 1.0)
+    rows = torch.nonzero(across)[:, 0]
+    if not len(rows):
+        return scene.avatar
+    source, t, peak = _pieces(share[rows])
+    source = rows[source]
+    slope = covariance[source][:, :, axis] / sigma[source][:, None].square()  # m
+    spread = ((1.0 - share.square()) * sigma.square())[source]
+    means = rest.means[source] + (sigma[source] * t)[:, None] * slope
+    narrow = covariance[source] - spread[:, None, None] * slope[:, :, None] * slope[:, None, :]
+    values, vectors = torch.linalg.eigh(narrow.double())
+    vectors = vectors * torch.linalg.det(vectors).sign()[:, None, None]  # rotations, no mirrors
+    scales = values.clamp(min=1e-12).sqrt().float()
+    children = gaussians.select(source)
+    depth = -torch.log1p(-children.opacity_logits.sigmoid().clamp(max=1.0 - 1e-6)) * peak
+    alpha = -torch.expm1(-depth)
+    children = replace(children, parents=gaussians.ids[source].clone(), opacity_logits=torch.logit(alpha, eps=1e-6))
+    children = scene.placed_at_rest(children, means, quat_from_matrix(vectors.float()), scales)
+    shown = alpha > FAINT
+    children = children.select(shown)
+    first = next_id(scene.avatar)
+    children.ids = torch.arange(first, first + len(children))
+    return replace(scene.avatar, gaussians=Gaussians.cat([gaussians.select(~across), children]))
+
+
+def _pieces(share: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """For wholes whose pieces have ``share`` (M,) < 1 of their sigma: which whole each piece is of (K,), where it lies on it, sigmas (K,),
+    and its peak as a part of the whole's (K,)."""
+    spread = (1.0 - share.square()).sqrt()
+    step = SPACING * share
+    reach = torch.ceil(FAR * spread / step).long()
+    source = torch.repeat_interleave(torch.arange(len(share)), 2 * reach + 1)
+    begin = torch.cumsum(2 * reach + 1, 0) - (2 * reach + 1)
+    number = torch.arange(len(source)) - begin[source] - reach[source]
+    t = number * step[source]
+    density = torch.exp(-0.5 * (t / spread[source]).square()) / (math.sqrt(2.0 * math.pi) * spread[source])
+    return source, t, step[source] / share[source] * density

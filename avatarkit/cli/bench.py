@@ -156,14 +156,30 @@ def edit(
     sheets: Path | None = typer.Option(
         None, "--sheets", help="Only draw ten edits, before and after, as JPEGs into DIR.", metavar="DIR"
     ),
+    metric: list[str] = typer.Option(
+        [], "--metric", help="Also ask this learned metric (avatarkit plugins list); may be repeated.", metavar="NAME"
+    ),
+    metric_set: list[str] = typer.Option(
+        [], "--metric-set", help="An option of the metric, such as model=FOLDER; may be repeated.", metavar="KEY=VALUE"
+    ),
     json: str | None = typer.Option(None, "--json", help="Write the figures to PATH; - for stdout.", metavar="PATH"),
 ) -> None:  # fmt: skip
     """Edits of the synthetic subject against the same subject drawn again with that edit: who did what was asked?"""
     from avatarkit.bench.edit.parts import KINDS, run
     from avatarkit.bench.edit.running import QUICK, Sitters, with_settings
     from avatarkit.bench.edit.sheets import write_sheets
-    from avatarkit.bench.edit.summary import failures, table
+    from avatarkit.bench.edit.summary import failures, learned_table, table
+    from avatarkit.cli.options import part_options
+    from avatarkit.errors import InputError
+    from avatarkit.registry import registry
 
+    if metric_set and not metric:
+        raise InputError("--metric-set is an option of a metric; name one with --metric")
+    judges = {}
+    for name in metric:
+        options = part_options("--metric-set", name, metric_set)
+        told = ", ".join(f"{key}={value}" for key, value in sorted(options.items()))
+        judges[f"{name} {told}".strip()] = registry().create("metric", name, options)
     if sheets is not None:
         with console.status("drawing") as status:
             config = with_settings(QUICK, seed=seed)
@@ -173,8 +189,11 @@ def edit(
             console.print(f"{prompt}: {path}", highlight=False, markup=False)
         return
     with console.status("measuring") as status:
-        result = run(out, seed=seed, only=tuple(only), report=status.update)
+        result = run(out, seed=seed, only=tuple(only), report=status.update, metrics=judges)
     console.print(table(result, KINDS))
+    learned = learned_table(result)
+    if learned is not None:
+        console.print(learned)
     failed = failures(result)
     if failed is not None:
         console.print(failed)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from avatarkit.cli.options import part_options
 from avatarkit.cli.output import ProgressSink, console, short, write_json
-from avatarkit.config import parse_overrides
-from avatarkit.errors import ConfigError, InputError
+from avatarkit.errors import InputError
 from avatarkit.interrupts import interruptible
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def edit(
     from avatarkit.registry import registry
 
     job = EditJob(
-        avatar, output, settings, prompt or "", plan, editor, _options("--editor-set", editor, editor_set or []),
-        llm, _options("--llm-set", llm, llm_set or []), llm_fallback, discriminator, look, rasterizer, head, mask, _view(mask_view),
+        avatar, output, settings, prompt or "", plan, editor, part_options("--editor-set", editor, editor_set or []),
+        llm, part_options("--llm-set", llm, llm_set or []), llm_fallback, discriminator, look, rasterizer, head, mask, _view(mask_view),
     )  # fmt: skip
     sink = ProgressSink(quiet)
     run = Run(job.folder, seed=settings.seed, sinks=(sink,))
@@ -162,16 +162,3 @@ def show(plan: EditPlan) -> None:
     console.print(table)
     for line in plan.ambiguities:
         console.print(Text(f"unsure: {line}", style="yellow"))
-
-
-def _options(flag: str, part: str, pairs: list[str]) -> dict[str, Any]:
-    """``--llm-set`` and ``--editor-set`` values: YAML scalars, checked by the part's own config."""
-    import yaml
-
-    options = {}
-    for key, text in parse_overrides(pairs).items():
-        try:
-            options[key] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{flag} {key}={text}: not a valid value for '{part}'") from error
-    return options

@@ -37,7 +37,10 @@ FINEST = 0.2  # the same, at least so much of the whole's
 SPACING = 1.2  # pieces' sigmas from one to the next
 FAR = 2.6  # sigmas of what is spread out, where the row of pieces ends
 FAINT = 1.0 / 255.0  # alpha below which a piece does not show
-WALL_STEP, WALL_THICKNESS = 0.006, 0.0005  # metres between the Gaussians of a wall in a skull, and their sigma across it
+WALL_STEP, WALL_THICKNESS = (
+    0.006,
+    0.0005,
+)  # metres between the Gaussians of a wall in a skull, and their sigma across it
 WALL_GAP = 0.002  # metres from the border, in the half that stays
 WALL_DEPTH = 0.004  # metres below the skin, and above the eyes, from which on it stands
 SURE = 8.0  # logit of a label that is known
@@ -73,7 +76,9 @@ def walled(scene: Scene, avatar: Avatar, hair: Tensor, at: float) -> Avatar:
     scales = torch.full((len(points), 3), 0.75 * WALL_STEP)
     scales[:, 0] = WALL_THICKNESS
     binding = torch.full((len(points),), -1 - SKULL)
-    wall = Gaussians.fresh(points, scales.log(), 0.995, colour.expand(len(points), 3), binding, avatar.gaussians.sh_degree)
+    wall = Gaussians.fresh(
+        points, scales.log(), 0.995, colour.expand(len(points), 3), binding, avatar.gaussians.sh_degree
+    )
     wall = scene.placed_at_rest(wall, points, wall.quats, scales)
     wall.ids = wall.ids + next_id(avatar)
     wall.parents = wall.ids.clone()
@@ -91,7 +96,9 @@ def _inside_skull(scene: Scene, at: float) -> Tensor:
     y = torch.arange(float(low[1]), float(high[1]), WALL_STEP)
     z = torch.arange(float(low[2]), float(high[2]), WALL_STEP)
     points = torch.cartesian_prod(torch.tensor([at]), y, z)
-    points = points[(points[:, 1] > eyes[:, 1].max() + WALL_DEPTH) | (points[:, 2] < ears[:, 2].median())]  # never in the mouth
+    points = points[
+        (points[:, 1] > eyes[:, 1].max() + WALL_DEPTH) | (points[:, 2] < ears[:, 2].median())
+    ]  # never in the mouth
     skin = Skin(vertices.double().numpy(), faces.numpy(), outer.numpy())
     nearest = skin.nearest(points.double().numpy())
     below_hair = (regions["scalp"] > 0.5)[faces].any(1).numpy()[nearest.triangles]  # a forehead lets light through, too

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from avatarkit.bench.edit import ablation, faults, mapping, oracle
 from avatarkit.bench.edit.cases import Case, attribute_cases, spatial_cases
 from avatarkit.bench.edit.kinds import negation_cases, number_cases
+from avatarkit.bench.edit.looks import identity_cases, mixed_cases, style_cases
 from avatarkit.bench.edit.running import QUICK, Ledger, Sitters, run_cases, with_settings
 from avatarkit.bench.edit.summary import summary
+from avatarkit.contracts import EditMetric
 from avatarkit.edit.config import EditConfig
 from avatarkit.errors import unknown_name
 from avatarkit.paths import explained
@@ -20,6 +22,7 @@ Part = Callable[[Sitters, Ledger, EditConfig, Report], Any]
 
 KINDS: dict[str, Callable[[], list[Case]]] = {
     "attribute": attribute_cases, "spatial": spatial_cases, "negation": negation_cases, "number": number_cases,
+    "style": style_cases, "identity": identity_cases, "mixed": mixed_cases,
 }  # fmt: skip
 """Tables of cases; a success rate each."""
 PARTS: dict[str, Part] = {
@@ -34,11 +37,13 @@ RESULTS = ("oracle", "mapping", "faults", "ablation")
 
 
 def run(
-    folder: Path, *, seed: int = 0, only: Sequence[str] = (), config: EditConfig = QUICK, report: Report = lambda _: None
+    folder: Path, *, seed: int = 0, only: Sequence[str] = (), config: EditConfig = QUICK, report: Report = lambda _: None,
+    metrics: Mapping[str, EditMetric] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Make the sitters in ``folder`` (once), carry out what its ledger does not have yet, and sum up.
 
-    only: names of kinds, parts and cases; everything where there are none.  Raises InputError for a name that is none of them.
+    only: names of kinds, parts and cases; everything where there are none; metrics: learned judges of the kinds' cases.  Raises
+    InputError for a name that is none of them.
     """
     cases = {kind: make() for kind, make in KINDS.items()}
     named = {case.name for table in cases.values() for case in table}
@@ -54,7 +59,7 @@ def run(
     for kind, table in cases.items():
         chosen = [case for case in table if not only or kind in only or case.name in only]
         if chosen:
-            results[kind] = run_cases(chosen, sitters, ledger, config, report=report)
+            results[kind] = run_cases(chosen, sitters, ledger, config, report=report, metrics=metrics)
     for name, part in PARTS.items():
         if not only or name in only:
             results[name] = part(sitters, ledger, config, report)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d
 
 from avatarkit.bench.edit.cases import Case
+from avatarkit.bench.edit.looks import LOOKS
 from avatarkit.bench.edit.scores import Score
 from avatarkit.bench.edit.solid import SOLID
 from avatarkit.bench.edit.subjects import Sitter
@@ -31,10 +32,10 @@ EDGE = 2  # pixels around the edit that belong to its edge: the avatar is not ex
 
 
 def score(case: Case, who: Sitter, shots: list[Shot], edited: Avatar | None = None) -> Score:
-    """Score one edit by its case's probe; ``edited``: for probes that look at the avatar itself (``solid``)."""
-    if case.probe in SOLID:
+    """Score one edit by its case's probe; ``edited``: for probes that look at the avatar itself (``ON_AVATAR``)."""
+    if case.probe in ON_AVATAR:
         assert edited is not None
-        return SOLID[case.probe](case, who, edited)
+        return ON_AVATAR[case.probe](case, who, edited)
     return PROBES[case.probe](case, who, shots)
 
 
@@ -328,6 +329,8 @@ def _shrunk(mask: Tensor) -> Tensor:
     return ~_grown(~mask, 1)
 
 
+ON_AVATAR: dict[str, Callable[[Case, Sitter, Avatar], Score]] = {**SOLID, **LOOKS}
+"""Probes that make their own pictures, or need none."""
 PROBES: dict[str, Callable[[Case, Sitter, list[Shot]], Score]] = {
     "colour": colour, "gone": gone, "place": place, "placed colour": placed_colour, "placed gone": placed_gone, "moved": moved,
     "negation": negation,

@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from avatarkit import __version__
 from avatarkit.bench.edit.cases import Case
-from avatarkit.bench.edit.probes import score
+from avatarkit.bench.edit.probes import ON_AVATAR, score
 from avatarkit.bench.edit.scores import Score
-from avatarkit.bench.edit.solid import DRIFT, SOLID, stillness
+from avatarkit.bench.edit.solid import DRIFT, stillness
 from avatarkit.bench.edit.subjects import SIDE, Sitter, sitter
-from avatarkit.bench.edit.truth import Change, Shot, expression_added, shots
+from avatarkit.bench.edit.truth import Change, Shot, expression_added, held_out, shots
+from avatarkit.contracts import EditMetric
 from avatarkit.edit.asked import request_for
 from avatarkit.edit.config import EditConfig
 from avatarkit.edit.editing import Tools, edit_avatar
@@ -25,6 +28,7 @@ from avatarkit.edit.painting import Painter
 from avatarkit.edit.plan import EditPlan
 from avatarkit.edit.planning import make_plan
 from avatarkit.errors import AvatarkitError
+from avatarkit.evaluate.edit_metrics import edited_views, metric_rows
 from avatarkit.events import Run
 from avatarkit.gaussians.avatar import Avatar
 from avatarkit.registry import registry
@@ -77,9 +81,9 @@ class Ledger:
             stream.write(json.dumps(row, allow_nan=False) + "\n")
 
 
-def case_key(case: Case, config: EditConfig, version: str = __version__) -> str:
-    """What a result depends on, as a short hash: another wording, probe or setting is measured anew."""
-    told = json.dumps([asdict(case), asdict(config), version], sort_keys=True)
+def case_key(case: Case, config: EditConfig, version: str = __version__, metrics: Iterable[str] = ()) -> str:
+    """What a result depends on, as a short hash: another wording, probe, setting or metric is measured anew."""
+    told = json.dumps([asdict(case), asdict(config), version, *sorted(metrics)], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
@@ -122,17 +126,27 @@ def default_painter(config: EditConfig, editor: Any = None, discriminator: Any =
 def run_cases(
     cases: Iterable[Case], sitters: Sitters, ledger: Ledger, config: EditConfig = QUICK, *,
     report: Callable[[str], None] = lambda _: None, painter: Callable[[Case, Sitter, EditConfig], Painter] | None = None,
+    metrics: Mapping[str, EditMetric] | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Do what the ledger does not have; returns the rows of all ``cases``."""
+    """Do what the ledger does not have; returns the rows of all ``cases``.
+
+    metrics: learned judges beside the probes, by names that tell one model from another.
+    """
     rows = []
+    judges = metrics or {}
     for case in cases:
-        key = case_key(case, config)
+        key = case_key(case, config, metrics=judges)
         if not ledger.done(case.name, key):
             report(f"{case.name}: {case.prompt}")
             who = sitters(case.subject)
             chosen = None if painter is None else painter(case, who, config)
             outcome = carried_out(case, who, config, chosen)
-            ledger.add({**judged(case, who, outcome), "key": key})
+            row = judged(case, who, outcome)
+            if judges and outcome.plan is not None and not outcome.error:
+                row["metrics"] = [
+                    told for name, judge in judges.items() for told in _learned(name, judge, who, outcome)
+                ]
+            ledger.add({**row, "key": key})
         rows.append(ledger.rows[case.name])
     return rows
 
@@ -145,7 +159,7 @@ def judged(case: Case, who: Sitter, outcome: Outcome) -> dict[str, Any]:
     }  # fmt: skip
     if outcome.error:
         return row | {"success": False, "why": outcome.error, "values": {}}
-    pictures = [] if case.probe in SOLID else case_shots(case, who, outcome.avatar)
+    pictures = [] if case.probe in ON_AVATAR else case_shots(case, who, outcome.avatar)
     found = score(case, who, pictures, outcome.avatar)
     if case.probe == "place":
         found = _held(found, stillness(who, outcome.avatar))
@@ -154,6 +168,24 @@ def judged(case: Case, who: Sitter, outcome: Outcome) -> dict[str, Any]:
         "why": found.why,
         "values": {k: round(v, 4) for k, v in found.values.items()},
     }
+
+
+def _learned(name: str, metric: EditMetric, who: Sitter, outcome: Outcome) -> list[dict[str, Any]]:
+    """What a learned metric says of the held-out pictures of an edit."""
+    assert outcome.plan is not None
+    places = [who.scene.place(*cell) for cell in held_out()]
+    after = who.scene.with_avatar(outcome.avatar)
+    before, changed = (torch.stack([scene.picture(place) for place in places]) for scene in (who.scene, after))
+    azimuths = [who.scene.direction(place)[0] for place in places]
+    edit = edited_views(before, changed, outcome.plan.operations, azimuths=azimuths, prompt=outcome.case.prompt)
+    return [
+        {
+            **row,
+            "value": round(row["value"], 5),
+            "views": [None if v is None else round(float(v), 5) for v in row["views"]],
+        }
+        for row in metric_rows(name, metric, edit, Run())
+    ]
 
 
 def _held(found: Score, still: dict[str, float]) -> Score:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from avatarkit.evaluate.edit_metrics import summarised
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -51,7 +53,10 @@ def summary(
     rates = {kind: rate(results.get(kind, ())) for kind in kinds}
     others = {name: results.get(name, [] if name in MANY else None) for name in parts if name not in kinds}
     rows = [row for kind in kinds for row in results.get(kind, ())]
-    return {**settings, **rates, "average": average(rates), **others, "time": over_time(rows), "prompts": rows}
+    learned = summarised(told for row in rows for told in row.get("metrics", ()))
+    return {
+        **settings, **rates, "average": average(rates), **others, "time": over_time(rows), "metrics": learned or None, "prompts": rows
+    }  # fmt: skip
 
 
 def over_time(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -81,6 +86,22 @@ def table(result: Mapping[str, Any], kinds: Iterable[str]) -> Table:
             shown.add_row(kind, f"{100 * row['success']:.1f} %", span, str(row["n"]))
     if result.get("average") is not None:
         shown.add_row("average", f"{100 * result['average']:.1f} %", "", "")
+    return shown
+
+
+def learned_table(result: Mapping[str, Any]) -> Table | None:
+    """What learned metrics say, by figure; None where none was asked."""
+    from rich import box
+    from rich.table import Table
+
+    if not result.get("metrics"):
+        return None
+    shown = Table(title="learned metrics", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name in ("", "mean", "passed", "edits"):
+        shown.add_column(name, justify="right" if name else "left")
+    for name, row in result["metrics"].items():
+        passed = f"{row['passed']} of {row['judged']}" if row["judged"] else "-"
+        shown.add_row(name, f"{row['mean']:.4f}", passed, str(row["edits"]))
     return shown
 
 

@@ -78,7 +78,7 @@ def test_the_seam_is_soft_and_lies_between_the_two(frame: Keyframe, source: Tens
     assert bool((view >= low - 1e-6).all()) and bool((view <= high + 1e-6).all())
 
 
-def test_what_spills_over_two_percent_of_the_picture_is_refused(frame: Keyframe, source: Tensor) -> None:
+def test_what_changes_far_away_on_over_two_percent_of_the_picture_is_refused(frame: Keyframe, source: Tensor) -> None:
     small, large = edited(source), edited(source)
     small[:, 120:136, 80:96] = torch.tensor([0.9, 0.1, 0.1])[:, None, None]  # 0.7 %
     large[:, 110:146, 70:106] = torch.tensor([0.9, 0.1, 0.1])[:, None, None]  # 3.5 %
@@ -86,8 +86,20 @@ def test_what_spills_over_two_percent_of_the_picture_is_refused(frame: Keyframe,
     assert fine.accepted and 0.004 < fine.outside < 0.01
     assert torch.equal(fine.view[:, 110:], source[:, 110:]), "what spills a little is not learnt"
     assert not wrong.accepted and 0.03 < wrong.outside < 0.04
-    assert wrong.reason.endswith("% of the picture changed outside the region")
+    assert wrong.reason.endswith("% of the picture changed far from the region")
     assert judge(frame, large, replace(CONFIG, outside_share=0.05)).accepted
+
+
+def test_what_runs_over_the_edge_is_cut_off_and_not_refused(frame: Keyframe, source: Tensor) -> None:
+    spilt = source.clone()
+    spilt[:, 5:80, 35:155] = torch.tensor([0.1, 0.9, 0.2])[
+        :, None, None
+    ]  # up to 15 pixels beyond the mask, 12 % of the picture
+    judged = judge(frame, spilt, CONFIG)
+    assert judged.accepted and judged.outside < 0.005
+    assert torch.equal(judged.view[:, 70:], source[:, 70:]) and torch.equal(judged.view[..., :44], source[..., :44])
+    strict = judge(frame, spilt, replace(CONFIG, spill=0.0))
+    assert not strict.accepted and strict.outside > 0.05
 
 
 def test_a_view_without_the_edit_is_refused(frame: Keyframe, source: Tensor) -> None:

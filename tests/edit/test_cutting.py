@@ -1,0 +1,130 @@
+"""Gaussians across a border are cut in pieces: what is seen stays, and each side can take a colour that the other does not show."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from avatarkit.edit.cutting import ACROSS, FINE, cut, cut_avatar
+from avatarkit.edit.history import undone, with_entry
+from avatarkit.edit.plan import Operation, Region
+from avatarkit.edit.scene import Scene
+from avatarkit.gaussians.skin_frames import rotation_matrices
+from avatarkit.labels import LABEL_INDEX
+
+from .labelled import Labelled, carried_out, operation
+
+LEFT = Region("hair", "left_of")
+BLUE = operation("recolour", "hair", LEFT, colour="#0000ff")
+
+
+def long_haired(which: Labelled, opacity: float = 0.6) -> Scene:
+    """The head with hair of Gaussians that are 16 mm long across it, and as opaque as said."""
+    gaussians, hair = which.avatar.gaussians, which.of("hair")
+    scales = which.scene.rest.scales.clone()
+    scales[hair] = torch.tensor([0.008, 0.003, 0.003])
+    quats = torch.tensor([[1.0, 0.0, 0.0, 0.0]]).expand(len(hair), 4)
+    placed = which.scene.placed_at_rest(gaussians, which.scene.rest.means, quats, scales)
+    logits = torch.where(hair, torch.logit(torch.tensor(opacity)), gaussians.opacity_logits)
+    return which.scene.with_avatar(replace(which.avatar, gaussians=replace(placed, opacity_logits=logits)))
+
+
+def covariance(scene: Scene) -> Tensor:
+    turned = rotation_matrices(torch.nn.functional.normalize(scene.rest.quats, dim=1))
+    return (turned * scene.rest.scales.square()[:, None, :]) @ turned.mT
+
+
+def across(scene: Scene, member: Tensor) -> Tensor:
+    sigma = covariance(scene)[:, 0, 0].sqrt()
+    return member & (scene.rest.means[:, 0].abs() < ACROSS * sigma) & (sigma > FINE)
+
+
+def test_pieces_have_the_moments_of_the_whole(bare: Labelled) -> None:
+    """Weighted by their optical depth, the pieces of each Gaussian have its mean and its covariance."""
+    scene = long_haired(bare)
+    hair = bare.of("hair")
+    made = scene.with_avatar(cut_avatar(scene, hair, 0, 0.0))
+    gaussians, wholes = made.avatar.gaussians, torch.nonzero(across(scene, hair))[:, 0]
+    assert len(wholes) > 10
+    depth = -torch.log1p(-gaussians.opacity_logits.sigmoid())
+    before, after = covariance(scene), covariance(made)
+    for row in wholes[::7].tolist():
+        own = (gaussians.parents == scene.avatar.gaussians.ids[row]) & (
+            gaussians.ids != scene.avatar.gaussians.ids[row]
+        )
+        share = (depth[own] / depth[own].sum())[:, None]
+        mean = (share * made.rest.means[own]).sum(0)
+        away = made.rest.means[own] - mean
+        spread = (share[..., None] * (after[own] + away[:, :, None] * away[:, None, :])).sum(0)
+        assert torch.allclose(mean, scene.rest.means[row], atol=2e-5)
+        assert torch.allclose(spread, before[row], atol=0.03 * float(before[row].max()))
+        assert float(after[own][:, 0, 0].max()) < 0.3 * float(before[row, 0, 0])
+
+
+@pytest.mark.parametrize("opacity", [0.2, 0.9])
+def test_what_is_seen_stays(bare: Labelled, opacity: float) -> None:
+    scene = long_haired(bare, opacity)
+    made = scene.with_avatar(cut_avatar(scene, bare.of("hair"), 0, 0.0))
+    for camera in range(len(scene.avatar.cameras)):
+        place = scene.place(0, camera)
+        gap = (made.picture(place) - scene.picture(place)).square().mean()
+        assert -10.0 * math.log10(float(gap)) > 34.0
+
+
+def test_everything_else_keeps_its_bits_and_its_order(bare: Labelled) -> None:
+    scene = long_haired(bare)
+    hair = bare.of("hair")
+    made = cut_avatar(scene, hair, 0, 0.0).gaussians
+    kept = scene.avatar.gaussians.select(~across(scene, hair))
+    for name, value in kept.tensors().items():
+        assert torch.equal(getattr(made, name)[: len(kept)], value)
+    assert len(made.ids.unique()) == len(made.ids)
+    assert bool((made.label_logits[len(kept) :].argmax(1) == LABEL_INDEX["hair"]).all())
+    assert bool(torch.isin(made.parents[len(kept) :], scene.avatar.gaussians.ids[across(scene, hair)]).all())
+
+
+def blueness(scene: Scene, camera: int) -> Tensor:
+    picture = scene.picture(scene.place(0, camera))
+    return picture[2] - picture[:2].amax(0)
+
+
+def test_no_half_shows_beyond_the_middle(bare: Labelled) -> None:
+    """Seen from in front, blue hair ends at the middle of the head to a pixel; uncut, it does not."""
+    scene = long_haired(bare, 0.9)
+    whole = carried_out(scene, BLUE)
+    parted = carried_out(cut(scene, BLUE), BLUE)
+    middle = scene.avatar.cameras[0].width // 2  # the subject's left is on the right
+    beyond = [int((blueness(one, 0)[:, : middle - 2] > 0.1).sum()) for one in (whole, parted)]
+    assert beyond[0] > 20 and beyond[1] <= 0.1 * beyond[0]
+
+
+def test_the_far_half_does_not_shine_through(bare: Labelled) -> None:
+    """From the subject's right, through hair that lets light through, nothing of the blue left half shows below the parting."""
+    scene = long_haired(bare, 0.3)
+    with_wall, without = carried_out(cut(scene, BLUE), BLUE), carried_out(scene, BLUE)
+    shown = [float(blueness(one, 2).clamp(min=0.0).sum()) for one in (without, with_wall)]
+    assert shown[0] > 5.0 and shown[1] < 0.5 * shown[0]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        operation("recolour", "hair", colour="#0000ff"),
+        operation("recolour", "hair", Region("hair", "on"), colour="#0000ff"),
+        operation("shape", "hair", LEFT, size=1.2),
+    ],
+)
+def test_without_a_border_nothing_is_cut(bare: Labelled, asked: Operation) -> None:
+    assert cut(bare.scene, asked) is bare.scene
+
+
+def test_an_edit_of_a_half_is_undone_to_the_bit(bare: Labelled) -> None:
+    scene = long_haired(bare)
+    edited = with_entry(scene.avatar, carried_out(cut(scene, BLUE), BLUE).avatar, {"prompt": ""})
+    back = undone(edited).gaussians
+    for name, value in scene.avatar.gaussians.tensors().items():
+        assert torch.equal(getattr(back, name), value)

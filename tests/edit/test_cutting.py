@@ -61,7 +61,7 @@ def test_pieces_have_the_moments_of_the_whole(bare: Labelled) -> None:
         away = made.rest.means[own] - mean
         spread = (share[..., None] * (after[own] + away[:, :, None] * away[:, None, :])).sum(0)
         assert torch.allclose(mean, scene.rest.means[row], atol=2e-5)
-        assert torch.allclose(spread, before[row], atol=0.03 * float(before[row].max()))
+        assert torch.allclose(spread, before[row], atol=0.06 * float(before[row].max()))
         assert float(after[own][:, 0, 0].max()) < 0.3 * float(before[row, 0, 0])
 
 
@@ -87,9 +87,10 @@ def test_everything_else_keeps_its_bits_and_its_order(bare: Labelled) -> None:
     assert bool(torch.isin(made.parents[len(kept) :], scene.avatar.gaussians.ids[across(scene, hair)]).all())
 
 
-def blueness(scene: Scene, camera: int) -> Tensor:
-    picture = scene.picture(scene.place(0, camera))
-    return picture[2] - picture[:2].amax(0)
+def bluer(before: Scene, after: Scene, camera: int) -> Tensor:
+    """(H, W) how much bluer a picture got, not below 0."""
+    first, second = (one.picture(one.place(0, camera)) for one in (before, after))
+    return ((second[2] - second[:2].amax(0)) - (first[2] - first[:2].amax(0))).clamp(min=0.0)
 
 
 def test_no_half_shows_beyond_the_middle(bare: Labelled) -> None:
@@ -98,16 +99,18 @@ def test_no_half_shows_beyond_the_middle(bare: Labelled) -> None:
     whole = carried_out(scene, BLUE)
     parted = carried_out(cut(scene, BLUE), BLUE)
     middle = scene.avatar.cameras[0].width // 2  # the subject's left is on the right
-    beyond = [int((blueness(one, 0)[:, : middle - 2] > 0.1).sum()) for one in (whole, parted)]
-    assert beyond[0] > 20 and beyond[1] <= 0.1 * beyond[0]
+    beyond = [float(bluer(scene, one, 0)[:, : middle - 2].sum()) for one in (whole, parted)]
+    assert beyond[0] > 2.0 and beyond[1] <= 0.2 * beyond[0]
 
 
 def test_the_far_half_does_not_shine_through(bare: Labelled) -> None:
     """From the subject's right, through hair that lets light through, nothing of the blue left half shows below the parting."""
     scene = long_haired(bare, 0.3)
+    near = (bare.of("hair") & (bare.rest[:, 0] < -0.02)).float()[:, None]
+    near = scene.field(near, scene.place(0, 2))[0][0] > 0.15
     with_wall, without = carried_out(cut(scene, BLUE), BLUE), carried_out(scene, BLUE)
-    shown = [float(blueness(one, 2).clamp(min=0.0).sum()) for one in (without, with_wall)]
-    assert shown[0] > 5.0 and shown[1] < 0.5 * shown[0]
+    shown = [float(bluer(scene, one, 2)[near].sum()) for one in (without, with_wall)]
+    assert shown[0] > 5.0 and shown[1] < 0.2 * shown[0]
 
 
 @pytest.mark.parametrize(

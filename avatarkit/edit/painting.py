@@ -37,8 +37,9 @@ from avatarkit.losses.perceptual import lpips_or_none, why_no_lpips
 Refine = Callable[[Place, Tensor], Tensor]
 """(place, rendered mask (1, H, W)) → the refined mask."""
 FOCUS = ("l_eye", "r_eye", "u_lip", "l_lip", "mouth")
-LOOKS = ("recolour", "restyle")
-"""Kinds of operations that ask for other colours in the same shape."""
+LOOKS = ("restyle",)
+"""Kinds of operations that ask for another look of the whole in the same shape; what is thinner than its Gaussians (a brow, a frame) has to
+bend them."""
 UNEDITED = 8  # frames that are watched while fitting
 
 

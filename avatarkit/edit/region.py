@@ -90,7 +90,8 @@ def related(scene: Scene, region: Region, target: str) -> Tensor:
             return _pieces_on(scene, region.anchor, target, gaps)
         return torch.maximum(anchor, 1.0 - above(gaps, NEAR, 2.0 * EDGE))
     axis, sign = direction(region)
-    return above(sign * (points[:, axis] - _divide(scene, anchor, axis)), 0.0, EDGE)
+    # the soft edge lies on this side: nothing beyond the border takes part
+    return above(sign * (points[:, axis] - _divide(scene, anchor, axis)), EDGE, EDGE)
 
 
 def border(scene: Scene, region: Region) -> tuple[int, float] | None:

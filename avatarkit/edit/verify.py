@@ -235,6 +235,11 @@ def _stands(scene: Scene, points: Tensor, region: Region) -> float:
     if region.relation != "on":
         axis, sign = direction(region)
         return sign * float(points[:, axis].median() - anchor[:, axis].median())
+    regions = scene.head.regions
+    if region.anchor in regions:  # ears under hair have hardly a Gaussian that says so
+        anchor = torch.cat([anchor, scene.rest.vertices[regions[region.anchor] > 0.5]])
+    elif region.anchor == "ears":
+        anchor = torch.cat([anchor, scene.rest.vertices[(regions["l_ear"] > 0.5) | (regions["r_ear"] > 0.5)]])
     near = torch.from_numpy(cKDTree(anchor.numpy()).query(points.numpy())[0]).float()
     touching = TOUCHING - float(near.quantile(0.05))
     if region.anchor[:2] not in ("l_", "r_") or region.anchor in ("l_lip",):

@@ -19,7 +19,7 @@ from avatarkit.recon.views import Views
 from avatarkit.render.hosted import settle
 
 WARM_UP, MEASURED = 4, 20
-THRESHOLD_GROWTH = 7
+THRESHOLD_GROWTH = 9
 """How often as many Gaussians a run with a threshold is taken to have: nobody knows beforehand, and most come with its first events."""
 OVERLAP = 1.2
 """How much longer a full-size step takes at the end of a run than here: trained Gaussians overlap more than freshly split ones."""

@@ -136,7 +136,7 @@ MEANINGS: dict[str, tuple[Meaning, ...]] = {
     "vampire": (Meaning(SKIN, "lighter"),),
     "orc": (Meaning(SKIN, "hue", colour=GREEN), Meaning(("jaw",), "grown", 0)),
     "goblin": (Meaning(SKIN, "hue", colour=GREEN), Meaning(EARS, "grown"), Meaning(("nose",), "grown", 2)),
-    "alien": (Meaning(SKIN, "paler"), Meaning(EYES, "grown", 0), Meaning(("nose",), "grown", 2, -1.0)),
+    "alien": (Meaning(EYES, "grown", 0), Meaning(("nose",), "grown", 2, -1.0)),
     "smurf": (Meaning(SKIN, "hue", colour=BLUE),),
     "ghost": (Meaning(SKIN, "lighter"), Meaning(SKIN, "paler")),
     "baby": (Meaning(EYES, "grown", 0), Meaning(("nose",), "grown", 2, -1.0)),

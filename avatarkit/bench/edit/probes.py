@@ -165,7 +165,8 @@ def negation(case: Case, who: Sitter, shots: list[Shot]) -> Score:
     done = PROBES[case.args["inner"]](case, who, shots)
     altered = total = 0.0
     for shot in shots:
-        part = _shrunk(shot.labelled(*case.args["kept"])) & ~_grown(shot.truly_changed > OUTSIDE_DELTA, EDGE)
+        part = shot.labelled(*case.args["kept"]) & ~_grown(shot.truly_changed > OUTSIDE_DELTA, EDGE)
+        part = _shrunk(part) if int(_shrunk(part).sum()) > FEW else part  # frames of glasses are edge alone
         altered += float((part & (shot.changed > OUTSIDE_DELTA)).sum())
         total += float(part.sum())
     share = altered / max(total, 1.0)

@@ -41,6 +41,7 @@ TRUST = {"hair": 0.02}
 """Share of a picture's side around a thing within which skin may be stained, and its colour is not trusted; else two pixels."""
 STAINED = 6.0  # CIEDE2000 from the surface beside it: less is no stain
 LOOSE = 0.004  # metres over the surface from which on a stain is a piece of the thing
+HIGHEST = 0.02  # metres of hair below a hat
 GRAIN, GRAIN_REACH = 0.5, 0.05
 """How much of the unevenness of the hair within so many metres a patch of hair takes over."""
 GROWING = ("beard", "moustache", "brows", "l_brow", "r_brow", "lashes")
@@ -85,7 +86,7 @@ def delete(scene: Scene, operation: Operation, located: Located) -> Avatar:
         return bare  # what an edit added covers what was whole before it
     places = spread_places(scene)
     masks = [region_mask(scene, located.weights, place) for place in places]
-    below = _below(scene, operation.target, places, masks)
+    below = _below(scene, operation.target, places, masks, gone)
     after = scene.with_avatar(bare)
     stain = SHADE_REACH if operation.target == "hair" else STAIN_REACH
     return _whole(scene, after, gone, below, places, masks, stain)
@@ -135,7 +136,7 @@ def _without_empty_groups(avatar: Avatar, gone: Tensor) -> dict[str, object]:
     return {**avatar.meta, "groups": groups, "group_kinds": kinds}
 
 
-def _below(scene: Scene, target: str, places: list[Place], masks: list[Tensor]) -> _Below:
+def _below(scene: Scene, target: str, places: list[Place], masks: list[Tensor], gone: Tensor) -> _Below:
     """The surface under the thing, its colours from pixels that show it elsewhere; under a hat that is hair on the scalp and skin before it."""
     count = len(scene.head.template)
     names = BELOW.get(target, SKIN_BELOW)
@@ -159,7 +160,7 @@ def _below(scene: Scene, target: str, places: list[Place], masks: list[Tensor]) 
     hair = _field(scene, ["hair"], places, masks)
     scalp = scene.head.regions["scalp"] > 0.5
     labels[scalp] = LABEL_INDEX["hair"]
-    lift[scalp] = _hair_thickness(scene, probabilities)
+    lift[scalp] = _hair_thickness(scene, probabilities, gone, scalp)
     return _Below(torch.where(scalp[:, None], hair.colours, skin.colours), labels, lift)
 
 
@@ -201,11 +202,17 @@ def _field(
     return surface_colours(scene, places, trusted)
 
 
-def _hair_thickness(scene: Scene, probabilities: Tensor) -> float:
-    """Metres: the median distance of hair from the mesh, up to 2 cm."""
+def _hair_thickness(scene: Scene, probabilities: Tensor, hat: Tensor, scalp: Tensor) -> float:
+    """Metres: how high hair stands below a hat (N,) bool over the scalp (V,) bool, up to ``HIGHEST``.
+
+    What shows beside a hat is the shortest hair of a head.  But a hat sits on hair: the height of its cloth says how high.
+    """
     hair = probabilities[:, LABEL_INDEX["hair"]] > PRESENT
     gaps = cKDTree(scene.rest.vertices.numpy()).query(scene.rest.means[hair].numpy())[0]
-    return float(min(np.median(gaps), 0.02))
+    height, nearest = _heights(scene, scene.rest.means)
+    over = height[hat & scalp[nearest]]
+    cloth = float(over.median()) if len(over) else 0.0
+    return min(max(float(np.median(gaps)), cloth), HIGHEST)
 
 
 def _whole(

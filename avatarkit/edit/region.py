@@ -20,7 +20,6 @@ from avatarkit.edit.membership import PRESENT, is_thing, membership
 from avatarkit.edit.pieces import above
 from avatarkit.edit.plan import LabelBox, Operation, Region
 from avatarkit.edit.scene import Place, Scene
-from avatarkit.edit.visibility import spread_places
 from avatarkit.errors import InputError
 from avatarkit.labels import LABELS
 
@@ -35,8 +34,6 @@ NEAR = 0.008  # metres: what still counts as on an anchor
 EDGE = 0.0015  # metres: half the width of a cut's edge
 JOINED = 0.006  # metres between Gaussians of one worn thing, at most
 SEEN = 0.02  # pixels of a Gaussian below which no mask says anything of it
-OUT = (0.3, 0.6)
-"""Share of what shows of a Gaussian that has to lie in its own half's pixels: it is not of that half, and it is."""
 OTHER_SIDE = {"l": "r", "r": "l"}
 SKIN = ("skin", "nose", "neck", "l_ear", "r_ear")
 
@@ -73,8 +70,6 @@ def locate(scene: Scene, operation: Operation) -> Located:
                 f"nothing of the {operation.target.replace('_', ' ')} lies {operation.region.relation.replace('_', ' ')} "
                 f"the {operation.region.anchor.replace('_', ' ')}"
             )
-        if operation.region.relation != "on":
-            weights = weights * _faces_out(scene, weights)
     return Located(weights, _centre(scene, weights))
 
 
@@ -100,22 +95,6 @@ def border(scene: Scene, region: Region) -> tuple[int, float] | None:
         return None
     axis, _ = direction(region)
     return axis, _divide(scene, membership(scene, region.anchor), axis)
-
-
-def _faces_out(scene: Scene, weights: Tensor) -> Tensor:
-    """(N,) in [0, 1]: which Gaussians of a part's half show on that half.
-
-    Hair lets light through: what lies on the far side of a head shines through the near side in views from there, and must not take on
-    another colour.  It shows mostly where the half is not what is in front.
-    """
-    inside, total = torch.zeros(len(weights)), torch.zeros(len(weights))
-    for place in spread_places(scene):
-        core = (region_mask(scene, weights, place) > 0.5).float()
-        _, _, sums = scene.field(torch.zeros(len(weights), 1), place, masks=torch.cat([core, torch.ones_like(core)]))
-        assert sums is not None
-        inside, total = inside + sums[0], total + sums[1]
-    share = inside / total.clamp(min=1e-6)
-    return torch.where(total > SEEN, ((share - OUT[0]) / (OUT[1] - OUT[0])).clamp(0.0, 1.0), torch.ones(len(weights)))
 
 
 def _gaps(points: Tensor, anchor: Tensor) -> Tensor:

@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 
 from avatarkit.bench.edit.parts import KINDS
-from avatarkit.bench.edit.probes import PROBES
-from avatarkit.bench.edit.solid import SOLID
+from avatarkit.bench.edit.probes import ON_AVATAR, PROBES
 from avatarkit.bench.edit.subjects import SUBJECTS
 from avatarkit.edit.plan import EditRequest
 from avatarkit.edit.planning import make_plan
@@ -35,5 +34,5 @@ def test_names_are_unique_and_tables_are_large_enough() -> None:
 def test_every_prompt_becomes_a_plan_on_its_subject(case) -> None:  # type: ignore[no-untyped-def]
     labels = (set(LABELS[1:]) - {"glasses", "hat", "earring", "necklace"}) | WORN[case.subject]
     plan = make_plan(EditRequest(case.prompt, frozenset(labels)), Run())
-    assert plan.operations and case.probe in {**PROBES, **SOLID}
+    assert plan.operations and case.probe in {**PROBES, **ON_AVATAR}
     assert replace(SUBJECTS[case.subject], **case.change) != SUBJECTS[case.subject] or not case.change

@@ -78,7 +78,7 @@ def test_where_every_view_is_refused_nothing_changes(scene: Scene, hair: Located
     done = paint(scene, Wish(BLUE_HAIR, 0, hair), painter(Fake(share=0.0)), Run(), 24)
     assert done.avatar is scene.avatar and done.reason == "nothing changed in the region" and done.latent == "add"
     done = paint(scene, Wish(BLUE_HAIR, 0, hair), painter(Fake(wrong=lambda views: 1.0 - views)), Run(), 24)
-    assert done.avatar is scene.avatar and "changed outside the region" in done.reason and done.latent == "change"
+    assert done.avatar is scene.avatar and "changed far from the region" in done.reason and done.latent == "change"
     assert not any(row["accepted"] for row in done.rows) and done.outputs == 4
 
 

@@ -71,14 +71,14 @@ class Fitting:
     """What a fit begins from and goes on with: the region's weights and the anchor follow the table of Gaussians.
 
     weights (N,): membership; anchor: the state before the edit; unedited: places that are only watched; mask: the region's mask
-    (1, H, W) at a place; looks: only colours learn, because the edit asks for no other shape.
+    (1, H, W) at a place; colours_only: shapes stay, because the edit asks for no other.
     """
 
     weights: Tensor
     anchor: Anchor
     unedited: list[Place]
     mask: Callable[[Place], Tensor]
-    looks: bool = False
+    colours_only: bool = False
     perceptual: Perceptual | None = None
     opponent: Opponent | None = None
     curve: list[dict[str, float]] = field(default_factory=list)
@@ -212,7 +212,9 @@ class _State:
             "means": config.lr_means, "quats": config.lr_quats, "log_scales": config.lr_scales, "opacity_logits": config.lr_opacity,
             "sh_dc": config.lr_colour, "sh_rest": config.lr_colour / 20.0,
         }  # fmt: skip
-        if self.guarded and self.fitting.looks:  # shape would bend to what is drawn on it, and fray at every edge
+        if (
+            self.guarded and self.fitting.colours_only
+        ):  # shape would bend to what is drawn on it, and fray at every edge
             rates |= dict.fromkeys(("means", "quats", "log_scales", "opacity_logits"), 0.0)
         self.adam.step(self.gaussians, {name: decay * rate for name, rate in rates.items()}, rows)
         return True

@@ -37,9 +37,6 @@ from avatarkit.losses.perceptual import lpips_or_none, why_no_lpips
 Refine = Callable[[Place, Tensor], Tensor]
 """(place, rendered mask (1, H, W)) → the refined mask."""
 FOCUS = ("l_eye", "r_eye", "u_lip", "l_lip", "mouth")
-LOOKS = ("restyle",)
-"""Kinds of operations that ask for another look of the whole in the same shape; what is thinner than its Gaussians (a brow, a frame) has to
-bend them."""
 UNEDITED = 8  # frames that are watched while fitting
 
 
@@ -178,12 +175,14 @@ class _Work:
         self.deadline = time.monotonic() + self.config.seconds
         weights = wish.located.weights
         opponent = None if painter.discriminator is None else Opponent.of(painter.discriminator)
-        looks = wish.operation.kind in LOOKS or wish.operation.target in MARKS
+        colours_only = (
+            wish.operation.kind == "restyle" or wish.operation.target in MARKS
+        )  # another look of the same shape
         perceptual = lpips_or_none(self.config.perceptual_net)
         if perceptual is None and not wish.attempt:
             run.notice(f"D-SSIM stands in for LPIPS: {why_no_lpips(self.config.perceptual_net)}")
         self.fitting = Fitting(
-            weights, Anchor.of(before.avatar.gaussians, weights, self.config), spread_places(before, UNEDITED), mask_at, looks,
+            weights, Anchor.of(before.avatar.gaussians, weights, self.config), spread_places(before, UNEDITED), mask_at, colours_only,
             perceptual, opponent,
         )  # fmt: skip
 
@@ -249,7 +248,7 @@ class _Work:
         words = tuple(self.texts[place.name] for place in places)
         step = EditStep(self.wish.operation, words, number, noise, self.wish.latent, self._shift(places[0]))  # type: ignore[arg-type]
         edited = self.painter.editor.edit(
-            views, masks, step, references=references, cameras=_together(places),
+            views, masks, step, references=references, cameras=together(places),
             correspondences=self.before.correspondences(places), seed=self.config.seed + 1000 * self.wish.attempt, run=self.run,
         )  # fmt: skip
         if not isinstance(edited, Tensor) or edited.shape != views.shape or not bool(edited.isfinite().all()):
@@ -321,7 +320,7 @@ def _same_sizes(keyframes: list[Keyframe]) -> list[list[Keyframe]]:
     return list(sizes.values())
 
 
-def _together(places: list[Place]) -> Cameras:
+def together(places: list[Place]) -> Cameras:
     first = places[0].cameras
     return Cameras(
         torch.cat([place.cameras.viewmats for place in places]), torch.cat([place.cameras.Ks for place in places]), first.width, first.height

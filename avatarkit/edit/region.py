@@ -75,18 +75,19 @@ def locate(scene: Scene, operation: Operation) -> Located:
 
 def related(scene: Scene, region: Region, target: str) -> Tensor:
     """(N,) in [0, 1]: which Gaussians stand in ``region``'s relation to its anchor."""
-    anchor = membership(scene, region.anchor)
     points = scene.rest.means
-    if region.relation == "on":
+    plane = border(scene, region)
+    if plane is None:
+        anchor = membership(scene, region.anchor)
         if region.anchor == target:
             return torch.ones(len(points))
         gaps = _gaps(points, anchor)
         if is_thing(scene.avatar, target):
             return _pieces_on(scene, region.anchor, target, gaps)
         return torch.maximum(anchor, 1.0 - above(gaps, NEAR, 2.0 * EDGE))
-    axis, sign = direction(region)
+    axis, at = plane
     # the soft edge lies on this side: nothing beyond the border takes part
-    return above(sign * (points[:, axis] - _divide(scene, anchor, axis)), EDGE, EDGE)
+    return above(direction(region)[1] * (points[:, axis] - at), EDGE, EDGE)
 
 
 def border(scene: Scene, region: Region) -> tuple[int, float] | None:

@@ -21,6 +21,7 @@ from avatarkit.edit.plan import Operation, Region
 from avatarkit.edit.region import Located, direction, mask_core, region_mask
 from avatarkit.edit.scene import Place, Scene
 from avatarkit.edit.visibility import spread_places
+from avatarkit.edit.vocabulary import GROUPS
 from avatarkit.errors import InputError
 from avatarkit.labels import LABELS
 from avatarkit.losses.colour_difference import chroma, ciede2000, hue, hue_difference, lab, srgb_from_linear
@@ -236,10 +237,8 @@ def _stands(scene: Scene, points: Tensor, region: Region) -> float:
         axis, sign = direction(region)
         return sign * float(points[:, axis].median() - anchor[:, axis].median())
     regions = scene.head.regions
-    if region.anchor in regions:  # ears under hair have hardly a Gaussian that says so
-        anchor = torch.cat([anchor, scene.rest.vertices[regions[region.anchor] > 0.5]])
-    elif region.anchor == "ears":
-        anchor = torch.cat([anchor, scene.rest.vertices[(regions["l_ear"] > 0.5) | (regions["r_ear"] > 0.5)]])
+    named = [name for name in GROUPS.get(region.anchor, (region.anchor,)) if name in regions]
+    anchor = torch.cat([anchor, *(scene.rest.vertices[regions[name] > 0.5] for name in named)])  # hair hides ears
     near = torch.from_numpy(cKDTree(anchor.numpy()).query(points.numpy())[0]).float()
     touching = TOUCHING - float(near.quantile(0.05))
     if region.anchor[:2] not in ("l_", "r_") or region.anchor in ("l_lip",):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-WIDER: dict[str, Any] = {"room": 0.3}
-"""Head widths around the subject's own hat that are free for one with a wide brim: it has none."""
 Row = tuple[str, str, str, dict[str, Any], tuple[str, ...], dict[str, Any]]
 """subject, prompt, probe, change, labels, args of a case."""
 
@@ -154,7 +152,7 @@ def _sided(side: str, sign: float) -> list[Row]:
         return {"near": "nose", "within": 0.30, "axis": "left", "sign": towards}
 
     def half(towards: float) -> dict[str, Any]:
-        return {"axis": "left", "sign": towards, "half": towards}
+        return {"axis": "left", "sign": towards, "share": 0.9, "half": towards}
 
     def worn(on: str, style: str) -> dict[str, Any]:
         return {"earrings": style, "earring_side": on}
@@ -201,12 +199,12 @@ def _put_on() -> list[Row]:
         )
     ]  # fmt: skip
     rows += [
-        (subject, prompt, "place", {"hat": style}, ("hat",), {"above": "eyes", "near": "top", "within": within, **more})
-        for subject, prompt, style, within, more in (
-            ("plain", "a green beanie", "beanie", 0.8, {}), ("plain", "add a straw hat", "hat", 1.1, {}),
-            ("worn", "give her a blue cap", "cap", 1.1, {}), ("plain", "a red hat with a wide brim", "hat", 1.2, WIDER),
-            ("worn", "put a black beanie on her head", "beanie", 0.8, {}), ("plain", "add a red headband", "headband", 1.0, {}),
-            ("worn", "a headband above the ears", "headband", 1.0, {}),
+        (subject, prompt, "place", {"hat": style}, ("hat",), {"above": "eyes", "near": "top", "within": within})
+        for subject, prompt, style, within in (
+            ("plain", "a green beanie", "beanie", 0.8), ("plain", "add a straw hat", "hat", 1.1),
+            ("worn", "give her a blue cap", "cap", 1.1), ("plain", "a red hat with a wide brim", "hat", 1.2),
+            ("worn", "put a black beanie on her head", "beanie", 0.8), ("plain", "add a red headband", "headband", 1.0),
+            ("worn", "a headband above the ears", "headband", 1.0),
         )
     ]  # fmt: skip
     rows += [

@@ -20,8 +20,9 @@ from torch import Tensor
 from torch.nn.functional import grid_sample, max_pool2d
 
 from avatarkit import __version__
+from avatarkit.bench.edit.masks import EDGE, OUTSIDE_DELTA, OUTSIDE_SHARE
 from avatarkit.bench.edit.oracle import BY_PICTURES, COLOURS, Oracle, Partial, by_pictures, cell
-from avatarkit.bench.edit.probes import COLOUR_DELTA, EDGE, OUTSIDE_DELTA, OUTSIDE_SHARE, TRULY
+from avatarkit.bench.edit.probes import COLOUR_DELTA, TRULY
 from avatarkit.bench.edit.running import Ledger, Sitters, default_painter
 from avatarkit.bench.edit.subjects import Sitter
 from avatarkit.bench.edit.truth import held_out

@@ -1,12 +1,21 @@
-"""More kinds of prompts: what must not change, and how many."""
+"""More kinds of prompts: what must not change, how many, in what style, whom, and a style with an expression."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from avatarkit.bench.edit.cases import Case
 
 BROWS, LIPS, HAIR, EYES = ("l_brow", "r_brow"), ("u_lip", "l_lip"), ("hair",), ("l_eye", "r_eye")
+
+
+def _scored(kind: str, probe: str, rows: Iterable[tuple[str, str, dict[str, Any]]]) -> list[Case]:
+    """Cases of subject, prompt and args, numbered."""
+    return [
+        Case(f"{kind}-{i:02d}", subject, prompt, kind, probe, args=args)
+        for i, (subject, prompt, args) in enumerate(rows)
+    ]
 
 
 def negation_cases() -> list[Case]:
@@ -60,7 +69,56 @@ def number_cases() -> list[Case]:
         ("bearded", "three gold necklaces", 3), ("bearded", "one nose ring", 1), ("plain", "four earrings", 4),
         ("bearded", "both ears get an earring", 2), ("plain", "a single necklace", 1),
     ]  # fmt: skip
-    return [
-        Case(f"number-{i:02d}", subject, prompt, "number", "number", args={"count": count})
-        for i, (subject, prompt, count) in enumerate(rows)
-    ]
+    return _scored("number", "number", ((subject, prompt, {"count": count}) for subject, prompt, count in rows))
+
+
+def style_cases() -> list[Case]:
+    """The whole head in the manner of a picture or of a material."""
+    rows = [
+        ("plain", "as an oil painting", "oil"), ("worn", "make it an oil painting", "oil"), ("plain", "turn it into a cartoon", "cartoon"),
+        ("bearded", "make him a cartoon character", "cartoon"), ("plain", "as a pencil sketch", "sketch"), ("worn", "a charcoal drawing of her", "sketch"),
+        ("plain", "turn her into a marble statue", "marble"), ("worn", "a marble bust", "marble"), ("bearded", "a bronze statue", "bronze"),
+        ("plain", "make her a bronze sculpture", "bronze"), ("plain", "in the style of pop art", "pop_art"), ("bearded", "as an Andy Warhol", "pop_art"),
+        ("worn", "a watercolour painting", "watercolour"), ("plain", "turn it into a watercolor", "watercolour"), ("bearded", "made of wood", "wood"),
+        ("plain", "a wooden sculpture", "wood"), ("plain", "like a comic book hero", "comic"), ("bearded", "in comic book style", "comic"),
+        ("worn", "as a Roman mosaic", "mosaic"), ("plain", "turn it into a mosaic", "mosaic"),
+    ]  # fmt: skip
+    return _scored("style", "style", ((subject, prompt, {"style": name}) for subject, prompt, name in rows))
+
+
+def identity_cases() -> list[Case]:
+    """Whom a word alone makes of somebody."""
+    rows = [
+        ("plain", "turn her into an elf", "elf"), ("worn", "make her look like an elf", "elf"), ("plain", "a zombie", "zombie"),
+        ("bearded", "turn him into a zombie", "zombie"), ("plain", "turn her into a vampire", "vampire"), ("bearded", "make him a vampire", "vampire"),
+        ("bearded", "turn him into an orc", "orc"), ("plain", "make her look like an orc", "orc"), ("plain", "a goblin", "goblin"),
+        ("plain", "turn her into an alien", "alien"), ("worn", "make her a smurf", "smurf"), ("bearded", "turn him into a smurf", "smurf"),
+        ("plain", "make her look like a ghost", "ghost"), ("plain", "turn her into a baby", "baby"), ("plain", "make her older", "older"),
+        ("worn", "make her look elderly", "older"), ("plain", "make her younger", "younger"), ("bearded", "make him look younger", "younger"),
+        ("plain", "make her more masculine", "masculine"), ("bearded", "make him more feminine", "feminine"),
+    ]  # fmt: skip
+    return _scored("identity", "identity", ((subject, prompt, {"name": name}) for subject, prompt, name in rows))
+
+
+SMILE = {"mouthSmileLeft": 0.7, "mouthSmileRight": 0.7}
+OPEN, BLINK = {"jawOpen": 0.6}, {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0}
+PUCKER, RAISED = {"mouthPucker": 0.7}, {"browInnerUp": 0.8, "browOuterUpLeft": 0.8, "browOuterUpRight": 0.8}
+FROWN: dict[str, float] = {"mouthFrownLeft": 0.7, "mouthFrownRight": 0.7}
+
+
+def mixed_cases() -> list[Case]:
+    """A style and an expression in one sentence."""
+    rows: list[tuple[str, str, str, dict[str, Any]]] = [
+        ("plain", "a smiling bronze statue", "bronze", SMILE), ("plain", "as an oil painting with a smile", "oil", SMILE),
+        ("plain", "a cartoon with the mouth open", "cartoon", OPEN), ("plain", "a marble statue with closed eyes", "marble", BLINK),
+        ("plain", "a pencil sketch with raised eyebrows", "sketch", RAISED), ("plain", "pop art, and make her smile", "pop_art", SMILE),
+        ("plain", "a wooden statue with an open mouth", "wood", OPEN), ("plain", "a watercolour of her, smiling", "watercolour", SMILE),
+        ("plain", "in comic book style with the mouth open", "comic", OPEN), ("plain", "as a bronze statue with closed eyes", "bronze", BLINK),
+        ("worn", "a smiling marble bust", "marble", SMILE), ("worn", "as a cartoon with the mouth open", "cartoon", OPEN),
+        ("worn", "an oil painting with puckered lips", "oil", PUCKER), ("worn", "a bronze statue with an open mouth", "bronze", OPEN),
+        ("worn", "as a mosaic, and make her smile", "mosaic", SMILE), ("bearded", "a smiling cartoon character", "cartoon", SMILE),
+        ("bearded", "a marble statue with an open mouth", "marble", OPEN), ("bearded", "an oil painting of him with closed eyes", "oil", BLINK),
+        ("bearded", "a pencil sketch with the mouth open", "sketch", OPEN), ("bearded", "a bronze statue, frowning", "bronze", FROWN),
+    ]  # fmt: skip
+    told = ((subject, prompt, {"style": name, "weights": weights}) for subject, prompt, name, weights in rows)
+    return _scored("mixed", "style", told)

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d
 
 from avatarkit.bench.edit.cases import Case
-from avatarkit.bench.edit.scores import Score
+from avatarkit.bench.edit.masks import EDGE, OUTSIDE_DELTA, OUTSIDE_SHARE, grown, shrunk
+from avatarkit.bench.edit.scores import HOLD, Score
 from avatarkit.bench.edit.subjects import Sitter
 from avatarkit.bench.edit.truth import Shot, expression_added, shots
-from avatarkit.cameras import Cameras
 from avatarkit.contracts import EditStep
+from avatarkit.edit.painting import together
 from avatarkit.edit.plan import Attributes, KeyframeText, Operation
 from avatarkit.edit.scene import Scene
 from avatarkit.events import Run
@@ -28,9 +27,6 @@ from avatarkit.gaussians.avatar import Avatar
 from avatarkit.losses.colour_difference import ciede2000, hue, hue_difference, lab
 from avatarkit.registry import registry
 
-HOLD = 0.9  # share of the pictures in which it has to hold
-OUTSIDE_DELTA, OUTSIDE_SHARE = 3.0, 0.02
-EDGE = 4  # pixels around the subject that count as neither inside nor outside
 EXPRESSED = (
     5.0  # CIEDE2000 between the style's picture with and without the expression, from which a pixel tells them apart
 )
@@ -57,13 +53,13 @@ def style(case: Case, who: Sitter, edited: Avatar) -> Score:
     painted[UNPAINTED] = after
     nearest, errors = 0, []
     for k, shot in enumerate(made):
-        part = _shrunk(shot.labelled(*FEATURES, after=True) & shot.mask_after)
+        part = shrunk(shot.labelled(*FEATURES, after=True) & shot.mask_after)
         gaps = {name: float(_delta(shot.after, pictures[k])[part].mean()) for name, pictures in painted.items()}
         nearest += min(gaps, key=lambda name: gaps[name]) == case.args["style"]
         errors.append(gaps[case.args["style"]])
     values = {"nearest": nearest / len(made), "delta": sum(errors) / len(errors)}
     values["outside"] = sum(
-        float(((shot.changed > OUTSIDE_DELTA) & ~_grown(part)).float().mean())
+        float(((shot.changed > OUTSIDE_DELTA) & ~grown(part, 2 * EDGE)).float().mean())
         for shot, part in zip(made, whole, strict=True)
     ) / len(made)
     if weights:
@@ -102,15 +98,11 @@ def _expressed(case: Case, made: list[Shot], with_it: Tensor, scene: Scene) -> t
 def styled(name: str, pictures: Tensor, masks: list[Tensor], made: list[Shot], scene: Scene) -> Tensor:
     """Pictures (B, H, W, 3) of the subject as the painter makes them in a style, inside masks (H, W) bool."""
     places = [shot.place for shot in made]
-    cameras = [place.cameras for place in places]
-    together = Cameras(
-        torch.cat([one.viewmats for one in cameras]), torch.cat([one.Ks for one in cameras]), cameras[0].width, cameras[0].height
-    )  # fmt: skip
     operation = Operation("restyle", "head", attributes=Attributes(style=name))
     step = EditStep(operation, tuple(KeyframeText(place.name, "", "", "") for place in places))
     painted = registry().create("editor", "paint").edit(
         pictures.permute(0, 3, 1, 2).contiguous(), torch.stack([mask.float() for mask in masks])[:, None], step, references=None,
-        cameras=together, correspondences=scene.correspondences(places), seed=0, run=Run(),
+        cameras=together(places), correspondences=scene.correspondences(places), seed=0, run=Run(),
     )  # fmt: skip
     result: Tensor = painted.permute(0, 2, 3, 1)
     return result
@@ -159,7 +151,7 @@ def identity(case: Case, who: Sitter, edited: Avatar) -> Score:
         values[said] = value
         if not fine and not why:
             why = f"{said} is {value:.2f}"
-    outside = [_shrunk(shot.labelled("background", "cloth"), EDGE) for shot in made]
+    outside = [shrunk(shot.labelled("background", "cloth"), 2 * EDGE) for shot in made]
     changed = sum(int(((shot.changed > OUTSIDE_DELTA) & part).sum()) for shot, part in zip(made, outside, strict=True))
     values["outside"] = changed / sum(shot.changed.numel() for shot in made)
     if not why and values["outside"] > OUTSIDE_SHARE:
@@ -181,7 +173,7 @@ def _grew(meaning: Meaning, who: Sitter, edited: Avatar, made: list[Shot]) -> tu
 
 def _colours(meaning: Meaning, made: list[Shot]) -> tuple[Tensor, Tensor]:
     """Median colours (3,) CIELAB of a part's true pixels, before and after."""
-    parts = [_shrunk(shot.labelled(*meaning.part)) for shot in made]
+    parts = [shrunk(shot.labelled(*meaning.part)) for shot in made]
     return tuple(  # type: ignore[return-value]
         lab(torch.cat([getattr(shot, name)[part] for shot, part in zip(made, parts, strict=True)])).median(0).values
         for name in ("before", "after")
@@ -216,73 +208,5 @@ def _delta(first: Tensor, second: Tensor) -> Tensor:
     return ciede2000(lab(first), lab(second))
 
 
-def _grown(mask: Tensor, reach: int = EDGE) -> Tensor:
-    return max_pool2d(mask.float()[None, None], 2 * reach + 1, 1, reach)[0, 0] > 0.5
-
-
-def _shrunk(mask: Tensor, reach: int = 1) -> Tensor:
-    return ~_grown(~mask, reach)
-
-
 LOOKS: dict[str, Callable[[Case, Sitter, Avatar], Score]] = {"style": style, "identity": identity}
 """Probes of this page."""
-
-
-def style_cases() -> list[Case]:
-    """The whole head in the manner of a picture or of a material."""
-    rows = [
-        ("plain", "as an oil painting", "oil"), ("worn", "make it an oil painting", "oil"), ("plain", "turn it into a cartoon", "cartoon"),
-        ("bearded", "make him a cartoon character", "cartoon"), ("plain", "as a pencil sketch", "sketch"), ("worn", "a charcoal drawing of her", "sketch"),
-        ("plain", "turn her into a marble statue", "marble"), ("worn", "a marble bust", "marble"), ("bearded", "a bronze statue", "bronze"),
-        ("plain", "make her a bronze sculpture", "bronze"), ("plain", "in the style of pop art", "pop_art"), ("bearded", "as an Andy Warhol", "pop_art"),
-        ("worn", "a watercolour painting", "watercolour"), ("plain", "turn it into a watercolor", "watercolour"), ("bearded", "made of wood", "wood"),
-        ("plain", "a wooden sculpture", "wood"), ("plain", "like a comic book hero", "comic"), ("bearded", "in comic book style", "comic"),
-        ("worn", "as a Roman mosaic", "mosaic"), ("plain", "turn it into a mosaic", "mosaic"),
-    ]  # fmt: skip
-    return [
-        Case(f"style-{i:02d}", subject, prompt, "style", "style", args={"style": name})
-        for i, (subject, prompt, name) in enumerate(rows)
-    ]
-
-
-def identity_cases() -> list[Case]:
-    """Whom a word alone makes of somebody."""
-    rows = [
-        ("plain", "turn her into an elf", "elf"), ("worn", "make her look like an elf", "elf"), ("plain", "a zombie", "zombie"),
-        ("bearded", "turn him into a zombie", "zombie"), ("plain", "turn her into a vampire", "vampire"), ("bearded", "make him a vampire", "vampire"),
-        ("bearded", "turn him into an orc", "orc"), ("plain", "make her look like an orc", "orc"), ("plain", "a goblin", "goblin"),
-        ("plain", "turn her into an alien", "alien"), ("worn", "make her a smurf", "smurf"), ("bearded", "turn him into a smurf", "smurf"),
-        ("plain", "make her look like a ghost", "ghost"), ("plain", "turn her into a baby", "baby"), ("plain", "make her older", "older"),
-        ("worn", "make her look elderly", "older"), ("plain", "make her younger", "younger"), ("bearded", "make him look younger", "younger"),
-        ("plain", "make her more masculine", "masculine"), ("bearded", "make him more feminine", "feminine"),
-    ]  # fmt: skip
-    return [
-        Case(f"identity-{i:02d}", subject, prompt, "identity", "identity", args={"name": name})
-        for i, (subject, prompt, name) in enumerate(rows)
-    ]
-
-
-SMILE = {"mouthSmileLeft": 0.7, "mouthSmileRight": 0.7}
-OPEN, BLINK = {"jawOpen": 0.6}, {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0}
-PUCKER, BROWS = {"mouthPucker": 0.7}, {"browInnerUp": 0.8, "browOuterUpLeft": 0.8, "browOuterUpRight": 0.8}
-FROWN: dict[str, float] = {"mouthFrownLeft": 0.7, "mouthFrownRight": 0.7}
-
-
-def mixed_cases() -> list[Case]:
-    """A style and an expression in one sentence."""
-    rows: list[tuple[str, str, str, dict[str, Any]]] = [
-        ("plain", "a smiling bronze statue", "bronze", SMILE), ("plain", "as an oil painting with a smile", "oil", SMILE),
-        ("plain", "a cartoon with the mouth open", "cartoon", OPEN), ("plain", "a marble statue with closed eyes", "marble", BLINK),
-        ("plain", "a pencil sketch with raised eyebrows", "sketch", BROWS), ("plain", "pop art, and make her smile", "pop_art", SMILE),
-        ("plain", "a wooden statue with an open mouth", "wood", OPEN), ("plain", "a watercolour of her, smiling", "watercolour", SMILE),
-        ("plain", "in comic book style with the mouth open", "comic", OPEN), ("plain", "as a bronze statue with closed eyes", "bronze", BLINK),
-        ("worn", "a smiling marble bust", "marble", SMILE), ("worn", "as a cartoon with the mouth open", "cartoon", OPEN),
-        ("worn", "an oil painting with puckered lips", "oil", PUCKER), ("worn", "a bronze statue with an open mouth", "bronze", OPEN),
-        ("worn", "as a mosaic, and make her smile", "mosaic", SMILE), ("bearded", "a smiling cartoon character", "cartoon", SMILE),
-        ("bearded", "a marble statue with an open mouth", "marble", OPEN), ("bearded", "an oil painting of him with closed eyes", "oil", BLINK),
-        ("bearded", "a pencil sketch with the mouth open", "sketch", OPEN), ("bearded", "a bronze statue, frowning", "bronze", FROWN),
-    ]  # fmt: skip
-    return [
-        Case(f"mixed-{i:02d}", subject, prompt, "mixed", "style", args={"style": name, "weights": weights})
-        for i, (subject, prompt, name, weights) in enumerate(rows)
-    ]

@@ -8,8 +8,7 @@ from typing import Any
 
 from avatarkit.bench.edit import ablation, faults, mapping, oracle
 from avatarkit.bench.edit.cases import Case, attribute_cases, spatial_cases
-from avatarkit.bench.edit.kinds import negation_cases, number_cases
-from avatarkit.bench.edit.looks import identity_cases, mixed_cases, style_cases
+from avatarkit.bench.edit.kinds import identity_cases, mixed_cases, negation_cases, number_cases, style_cases
 from avatarkit.bench.edit.running import QUICK, Ledger, Sitters, run_cases, with_settings
 from avatarkit.bench.edit.summary import summary
 from avatarkit.contracts import EditMetric

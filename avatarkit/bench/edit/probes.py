@@ -7,28 +7,27 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, max_pool2d
+from torch.nn.functional import avg_pool2d
 
 from avatarkit.bench.edit.cases import Case
 from avatarkit.bench.edit.looks import LOOKS
-from avatarkit.bench.edit.scores import Score
+from avatarkit.bench.edit.masks import EDGE, OUTSIDE_DELTA, OUTSIDE_SHARE, grown, shrunk
+from avatarkit.bench.edit.scores import HOLD, Score
 from avatarkit.bench.edit.solid import SOLID
 from avatarkit.bench.edit.subjects import Sitter
 from avatarkit.bench.edit.truth import Shot, head_width, landmarks, project, unproject
 from avatarkit.gaussians.avatar import Avatar
 from avatarkit.losses.colour_difference import chroma, ciede2000, hue, hue_difference, lab
 
-COLOUR_DELTA, HUE_OFF, OUTSIDE_DELTA, OUTSIDE_SHARE = 10.0, 15.0, 3.0, 0.02
+COLOUR_DELTA, HUE_OFF = 10.0, 15.0
 RESIDUE_SHARE, COVERED = 0.02, 0.98
-HOLD = 0.9  # share of the pictures in which a predicate has to hold
 COLOURED = 10.0  # chroma from which a colour has a hue
 TRULY = 5.0  # CIEDE2000 between the subject before and after from which a pixel is part of the edit
 SEEN = 6.0  # and between the avatar before and after, from which a pixel was changed
 FEW = 6  # pixels: less is not seen
 REACH = 6  # pixels that what shows may lie beside the true thing
 HIDDEN = 0.006  # metres: what lies farther behind the true surface does not show
-ROOM = 0.12  # head widths that another make of a thing may go beyond the true one, if its case does not say
-EDGE = 2  # pixels around the edit that belong to its edge: the avatar is not exact to the pixel
+ROOM = 0.12  # head widths that another make of a thing may go beyond the true one
 
 
 def score(case: Case, who: Sitter, shots: list[Shot], edited: Avatar | None = None) -> Score:
@@ -43,7 +42,7 @@ def outside_change(shots: list[Shot], region: Callable[[Shot], Tensor]) -> float
     """Largest share of a picture that changed visibly outside ``region`` (H, W) bool and its edge."""
     shares = []
     for shot in shots:
-        near = _grown(region(shot), 2 * EDGE)
+        near = grown(region(shot), 2 * EDGE)
         shares.append(float(((shot.changed > OUTSIDE_DELTA) & ~near).float().mean()))
     return sum(shares) / len(shares)
 
@@ -52,7 +51,7 @@ def colour(case: Case, who: Sitter, shots: list[Shot]) -> Score:
     """Median CIEDE2000 to the truth inside at most 10, hue within 15°, at most 2 % of the pixels outside changed."""
     inside: list[tuple[Tensor, Tensor]] = []
     for shot in shots:
-        part = _shrunk(shot.truly_changed > TRULY) & shot.labelled(*case.labels, after=True)
+        part = shrunk(shot.truly_changed > TRULY) & shot.labelled(*case.labels, after=True)
         if not bool(part.any()):
             part = (shot.truly_changed > TRULY) & shot.labelled(*case.labels, after=True)
         inside.append((shot.after[part], shot.truth_after[part]))
@@ -81,7 +80,7 @@ def gone(case: Case, who: Sitter, shots: list[Shot]) -> Score:
     left = place = covered = needed = 0.0
     for shot in shots:
         part = (shot.truly_changed > TRULY) & (shot.labelled(*case.labels) | shot.labelled(*case.labels, after=True))
-        part = _shrunk(part) if float(_shrunk(part).sum()) > FEW else part
+        part = shrunk(part) if float(shrunk(part).sum()) > FEW else part
         thing = part & (shot.truly_changed > 2 * TRULY)
         to_old, to_new = (
             ciede2000(lab(shot.after), lab(shot.truth_before)),
@@ -125,7 +124,7 @@ def place(case: Case, who: Sitter, shots: list[Shot]) -> Score:
         if expected is None:
             continue
         due += 1
-        if seen and int((part & _grown(expected, REACH)).sum()) >= FEW:
+        if seen and int((part & grown(expected, REACH)).sum()) >= FEW:
             shown += 1
             held += _in_head(args, points, found, width, EDGE * width / width_in_pixels(who, shot))
             flat += _in_picture(args, part, shot, found)
@@ -165,8 +164,8 @@ def negation(case: Case, who: Sitter, shots: list[Shot]) -> Score:
     done = PROBES[case.args["inner"]](case, who, shots)
     altered = total = 0.0
     for shot in shots:
-        part = shot.labelled(*case.args["kept"]) & ~_grown(shot.truly_changed > OUTSIDE_DELTA, EDGE)
-        part = _shrunk(part) if int(_shrunk(part).sum()) > FEW else part  # frames of glasses are edge alone
+        part = shot.labelled(*case.args["kept"]) & ~grown(shot.truly_changed > OUTSIDE_DELTA, EDGE)
+        part = shrunk(part) if int(shrunk(part).sum()) > FEW else part  # frames of glasses are edge alone
         altered += float((part & (shot.changed > OUTSIDE_DELTA)).sum())
         total += float(part.sum())
     share = altered / max(total, 1.0)
@@ -194,7 +193,7 @@ def moved(case: Case, who: Sitter, shots: list[Shot]) -> Score:
     values = {"moved": float(torch.tensor(gaps).median()) if gaps else 0.0}
     values["head"] = sum(gap * sign >= least for gap in gaps) / max(len(gaps), 1)
     values["outside"] = outside_change(
-        shots, lambda s: _grown(s.labelled(*case.labels), round(width_in_pixels(who, s) * case.args["room"]))
+        shots, lambda s: grown(s.labelled(*case.labels), round(width_in_pixels(who, s) * case.args["room"]))
     )
     if not gaps:
         return Score(False, values, "the thing shows in no picture of the truth")
@@ -250,8 +249,7 @@ def _room(case: Case, who: Sitter, shot: Shot) -> Tensor:
     """(H, W) bool: where the edit may show: the true thing with a margin for another make of it; without one, around ``near``."""
     if case.change:
         part = (shot.truly_changed > TRULY) | _on_its_half(shot, shot.labelled(*case.labels, after=True))
-        room = case.args.get("room", ROOM)
-        return _grown(part, 0 if case.probe != "place" else round(room * width_in_pixels(who, shot)))
+        return grown(part, 0 if case.probe != "place" else round(ROOM * width_in_pixels(who, shot)))
     x, y = project(landmarks(who, shot.params)[case.args["near"]][None], shot.place)[0].tolist()
     return _disc(shot, (x, y), case.args["within"] * width_in_pixels(who, shot))
 
@@ -320,14 +318,6 @@ def _in_picture(args: dict[str, Any], part: Tensor, shot: Shot, found: dict[str,
     if "below" in args:
         fine &= y > float(at[args["below"]][1]) - 2
     return fine
-
-
-def _grown(mask: Tensor, reach: int) -> Tensor:
-    return max_pool2d(mask.float()[None, None], 2 * reach + 1, 1, reach)[0, 0] > 0.5
-
-
-def _shrunk(mask: Tensor) -> Tensor:
-    return ~_grown(~mask, 1)
 
 
 ON_AVATAR: dict[str, Callable[[Case, Sitter, Avatar], Score]] = {**SOLID, **LOOKS}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+HOLD = 0.9  # share of the pictures in which a predicate has to hold
+
 
 @dataclass(frozen=True)
 class Score:

@@ -18,7 +18,6 @@ from avatarkit.bench.edit.cases import Case
 from avatarkit.bench.edit.scores import Score
 from avatarkit.bench.edit.subjects import Sitter
 from avatarkit.bench.edit.truth import head_width, project
-from avatarkit.edit.accessories.skin import Skin, closest_barycentrics
 from avatarkit.edit.scene import SKULL
 from avatarkit.gaussians.avatar import Avatar
 from avatarkit.gaussians.binding import pose_gaussians
@@ -71,7 +70,7 @@ def stillness(who: Sitter, edited: Avatar) -> dict[str, float]:
     kinds = set(edited.meta.get("group_kinds", {}).values())
     steps = np.unique(np.linspace(0, len(who.poses) - 1, MOMENTS).round().astype(int)).tolist()
     places, colours, shown = [], [], []
-    anchor: tuple[Tensor, Tensor] | None = None
+    anchor: Tensor | None = None
     for step in steps:
         pose = scene.pose(step)
         posed = pose_gaussians(
@@ -82,8 +81,8 @@ def stillness(who: Sitter, edited: Avatar) -> dict[str, float]:
         vertices = true.vertices[0]
         joint = true.joints[0, 0 if "necklace" in kinds else SKULL]
         if anchor is None and kinds & {"beard", "moustache", "nose_ring"}:
-            anchor = _under(points, vertices, subject(who.look).head.faces)
-        origin = (vertices[anchor[0]] * anchor[1][..., None]).sum(1) if anchor is not None else joint[:3, 3]
+            anchor = torch.from_numpy(cKDTree(vertices.numpy()).query(points.numpy())[1])
+        origin = vertices[anchor] if anchor is not None else joint[:3, 3]
         places.append((points - origin) @ joint[:3, :3])
         place = scene.place(step, FRONT)
         at = project(points, place).floor().long()
@@ -101,18 +100,6 @@ def stillness(who: Sitter, edited: Avatar) -> dict[str, float]:
         if bool((shown[i] & shown[i + 1]).any())
     ]  # fmt: skip
     return {"drift": drift, **({"flicker": float(torch.cat(gaps).median())} if gaps else {})}
-
-
-def _under(points: Tensor, vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
-    """The spots of the skin that points (M, 3) lie on: corners (M, 3) of their triangles, and barycentrics (M, 3).
-
-    A nearest vertex would not do: skin stretches between the two.
-    """
-    skin = Skin(vertices.double().numpy(), faces.numpy(), np.ones(len(faces), bool))
-    nearest = skin.nearest(points.double().numpy())
-    corners = faces.long()[torch.from_numpy(nearest.triangles)]
-    weights = closest_barycentrics(nearest.points, skin.vertices[corners.numpy()])
-    return corners, torch.from_numpy(weights).float()
 
 
 SOLID: dict[str, Callable[[Case, Sitter, Avatar], Score]] = {"number": number}

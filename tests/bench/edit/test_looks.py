@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +12,9 @@ from torch import Tensor
 
 from avatarkit.bench.edit import looks
 from avatarkit.bench.edit.cases import Case
-from avatarkit.bench.edit.looks import identity, identity_cases, mixed_cases, style, style_cases
+from avatarkit.bench.edit.kinds import identity_cases, mixed_cases, style_cases
+from avatarkit.bench.edit.looks import identity
+from avatarkit.bench.edit.running import QUICK
 from avatarkit.bench.edit.subjects import Sitter
 from avatarkit.bench.edit.truth import Shot, shots
 from avatarkit.edit.asked import request_for
@@ -22,14 +24,6 @@ from avatarkit.edit.planning import make_plan
 from avatarkit.events import Run
 
 SMILE = {"jawOpen": 0.9, "mouthSmileLeft": 0.9, "mouthSmileRight": 0.9}
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A case, and the pictures that an avatar after the edit has in place of its own."""
-
-    case: Case
-    sitter: Sitter
 
 
 @pytest.fixture
@@ -101,14 +95,8 @@ def test_a_style_without_the_expression_fails(judged: Callable[..., Any], tiny_s
 
 def carried(sitter: Sitter, *operations: Operation) -> Any:
     plan = EditPlan("by hand", operations, refiner="test")
-    tools = Tools(sitter.scene.head, sitter.scene.rasterizer, looks_config())
+    tools = Tools(sitter.scene.head, sitter.scene.rasterizer, replace(QUICK, size=80))
     return edit_avatar(sitter.avatar, plan, tools, Run())[0]
-
-
-def looks_config() -> Any:
-    from avatarkit.bench.edit.running import QUICK
-
-    return replace(QUICK, size=80)
 
 
 def test_shapes_are_measured_by_their_sign(tiny_sitter: Sitter, few_pictures: None) -> None:
@@ -175,4 +163,3 @@ def test_every_prompt_is_understood_as_it_is_scored(made: Case, tiny_sitter: Sit
 
 def test_there_are_twenty_of_each() -> None:
     assert [len(table()) for table in (style_cases, identity_cases, mixed_cases)] == [20, 20, 20]
-    assert style_cases()[0].probe == style.__name__

@@ -71,7 +71,7 @@ class Fitting:
     """What a fit begins from and goes on with: the region's weights and the anchor follow the table of Gaussians.
 
     weights (N,): membership; anchor: the state before the edit; unedited: places that are only watched; mask: the region's mask
-    (1, H, W) at a place; colours_only: shapes stay, because the edit asks for no other.
+    (1, H, W) at a place; colours_only: shapes stay and nothing is split, because the edit asks for no other.
     """
 
     weights: Tensor
@@ -112,7 +112,7 @@ def fit(
             parts, loss, render, rows = state.learn(view)
         if loss is None or not state.step(loss, render, rows, step):
             continue
-        if grow and guarded and step in [round(share * config.steps) for share in SPLITS]:
+        if grow and guarded and not fitting.colours_only and step in [round(share * config.steps) for share in SPLITS]:
             state.split(random)
         if (step + 1) % 20 == 0 or step + 1 == config.steps:
             fitting.curve.append({"step": float(step + 1), **parts})

@@ -11,7 +11,7 @@ from torch import Tensor
 from avatarkit.edit.plan import Operation, Region, Weight
 from avatarkit.edit.region import locate
 from avatarkit.edit.scene import Scene
-from avatarkit.edit.verify import Verdict, verify
+from avatarkit.edit.verify import Verdict, _stands, verify
 from avatarkit.render.sh import Y00
 
 from .labelled import Labelled, added, carried_out, operation, rgb
@@ -195,3 +195,17 @@ def test_figures_are_kept(plain: Labelled) -> None:
         and measures["inside"] > 10.0
         and measures["outside"] < 0.002
     )
+
+
+@pytest.mark.parametrize(("anchor", "region"), [("l_ear", "l_ear"), ("ears", "l_ear")])
+def test_an_earring_is_on_an_ear_that_hair_covers(plain: Labelled, anchor: str, region: str) -> None:
+    """All that is labelled as an ear lies 10 cm away; the mesh still says where the ear is."""
+    ear = plain.scene.rest.vertices[plain.scene.head.regions[region] > 0.5]
+    far = plain.of("l_ear", "r_ear")
+    rest = plain.scene.rest
+    moved = plain.scene.placed_at_rest(
+        plain.avatar.gaussians, rest.means - torch.tensor([0.0, 0.3, 0.0]) * far[:, None], rest.quats, rest.scales
+    )
+    scene = plain.scene.with_avatar(replace(plain.avatar, gaussians=moved))
+    assert _stands(scene, ear, Region(anchor)) > 0.0
+    assert _stands(scene, ear + torch.tensor([0.0, 0.0, 0.2]), Region(anchor)) <= 0.0

@@ -144,6 +144,18 @@ def test_the_region_learns_and_all_else_keeps_every_bit(scene: Scene, hair: Loca
     assert all(torch.equal(getattr(again.gaussians, n), v) for n, v in fitted.gaussians.tensors().items())
 
 
+def test_a_fit_of_colours_leaves_every_shape_and_splits_nothing(
+    scene: Scene, hair: Located, views: list[Edited]
+) -> None:
+    done = fit(
+        scene, scene, views, fitting(scene, hair, colours_only=True), replace(CONFIG, grow=1.0), Run(), 0
+    ).gaussians
+    was = scene.avatar.gaussians
+    for name in ("ids", "means", "quats", "log_scales", "opacity_logits"):
+        assert torch.equal(getattr(done, name), getattr(was, name)), name
+    assert float((done.sh - was.sh).abs().max()) > 0.01
+
+
 def test_naive_fitting_spares_nothing(scene: Scene, hair: Located, views: list[Edited]) -> None:
     config = replace(CONFIG, fit="naive", steps=3)
     fitted = fit(scene, scene, views, fitting(scene, hair, config), config, Run(), seed=0)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from avatarkit.edit.membership import membership
 from avatarkit.edit.operators.add import with_group
+from avatarkit.edit.operators.delete import _hair_thickness
 from avatarkit.edit.plan import Region
 from avatarkit.edit.region import region_mask
 from avatarkit.edit.scene import Place, Scene
@@ -198,3 +199,16 @@ def test_group_is_the_named_one(bare: Labelled) -> None:
     assert set(after.avatar.meta["groups"]) == {"glasses"} and int(group(after, "glasses").sum()) == int(
         group(scene, "glasses").sum()
     )
+
+
+@pytest.mark.parametrize(("over", "height"), [(0.006, 0.014), (0.040, 0.020)])
+def test_hair_is_as_high_as_the_hat_says(bare: Labelled, over: float, height: float) -> None:
+    """A hat ``over`` metres above hair that is 8 mm high: its cloth says how high the hair stands, up to two centimetres."""
+    gaussians, rest = bare.avatar.gaussians, bare.scene.rest
+    high = bare.of("hair") & (bare.rest[:, 1] > bare.rest[bare.of("l_brow")][:, 1].max() + 0.02)
+    outward = torch.nn.functional.normalize(rest.means - rest.vertices.mean(0), dim=1)
+    placed = bare.scene.placed_at_rest(gaussians, rest.means + over * high[:, None] * outward, rest.quats, rest.scales)
+    scene = bare.scene.with_avatar(replace(bare.avatar, gaussians=placed))
+    scalp = scene.head.regions["scalp"] > 0.5
+    found = _hair_thickness(scene, torch.softmax(gaussians.label_logits, 1), high, scalp)
+    assert found == pytest.approx(height, abs=0.002)

@@ -84,8 +84,8 @@ class EditConfig:
     lr_quats: float = 0.004
     lr_scales: float = 0.006
     lr_opacity: float = 0.02
-    lr_colour: float = 0.05
-    lr_final: float = 0.1
+    lr_colour: float = 0.1
+    lr_final: float = 0.05
     """Last rate as a part of the first."""
     grow: float = 0.5
     """At most so many times the region's Gaussians are added by splitting inside it."""

@@ -36,13 +36,7 @@ FINEST = 0.2  # the same, at least so much of the whole's
 SPACING = 1.2  # pieces' sigmas from one to the next
 FAR = 2.6  # sigmas of what is spread out, where the row of pieces ends
 FAINT = 1.0 / 255.0  # alpha below which a piece does not show
-WALL_STEP, WALL_THICKNESS = (
-    0.006,
-    0.0005,
-)  # metres between the Gaussians of a wall in a skull, and their sigma across it
 WALL_GAP = 0.002  # metres from the border, in the half that stays
-WALL_DEPTH = 0.004  # metres below the skin, and above the eyes, from which on it stands
-SURE = 8.0  # logit of a label that is known
 
 
 def cut(scene: Scene, operation: Operation) -> Scene:

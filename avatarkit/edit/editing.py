@@ -11,24 +11,22 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from avatarkit.contracts import HeadModel, Rasterizer
 from avatarkit.edit.config import EditConfig
 from avatarkit.edit.cutting import cut
 from avatarkit.edit.history import changed, with_entry
-from avatarkit.edit.lifting import TOUCHED
 from avatarkit.edit.operators.add import add_accessory, opaque_seeds, seed_accessory, with_group, without_idle_seeds
 from avatarkit.edit.operators.delete import delete
 from avatarkit.edit.operators.expression import express
 from avatarkit.edit.operators.identity import recipe
 from avatarkit.edit.operators.recolour import recolour
 from avatarkit.edit.operators.warp import head_width, move_part, scale_part
-from avatarkit.edit.painting import Painter, Wish, paint
+from avatarkit.edit.painting import Begin, Painter, Start, Wish, paint
 from avatarkit.edit.plan import EditPlan, Operation, operation_json
-from avatarkit.edit.region import MARKS, Located, direction, locate
-from avatarkit.edit.scene import Scene
+from avatarkit.edit.region import MARKS, Located, direction, lifted, locate
+from avatarkit.edit.scene import Place, Scene
 from avatarkit.edit.verify import NOTHING, Verdict, verify
 from avatarkit.errors import AvatarkitError, InputError
 from avatarkit.events import Finished, Run, Started
@@ -188,17 +186,17 @@ def _acted(scene: Scene, wish: Wish, tools: Tools, run: Run, done: Done) -> Scen
     if (
         operation.kind in OPERATORS
         and (tools.config.operators or not _paintable(operation, tools))
-        and operation.target not in DECALS
+        and (operation.target not in DECALS or operation.kind == "delete")
     ):
         done.how = "operator"
         return scene.with_avatar(OPERATORS[operation.kind](scene, operation, wish.located))
     if operation.kind == "add" and operation.target not in MARKS:
         return _learnt_object(scene, wish, tools, run, done)
+    if operation.kind == "delete":
+        return _learnt_absence(scene, wish, tools, run, done)
     painted = _painted(scene, wish, tools, run, done)
     if operation.kind == "add" and not done.reason:
         return painted.with_avatar(_marked(scene, painted, wish))
-    if operation.kind == "delete" and not done.reason:
-        return painted.with_avatar(_relabelled(scene, painted, wish))
     return painted
 
 
@@ -210,13 +208,15 @@ def _paintable(operation: Operation, tools: Tools) -> bool:
     return True if can is None else bool(can(operation))
 
 
-def _painted(scene: Scene, wish: Wish, tools: Tools, run: Run, done: Done, solid: Scene | None = None) -> Scene:
+def _painted(
+    scene: Scene, wish: Wish, tools: Tools, run: Run, done: Done, solid: Scene | None = None, begin: Begin | None = None
+) -> Scene:
     if tools.painter is None:
         raise InputError(
             f"'{wish.operation.kind} {wish.operation.target}' needs an image editor; choose one with --editor"
         )
     done.how = tools.painter.editor_name
-    painted = paint(scene, wish, tools.painter, run, tools.config.outputs - done.outputs, solid)
+    painted = paint(scene, wish, tools.painter, run, tools.config.outputs - done.outputs, solid, begin)
     done.outputs += painted.outputs
     done.views += painted.rows
     done.reason, done.latent = painted.reason, painted.latent
@@ -247,20 +247,14 @@ def _ancestors(scene: Scene, avatar: Avatar) -> Tensor:
     return torch.tensor([old.get(int(i), old.get(int(parent), -1)) for i, parent in pairs])
 
 
-def _relabelled(scene: Scene, painted: Scene, wish: Wish) -> Avatar:
-    """What an editor painted away is no longer what it was: its Gaussians take the label of their nearest neighbours."""
-    avatar = painted.avatar
-    rows = _ancestors(scene, avatar)
-    weights = torch.where(rows >= 0, wish.located.weights[rows.clamp(min=0)], torch.zeros(len(rows)))
-    gone = weights > TOUCHED  # a few that are a third of it make a picture of it together
-    others = ~gone
-    if not bool(gone.any()) or not bool(others.any()):
-        return avatar
-    points = painted.rest.means
-    near = torch.from_numpy(cKDTree(points[others].numpy()).query(points[gone].numpy())[1])
-    logits = avatar.gaussians.label_logits.clone()
-    logits[gone] = logits[others][near]
-    return replace(avatar, gaussians=replace(avatar.gaussians, label_logits=logits))
+def _learnt_absence(scene: Scene, wish: Wish, tools: Tools, run: Run, done: Done) -> Scene:
+    """What is taken away goes with its Gaussians, as the operator does it; what showed behind it is learnt from the editor's pictures."""
+    bare = scene.with_avatar(delete(scene, wish.operation, wish.located))
+
+    def begin(masks: list[tuple[Place, Tensor]]) -> Start:
+        return Start(bare, lifted(bare, masks))
+
+    return _painted(scene, wish, tools, run, done, begin=begin)
 
 
 def _learnt_object(scene: Scene, wish: Wish, tools: Tools, run: Run, done: Done) -> Scene:

@@ -44,6 +44,10 @@ SPLITS = (0.25, 0.5)
 FREE_UNIT = 0.003  # metres of a free Gaussian's step for one triangle unit of a bound one's
 
 
+LEAST_WINDOW, AROUND = 48, 12
+"""Pixels: the least side of what is compared around a region, and how much of its surroundings belongs to it."""
+
+
 @dataclass(frozen=True)
 class Edited:
     """A keyframe and the accepted picture (3, H, W) that is learnt from it; focus (1, H, W): eyes and mouth, for a discriminator."""
@@ -51,6 +55,22 @@ class Edited:
     keyframe: Keyframe
     view: Tensor
     focus: Tensor | None = None
+
+
+def window(mask: Tensor) -> tuple[slice, slice]:
+    """Rows and columns around a region (1, H, W) in which a picture is compared: a mean over the whole of it would let an iris of
+    three pixels weigh nothing against what holds its Gaussians.  Everything where the region is empty."""
+    height, width = mask.shape[-2:]
+    inside = torch.nonzero(mask[0] > TOUCHED)
+    if not len(inside):
+        return slice(0, height), slice(0, width)
+    first, last = inside.min(0).values.tolist(), inside.max(0).values.tolist()
+    spans = []
+    for low, high, size in zip(first, last, (height, width), strict=True):
+        length = min(size, max(LEAST_WINDOW, high - low + 1 + 2 * AROUND))
+        start = min(max(0, (low + high + 1 - length) // 2), size - length)
+        spans.append(slice(start, start + length))
+    return spans[0], spans[1]
 
 
 @dataclass
@@ -145,7 +165,8 @@ class _State:
         config = self.config
         render = self.drawn(view.keyframe.place)
         picture, target = render.features, view.view[None]
-        parts: dict[str, Tensor] = {"rgb": self.rgb(picture, target)}
+        rows, columns = window(view.keyframe.mask) if self.guarded else (slice(None), slice(None))
+        parts: dict[str, Tensor] = {"rgb": self.rgb(picture[..., rows, columns], target[..., rows, columns])}
         weights = {"rgb": config.weight_rgb}
         if self.guarded:
             parts["gs"], weights["gs"] = self.fitting.anchor.loss(self.gaussians, config), config.weight_gs
@@ -153,8 +174,7 @@ class _State:
             parts["gan"], weights["gan"] = self.against(self.fitting.opponent, picture, view), config.weight_gan
         total: Tensor = sum((weights[name] * value for name, value in parts.items()), torch.zeros(()))
         loss = total / sum(weights.values())
-        rows = render.radii[0] > 0
-        return {name: float(value.detach()) for name, value in parts.items()}, loss, render, rows
+        return {name: float(value.detach()) for name, value in parts.items()}, loss, render, render.radii[0] > 0
 
     def rgb(self, picture: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """Equation 11."""

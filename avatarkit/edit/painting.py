@@ -97,10 +97,26 @@ class Wish:
         return self.plan.operations[self.index]
 
 
-def paint(before: Scene, wish: Wish, painter: Painter, run: Run, room: int, solid: Scene | None = None) -> Painted:
+@dataclass(frozen=True)
+class Start:
+    """What a fit begins with where that is not the avatar as it is: another table of Gaussians, with the region's weights (N,) for it."""
+
+    scene: Scene
+    weights: Tensor
+
+
+Begin = Callable[[list[tuple[Place, Tensor]]], Start]
+"""Keyframes' masks (1, H, W) → what the fit begins with."""
+
+
+def paint(
+    before: Scene, wish: Wish, painter: Painter, run: Run, room: int, solid: Scene | None = None,
+    begin: Begin | None = None,
+) -> Painted:  # fmt: skip
     """Carry out one operation by an image editor; ``room``: pictures that it may still return.
 
-    before: the avatar as it is; solid: the same with what is yet to appear made opaque, from which masks are taken.
+    before: the avatar as it is; solid: the same with what is yet to appear made opaque, from which masks are taken; begin: gives what
+    the fit begins with, for the masks of the keyframes.
     Raises InputError where the region shows in no picture, PluginError where the editor returns something else than pictures.
     """
     config, located = painter.config, wish.located
@@ -120,7 +136,10 @@ def paint(before: Scene, wish: Wish, painter: Painter, run: Run, room: int, soli
 
     keyframes = [Keyframe(place, mask_at(place), before.picture(place)) for place in places]
     texts = dict(zip([k.place.name for k in keyframes], _texts(shapes, wish, keyframes, painter, run), strict=True))
-    work = _Work(before, wish, painter, run, mask_at, texts, room)
+    start = Start(before, located.weights)
+    if begin is not None:
+        start = begin([(keyframe.place, keyframe.mask) for keyframe in keyframes])
+    work = _Work(before, start, wish, painter, run, mask_at, texts, room)
     anchors, others = keyframes[: config.anchors], keyframes[config.anchors :]
     if config.fit == "naive":
         anchors, others = keyframes, []
@@ -165,25 +184,25 @@ class _Work:
     """The state of one operation: the scene as it learns, and every view that was judged."""
 
     def __init__(
-        self, before: Scene, wish: Wish, painter: Painter, run: Run, mask_at: Callable[[Place], Tensor], texts: dict[str, KeyframeText],
-        room: int,
+        self, before: Scene, start: Start, wish: Wish, painter: Painter, run: Run, mask_at: Callable[[Place], Tensor],
+        texts: dict[str, KeyframeText], room: int,
     ) -> None:  # fmt: skip
         self.before, self.wish, self.painter, self.run, self.texts = before, wish, painter, run, texts
-        self.scene, self.config = before, painter.config
+        self.scene, self.config, self.learnt = start.scene, painter.config, False
         self.views: dict[str, Judged] = {}
         self.room, self.outputs = room, 0
         self.deadline = time.monotonic() + self.config.seconds
-        weights = wish.located.weights
         opponent = None if painter.discriminator is None else Opponent.of(painter.discriminator)
-        colours_only = (
-            wish.operation.kind == "restyle" or wish.operation.target in MARKS
-        )  # another look of the same shape
+        operation = wish.operation
+        halved = operation.kind == "recolour" and operation.region is not None and operation.region.relation != "on"
+        # another look of the same shape; and what was cut at a border stays on its side of it
+        colours_only = operation.kind == "restyle" or operation.target in MARKS or halved
         perceptual = lpips_or_none(self.config.perceptual_net)
         if perceptual is None and not wish.attempt:
             run.notice(f"D-SSIM stands in for LPIPS: {why_no_lpips(self.config.perceptual_net)}")
         self.fitting = Fitting(
-            weights, Anchor.of(before.avatar.gaussians, weights, self.config), spread_places(before, UNEDITED), mask_at, colours_only,
-            perceptual, opponent,
+            start.weights, Anchor.of(start.scene.avatar.gaussians, start.weights, self.config), spread_places(before, UNEDITED), mask_at,
+            colours_only, perceptual, opponent,
         )  # fmt: skip
 
     @property
@@ -243,8 +262,7 @@ class _Work:
         views = torch.stack([keyframe.source for keyframe in keyframes])
         masks = torch.stack([keyframe.mask for keyframe in keyframes])
         places = [keyframe.place for keyframe in keyframes]
-        learnt = self.scene is not self.before
-        references = torch.stack([self.scene.picture(place) for place in places]) if learnt else None
+        references = torch.stack([self.scene.picture(place) for place in places]) if self.learnt else None
         words = tuple(self.texts[place.name] for place in places)
         step = EditStep(self.wish.operation, words, number, noise, self.wish.latent, self._shift(places[0]))  # type: ignore[arg-type]
         edited = self.painter.editor.edit(
@@ -278,8 +296,9 @@ class _Work:
         if not accepted:
             return
         self.run.emit(Started("fitting", self.config.steps))
-        if self.scene is self.before and self.config.fit == "guarded":
-            lifted = lift(self.before, [(view.keyframe, view.view) for view in accepted], self.fitting.weights)
+        if not self.learnt and self.config.fit == "guarded":
+            shown = [replace(v.keyframe, source=self.scene.picture(v.keyframe.place)) for v in accepted]
+            lifted = lift(self.scene, list(zip(shown, (v.view for v in accepted), strict=True)), self.fitting.weights)
             self.scene = self.before.with_avatar(lifted)
         if self.painter.discriminator is not None:
             self.painter.discriminator.train()
@@ -289,14 +308,14 @@ class _Work:
             views = self._updated(views)
         seed = config.seed + 31 * self.wish.attempt + len(self.views)
         avatar = fit(self.before, self.scene, views, self.fitting, config, self.run, seed, grow, self.deadline)
-        self.scene = self.before.with_avatar(avatar)
+        self.scene, self.learnt = self.before.with_avatar(avatar), True
         last = self.fitting.curve[-1] if self.fitting.curve else {}
         self.run.emit(Finished("fitting", time.monotonic() - began, {k: v for k, v in last.items() if k != "step"}))
 
     def _updated(self, views: list[Edited]) -> list[Edited]:
         """Iterative dataset update: the views of this round are painted again from what the avatar shows now."""
         keyframes = [view.keyframe for view in views]
-        if self.scene is self.before or self.outputs + len(keyframes) > self.room:
+        if not self.learnt or self.outputs + len(keyframes) > self.room:
             return views
         current = [replace(keyframe, source=self.scene.picture(keyframe.place)) for keyframe in keyframes]
         painted = torch.cat([self._painted(batch, 0, self.config.noise[0]) for batch in _same_sizes(current)])

@@ -1,20 +1,27 @@
-"""What an editor's pictures must not lose: thin things, the label of what is gone, the shape of what is new."""
+"""What an editor's pictures must not lose: thin things, the place of what is gone, the shape of what is new."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+from torch.nn.functional import max_pool2d
 
-from avatarkit.edit.editing import _relabelled
+from avatarkit.contracts import EditStep
+from avatarkit.edit.config import EditConfig
+from avatarkit.edit.editing import Tools, edit_avatar
 from avatarkit.edit.gate import composited
 from avatarkit.edit.operators.add import SEED_HALF, seed_accessory
-from avatarkit.edit.region import Located, locate, mask_core
-from avatarkit.labels import LABEL_INDEX
+from avatarkit.edit.operators.delete import delete
+from avatarkit.edit.painting import Painter
+from avatarkit.edit.plan import EditPlan
+from avatarkit.edit.region import Located, locate, mask_core, region_mask
+from avatarkit.events import Run
+from avatarkit.registry import registry
 
-from .labelled import Labelled, added, group, operation
+from .labelled import SIDE, Labelled, added, group, operation
 
 
 @pytest.mark.parametrize("width", [1, 2, 3])
@@ -40,16 +47,34 @@ def test_what_is_sure_of_a_thin_mask_is_its_ridge() -> None:
     assert mask_core(torch.tensor([[[0.45, 0.55, 1.0]]]))[0].tolist() == [False, True, True]
 
 
-def test_what_was_painted_away_takes_the_label_of_its_surroundings(plain: Labelled) -> None:
+class Eraser:
+    """An editor that paints a green patch where the mask is: a face that nobody could guess from its surroundings."""
+
+    def edit(self, views: Tensor, masks: Tensor, step: EditStep, **_: Any) -> Tensor:
+        green = torch.tensor([0.1, 0.6, 0.2])[:, None, None]
+        return torch.where(masks > 0.3, green, views)
+
+
+def test_what_is_painted_away_is_gone_and_its_place_is_learnt_from_the_pictures(plain: Labelled) -> None:
     asked = operation("delete", "glasses")
-    located = locate(plain.scene, asked)
-    wish: Any = SimpleNamespace(located=located, operation=asked)
-    after = _relabelled(plain.scene, plain.scene, wish).gaussians
-    before = plain.avatar.gaussians
-    own = located.weights > 0.05
-    assert bool((before.label_logits[own].argmax(1) == LABEL_INDEX["glasses"]).all())
-    assert not bool((after.label_logits.argmax(1) == LABEL_INDEX["glasses"]).any())
-    assert torch.equal(after.label_logits[~own], before.label_logits[~own]) and torch.equal(after.means, before.means)
+    config = EditConfig(size=SIDE, steps=120, keyframes=4, operators=False, mapping=False)
+    painter = Painter(Eraser(), "eraser", config, registry().create("refiner", "rules"))
+    tools = Tools(plain.scene.head, plain.scene.rasterizer, config, painter)
+    edited, (done,) = edit_avatar(plain.avatar, EditPlan("remove the glasses", (asked,), refiner="rules"), tools, Run())
+    assert done.accepted and done.how == "eraser" and done.outputs == 4
+    kept = set(plain.avatar.gaussians.ids[~plain.of("glasses")].tolist())
+    after, own = edited.gaussians, plain.avatar.gaussians.ids[plain.of("glasses")]
+    assert not bool(torch.isin(after.ids, own).any()) and len(kept & set(after.ids.tolist())) > 0.95 * len(kept)
+    place = plain.front()
+    there = mask_core(region_mask(plain.scene, plain.of("glasses").float(), place))
+    scene = plain.scene.with_avatar(edited)
+    bare = plain.scene.with_avatar(delete(plain.scene, asked, locate(plain.scene, asked)))
+    painted = torch.tensor([0.1, 0.6, 0.2])[:, None]
+    gap, unlearnt = ((one.picture(place)[:, there] - painted).abs().mean() for one in (scene, bare))
+    assert float(gap) < 0.5 * float(unlearnt)
+    far = max_pool2d(region_mask(plain.scene, plain.of("glasses").float(), place)[None], 21, 1, 10)[0, 0] < 0.02
+    change = (scene.picture(place) - plain.scene.picture(place)).abs()[:, far]
+    assert float(change.mean()) < 0.01
 
 
 @pytest.mark.parametrize("target", ["glasses", "beanie"])

@@ -33,7 +33,7 @@ from avatarkit.events import Run
 from avatarkit.gaussians.avatar import Avatar
 from avatarkit.registry import registry
 
-QUICK = EditConfig(size=SIDE, steps=120, seconds=3600.0, keyframes=10, refreshed=4)
+QUICK = EditConfig(size=SIDE, steps=240, seconds=3600.0, keyframes=10, refreshed=4)
 """Settings of every edit of the bench: small pictures and few steps, so that a fit takes at most 20 seconds on two idle cores.  Bounded by steps alone:
 results do not depend on what else the machine does."""
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from avatarkit.edit.anchor import CENTIMETRE, Anchor
 from avatarkit.edit.config import EditConfig
-from avatarkit.edit.fit import CORE, EPS, Edited, Fitting, Opponent, _State, fit
+from avatarkit.edit.fit import CORE, EPS, Edited, Fitting, Opponent, _State, fit, window
 from avatarkit.edit.keyframes import Keyframe, keyframe
 from avatarkit.edit.lifting import TOUCHED
 from avatarkit.edit.region import Located, region_mask
@@ -90,16 +90,49 @@ def test_the_loss_of_a_step_is_equation_17(scene: Scene, hair: Located, views: l
     with torch.no_grad():
         state.gaussians.sh += 0.05
     parts, loss, render, _ = state.learn(views[0])
+    rows, columns = window(views[0].keyframe.mask)
     picture, target = render.features.detach(), views[0].view[None]
+    condition = torch.cat([views[0].keyframe.source, views[0].keyframe.mask])[None]
+    gan = -network.logits(picture.clamp(0, 1), condition).mean().detach()  # D after its own step
+    picture, target = picture[..., rows, columns], target[..., rows, columns]
     rgb = 0.7 * (picture - target).square().mean() + 0.3 * (1.0 - ssim_map(picture, target).mean())
     gs = begun.anchor.loss(state.gaussians, config).detach()
-    condition = torch.cat([views[0].keyframe.source, views[0].keyframe.mask])[None]
-    gan = -network.logits(picture.clamp(0, 1), condition).mean()  # D after its own step
     assert parts["rgb"] == pytest.approx(float(rgb), rel=1e-4)
     assert parts["gs"] == pytest.approx(float(gs)) and float(gs) > 0
     assert parts["gan"] == pytest.approx(float(gan), rel=1e-4)
     expected = (1.5 * rgb + 0.2 * gs + 0.4 * gan) / (1.5 + 0.2 + 0.4)
-    assert loss is not None and float(loss) == pytest.approx(float(expected), rel=1e-4)
+    assert loss is not None and float(loss.detach()) == pytest.approx(float(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("spot", "rows", "columns"),
+    [
+        ((100, 103, 200, 204), (77, 125), (178, 226)),  # an iris: the least side, around its middle
+        ((0, 2, 297, 300), (0, 48), (252, 300)),  # at a corner
+        ((50, 150, 40, 240), (38, 162), (28, 252)),  # hair: with its surroundings
+        ((0, 256, 0, 300), (0, 256), (0, 300)),
+        ((0, 0, 0, 0), (0, 256), (0, 300)),  # nowhere: everything
+    ],
+)
+def test_pictures_are_compared_around_the_region(
+    spot: tuple[int, int, int, int], rows: tuple[int, int], columns: tuple[int, int]
+) -> None:
+    mask = torch.zeros(1, 256, 300)
+    mask[:, spot[0] : spot[1], spot[2] : spot[3]] = 0.8
+    assert window(mask) == (slice(*rows), slice(*columns))
+
+
+def test_a_region_learns_as_fast_however_little_of_the_picture_it_is(scene: Scene, hair: Located) -> None:
+    """The gradient of what is asked for a few pixels does not shrink with the picture around them."""
+    place = scene.place(0, 0)
+    source = scene.picture(place)
+    mask = torch.zeros(1, *source.shape[1:])
+    mask[:, 30:34, 30:34] = 1.0
+    view = Edited(Keyframe(place, mask, source), source + mask * (torch.tensor(BLUE)[:, None, None] - source))
+    config = replace(CONFIG, weight_gs=0.0, rgb_lambda=1.0)
+    parts = _State(scene, fitting(scene, hair, config), config, guarded=True).learn(view)[0]
+    wide = _State(scene, fitting(scene, hair, config), config, guarded=False).learn(view)[0]
+    assert parts["rgb"] == pytest.approx(wide["rgb"] * source[0].numel() / 48**2, rel=1e-3)
 
 
 def test_the_discriminators_step_leaves_the_avatar_alone(scene: Scene, hair: Located, views: list[Edited]) -> None:

@@ -139,6 +139,7 @@ def _carried_out(scene: Scene, plan: EditPlan, index: int, tools: Tools, run: Ru
                 attempt,
                 latent,
                 offset,
+                colours_only=scene is not untouched,
             )
             after = _acted(scene, wish, tools, run, done)
             if run.stopping:  # what is half fitted is no edit

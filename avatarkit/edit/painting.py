@@ -82,7 +82,8 @@ class Painted:
 class Wish:
     """One operation for an editor: of which plan, where, in which attempt, and the correction that it makes.
 
-    offset: of latent "reposition": where to, metres in the head's frame (to the subject's left, up, forward).
+    offset: of latent "reposition": where to, metres in the head's frame (to the subject's left, up, forward); colours_only: shapes stay,
+    as they do where another look of the same shape is asked for: Gaussians that were cut at a border keep to their side of it.
     """
 
     plan: EditPlan
@@ -91,6 +92,7 @@ class Wish:
     attempt: int = 0
     latent: str = ""
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    colours_only: bool = False
 
     @property
     def operation(self) -> records.Operation:
@@ -194,9 +196,7 @@ class _Work:
         self.deadline = time.monotonic() + self.config.seconds
         opponent = None if painter.discriminator is None else Opponent.of(painter.discriminator)
         operation = wish.operation
-        halved = operation.kind == "recolour" and operation.region is not None and operation.region.relation != "on"
-        # another look of the same shape; and what was cut at a border stays on its side of it
-        colours_only = operation.kind == "restyle" or operation.target in MARKS or halved
+        colours_only = wish.colours_only or operation.kind == "restyle" or operation.target in MARKS
         perceptual = lpips_or_none(self.config.perceptual_net)
         if perceptual is None and not wish.attempt:
             run.notice(f"D-SSIM stands in for LPIPS: {why_no_lpips(self.config.perceptual_net)}")

@@ -30,6 +30,7 @@ from avatarkit.cameras import Cameras
 from avatarkit.contracts import Correspondences, EditStep
 from avatarkit.edit.asked import request_for
 from avatarkit.edit.config import EditConfig
+from avatarkit.edit.cutting import cut
 from avatarkit.edit.painting import Wish, paint
 from avatarkit.edit.planning import make_plan
 from avatarkit.edit.region import locate
@@ -56,7 +57,8 @@ BAD = 1  # the place in the first batch of the view that is nonsense
 
 @dataclass(frozen=True)
 class Way:
-    """A way to fit.  verified: whether a result that fails the edit's own checks is taken back."""
+    """A way to fit.  verified: with all that an edit does around its fit: Gaussians are cut at the region's border, and a result that fails
+    the edit's own checks is taken back."""
 
     name: str
     config: EditConfig
@@ -213,14 +215,16 @@ def fitted(task: Task, who: Sitter, way: Way, editor: Any) -> tuple[Scene, dict[
     plan = make_plan(request_for(who.avatar, task.prompt), run)
     operation = plan.operations[0]
     try:
-        located = locate(who.scene, operation)
-        made = paint(who.scene, Wish(plan, 0, located), default_painter(way.config, editor), run, way.config.outputs)
+        scene = cut(who.scene, operation) if way.verified else who.scene
+        located = locate(scene, operation)
+        wish = Wish(plan, 0, located, colours_only=scene is not who.scene)
+        made = paint(scene, wish, default_painter(way.config, editor), run, way.config.outputs)
     except AvatarkitError as error:
         return who.scene, {"reason": str(error), "outputs": 0, "accepted": 0}
     said = {"reason": made.reason, "outputs": made.outputs, "accepted": sum(bool(row["accepted"]) for row in made.rows)}
     after = who.scene.with_avatar(made.avatar)
     if way.verified and not made.reason:
-        verdict = verify(who.scene, after, operation, located)
+        verdict = verify(scene, after, operation, located)
         if not verdict.accepted:
             return who.scene, said | {"reason": f"taken back: {verdict.reason}"}
     return after, said

@@ -5,6 +5,9 @@ knows where skin surely is (the middle of the face), and where hair and cloth mo
 three histograms; every pixel that could be another of the three is given to the one that explains it best, with the geometry's own
 word as the prior and its neighbours' likelihoods averaged in.  Classes whose colours look alike (a shaved head, a black shirt under black hair) are
 not told apart by colour: there geometry keeps the last word.
+
+A model's scalp often begins at the brows, and what it calls hair is half a forehead then: hair is learnt from those pixels alone that do not
+look like the face (``_unlike``).  Its brows are a stripe of skin with the brow in it: what is as light as the skin around is skin (``brows``).
 """
 
 from __future__ import annotations
@@ -29,6 +32,17 @@ LIKE = 0.45
 LEAST = 150  # pixels that a histogram needs
 BLUR = 0.004  # of the picture's longer side: over what the likelihoods are averaged
 CORE = 0.012  # of the longer side: how far within its region a seed lies
+SKINLIKE = 0.1
+"""Likelihood of the skin, of its highest, from which on a pixel of the scalp may be forehead."""
+HAIR_LEFT = 0.15
+"""Share of the scalp that has to look unlike the face; less is no hair of another colour, but its shadows."""
+COLLAR = 0.35
+"""How far above the jaw clothes may reach, of the face's height."""
+NEAR_MESH = 0.02  # of the longer side: how far beside the mesh skin may be
+RING = 0.03  # of the longer side: how far from where the model has it a brow may be, and skin around it
+LIDS = 0.018  # of the longer side: around an eye, where it is dark too
+CONTRAST = 0.035
+"""How much darker than the skin a brow's darkest tenth has to be (cube root of luminance); of blonde brows geometry says where they are."""
 
 _OF = {"skin": SKIN, "neck": SKIN, "l_ear": SKIN, "r_ear": SKIN, "nose": SKIN, "hair": HAIR, "cloth": CLOTH}
 OPEN = ("skin", "neck", "l_ear", "r_ear", "hair", "cloth")
@@ -59,8 +73,10 @@ def recoloured(image: ByteArray, scenery: Scenery) -> IntArray:
     colours = _opponent(image)
     reach = max(1, round(CORE * longest))
     cloth = (kinds == CLOTH) & (~scenery.beside | _low(scenery))  # beside the neck hangs hair
-    seeds = [scenery.face & (kinds == SKIN), kinds == HAIR, cloth]
+    hair = (kinds == HAIR) & ~(scenery.beside & _clothed(scenery))  # beside the jaw stands a collar
+    seeds = [scenery.face & (kinds == SKIN), hair, cloth]
     seeds = [ndimage.binary_erosion(seed, iterations=reach) for seed in seeds]
+    seeds[HAIR] = _unlike(seeds[HAIR], seeds[SKIN], colours)
     histograms = [_histogram(colours[seed]) if seed.sum() >= LEAST else None for seed in seeds]
     likelihoods = np.full((3, *classes.shape), FLOOR, np.float32)
     for kind, histogram in enumerate(histograms):
@@ -76,8 +92,85 @@ def recoloured(image: ByteArray, scenery: Scenery) -> IntArray:
     best = told.argmax(0)
     open_pixels = scenery.person & np.isin(classes, [LABEL_INDEX[name] for name in OPEN])
     changed = open_pixels & (kinds >= 0) & (best != kinds) & _apart(histograms)[np.maximum(kinds, 0), best]
-    changed &= ~(scenery.face & (best == CLOTH)) & ~((best == CLOTH) & ~scenery.below)
-    return _named(classes, changed, best, scenery)
+    changed &= ~(scenery.face & (best == CLOTH)) & ~((best == CLOTH) & ~_clothed(scenery))
+    changed &= ~((best == SKIN) & _far_beside(scenery))
+    found = _named(classes, changed, best, scenery)
+    return _grown_together(found, seeds[HAIR], scenery, bool(_apart(histograms)[HAIR, CLOTH]))
+
+
+def brows(image: ByteArray, classes: IntArray) -> IntArray:
+    """Classes (H, W) with brows where it is darker than the skin around, near where they are now; what is as light as skin is skin."""
+    longest = max(classes.shape)
+    light = ndimage.gaussian_filter(_opponent(image)[..., 0], 0.5 * BLUR * longest)
+    eyes = np.isin(classes, [LABEL_INDEX["l_eye"], LABEL_INDEX["r_eye"]])
+    lids = ndimage.binary_dilation(eyes, iterations=max(1, round(LIDS * longest)))
+    found = classes.copy()
+    for name in ("l_brow", "r_brow"):
+        brow = classes == LABEL_INDEX[name]
+        if brow.sum() < 8:
+            continue
+        around = ndimage.binary_dilation(brow, iterations=max(2, round(RING * longest)))
+        around &= np.isin(classes, [LABEL_INDEX["skin"], LABEL_INDEX[name]]) & ~lids
+        skin, dark = np.quantile(light[around], (0.6, 0.05)) if around.sum() > brow.sum() else (0.0, 0.0)
+        if skin - dark <= CONTRAST:
+            continue
+        parts, count = ndimage.label(around & (light < 0.5 * (skin + dark)))
+        if not count:
+            continue
+        largest = parts == 1 + np.bincount(parts[parts > 0])[1:].argmax()
+        if np.ptp(np.nonzero(largest)[1]) < 0.4 * np.ptp(np.nonzero(brow)[1]):
+            continue
+        found[brow] = LABEL_INDEX["skin"]
+        found[largest] = LABEL_INDEX[name]
+    return found
+
+
+def _unlike(hair: np.ndarray, skin: np.ndarray, colours: Float32Array) -> np.ndarray:
+    """Those pixels of ``hair`` (H, W) bool that do not look like ``skin``; all of them where hardly any would be left."""
+    if skin.sum() < LEAST:
+        return hair
+    other = hair & (_histogram(colours[skin])[_cells(colours)] < SKINLIKE)
+    return other if other.sum() >= max(LEAST, HAIR_LEFT * hair.sum()) else hair
+
+
+def _far_beside(scenery: Scenery) -> np.ndarray:
+    """(H, W) bool: so far beside the mesh that no skin can be there: the thin edge of hair has the colour of what is behind it."""
+    if scenery.beside.all():
+        return scenery.beside
+    away = np.asarray(ndimage.distance_transform_edt(scenery.beside))
+    return away > NEAR_MESH * max(scenery.classes.shape)
+
+
+def _grown_together(classes: IntArray, seed: np.ndarray, scenery: Scenery, told: bool) -> IntArray:
+    """Hair grows from one head: dark spots on the face that hang together with none of ``seed`` (lashes, a shadow, an open mouth) are
+    what they were, and skin where that was hair.  Beside the jaw, where colour has not ``told`` hair from clothes, they are clothes if they
+    touch some (a collar)."""
+    hair = scenery.person & (classes == LABEL_INDEX["hair"])
+    if not seed.any():
+        return classes
+    parts, _ = ndimage.label(hair)
+    seed = seed & ~scenery.beside if (seed & ~scenery.beside).any() else seed
+    alone = hair & ~np.isin(parts, np.unique(parts[seed & hair]))
+    on_mesh = alone & ~scenery.beside & ~scenery.below
+    found = np.where(on_mesh, scenery.classes, classes)
+    found[on_mesh & (found == LABEL_INDEX["hair"])] = LABEL_INDEX["skin"]
+    if told:
+        return found
+    cloth = ndimage.binary_dilation(scenery.person & (classes == LABEL_INDEX["cloth"]))
+    collar = alone & scenery.beside & np.isin(parts, np.unique(parts[alone & cloth]))
+    found[collar & _clothed(scenery)] = LABEL_INDEX["cloth"]
+    return found
+
+
+def _clothed(scenery: Scenery) -> np.ndarray:
+    """(H, W) bool: where clothes may be: under the jaw, and beside the mesh a little above it."""
+    face = np.flatnonzero(scenery.face.any(1))
+    rows = np.flatnonzero(scenery.below.any(1))
+    if not len(face) or not len(rows):
+        return scenery.below
+    highest = rows[0] - COLLAR * (face[-1] - face[0])
+    collar = np.broadcast_to(np.arange(len(scenery.classes))[:, None] >= highest, scenery.classes.shape)
+    return scenery.below | (collar & scenery.beside)
 
 
 def _low(scenery: Scenery) -> np.ndarray:

@@ -20,7 +20,7 @@ from avatarkit.contracts import HeadModel, View
 from avatarkit.head.parameters import HeadPose
 from avatarkit.labels import LABEL_INDEX, NUM_LABELS
 from avatarkit.render.mesh import rasterize_mesh
-from avatarkit.segment.colour_evidence import Scenery, recoloured
+from avatarkit.segment.colour_evidence import Scenery, brows, recoloured
 from avatarkit.types import Float32Array, IntArray
 
 # From what covers most to what lies on top of it; a head model has some of these regions.
@@ -71,6 +71,7 @@ class HeadRegions:
                 picture = (image.permute(1, 2, 0).numpy() * 255.0).round().astype(np.uint8)
                 below = np.broadcast_to(np.arange(height)[:, None] + 0.5 >= jaw_row, (height, width))
                 classes = recoloured(picture, Scenery(classes, mask.numpy() > CLEAR, face, below, ~drawn))
+                classes = brows(picture, classes)
             shares = torch.nn.functional.one_hot(torch.from_numpy(classes), NUM_LABELS).permute(2, 0, 1).float()
             background = torch.zeros(NUM_LABELS, 1, 1)
             background[LABEL_INDEX["background"]] = 1.0

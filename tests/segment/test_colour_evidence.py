@@ -12,7 +12,7 @@ from avatarkit.cameras import Cameras
 from avatarkit.contracts import View
 from avatarkit.head.parameters import HeadParams
 from avatarkit.labels import LABEL_INDEX, LABELS
-from avatarkit.segment.colour_evidence import Scenery, recoloured
+from avatarkit.segment.colour_evidence import Scenery, brows, recoloured
 from avatarkit.segment.head_regions import HeadRegions
 from avatarkit.synthetic.appearance import Appearance
 from avatarkit.synthetic.capture import camera_at, render_view
@@ -62,6 +62,70 @@ def test_colours_that_look_alike_leave_geometry_alone() -> None:
     found = recoloured(a_picture(same, truth), scenery)
     skin_or_hair = np.isin(scenery.classes, (SKIN, NECK, HAIR))
     assert ((found == HAIR) == (scenery.classes == HAIR))[skin_or_hair & (found != CLOTH)].all()
+
+
+def test_a_scalp_that_begins_at_the_brows_is_forehead_where_it_looks_like_the_face() -> None:
+    """A head model's scalp reaches to the brows: what hair looks like must not be learnt from half a forehead."""
+    truth, scenery = a_scene()
+    truth[22:35, 40:80] = SKIN
+    assert scenery.classes[30, 60] == HAIR
+    found = recoloured(a_picture(TONES, truth), replace(scenery, person=truth > 0))
+    assert (found[24:34, 42:78] == SKIN).mean() > 0.98 and (found != truth).mean() < 0.02
+
+
+def test_dark_spots_in_a_face_are_no_hair() -> None:
+    """Lashes, sockets, an open mouth have the colour of hair and hang together with none."""
+    truth, scenery = a_scene()
+    seen = truth.copy()
+    seen[45:50, 46:56] = seen[60:66, 52:68] = HAIR
+    found = recoloured(a_picture(TONES, seen), scenery)
+    assert (found[40:70, 42:78] == SKIN).all()
+
+
+def test_the_thin_edge_of_hair_before_a_wall_of_the_skins_colour_is_no_skin() -> None:
+    truth, scenery = a_scene()
+    seen, classes = truth.copy(), scenery.classes.copy()
+    seen[12:60, 20:24] = SKIN
+    beside = scenery.beside.copy()
+    beside[:, :30] = True
+    found = recoloured(a_picture(TONES, seen), replace(scenery, classes=classes, beside=beside))
+    assert (found[14:58, 20:24] == HAIR).all()
+
+
+def test_a_collar_of_the_hairs_colour_is_cloth() -> None:
+    truth, scenery = a_scene()
+    truth[35:100, 20:40] = truth[35:100, 80:100] = 0  # short hair
+    truth[60:100, 22:36] = truth[60:100, 84:98] = CLOTH  # a collar up to the cheeks
+    classes, beside = truth.copy(), np.zeros_like(truth, bool)
+    beside[35:100, :40] = beside[35:100, 80:] = True
+    classes[60:70][truth[60:70] == CLOTH] = HAIR  # above the jaw and beside the mesh
+    found = recoloured(
+        a_picture({**TONES, CLOTH: TONES[HAIR]}, truth),
+        replace(scenery, classes=classes, person=truth > 0, beside=beside),
+    )
+    assert (found[62:100][truth[62:100] == CLOTH] == CLOTH).mean() > 0.98
+    assert (found[10:34, 25:95] == HAIR).mean() > 0.98
+
+
+@pytest.mark.parametrize("below", [0, 4])
+def test_brows_are_where_it_is_dark_near_where_the_model_has_them(below: int) -> None:
+    classes = np.full((200, 200), SKIN)
+    classes[110:116, 50:80] = LABEL_INDEX["r_eye"]
+    classes[80:92, 45:85] = LABEL_INDEX["r_brow"]
+    truth = np.zeros_like(classes, bool)
+    truth[84 + below : 90 + below, 48:82] = True
+    image = np.where(truth[..., None], (70, 50, 40), (205, 160, 130)).astype(np.uint8)
+    image[108:110, 50:80] = (60, 40, 30)  # lashes
+    found = brows(image, classes) == LABEL_INDEX["r_brow"]
+    assert (found & truth).sum() > 0.85 * (found | truth).sum()
+    assert not found[105:].any()
+
+
+def test_of_blonde_brows_the_model_says_where_they_are() -> None:
+    classes = np.full((200, 200), SKIN)
+    classes[80:92, 45:85] = LABEL_INDEX["l_brow"]
+    flat = np.full((200, 200, 3), (205, 160, 130), np.uint8)
+    assert (brows(flat, classes) == classes).all()
 
 
 def test_the_features_of_a_face_are_never_overruled() -> None:

@@ -32,6 +32,11 @@ STRAND = 0.004  # metres around a brow's Gaussians in which what is dark belongs
 PALE = (40.0, 55.0)  # lightness from which on the inside of a mouth is teeth
 RED = (14.0, 24.0)  # a* from which on what is not pale there is tongue
 DARK = (22.0, 32.0)  # lightness from which on it is tongue and not the lining, which is as red
+HAIRLINE = 0.010
+"""Metres from skin within which a Gaussian of the hair may be as much of the forehead: labels are as coarse as Gaussians."""
+TOLD_APART = 20.0  # CIELAB distance of hair and skin from which on their colours tell them apart
+FOREHEAD = (0.45, 0.6)
+"""How far on the way from the hair's colour to the skin's a Gaussian at the hairline begins to be skin, and is."""
 FRINGE = 0.006
 """Metres around a beard's zone in which hairs are of the beard, too."""
 GROWN = 0.45
@@ -96,6 +101,8 @@ def _membership(scene: Scene, target: str) -> Tensor:
     for label in GROUPS.get(target, (target,)):
         other = _of_another_kind(avatar, label) if label in WORN else grown
         kept = kept + torch.where(other, 0.0, probabilities[:, LABEL_INDEX[label]])
+    if target == "hair":
+        kept = kept * (1.0 - _of_the_forehead(scene, kept))
     if target in ("brows", "l_brow", "r_brow"):
         kept = torch.maximum(kept, hairiness(avatar) * _beside(scene, kept > PRESENT))
     if target == "head":
@@ -109,6 +116,28 @@ def _beside(scene: Scene, core: Tensor, reach: float = STRAND) -> Tensor:
         return torch.zeros(len(core))
     points = scene.rest.means
     return torch.from_numpy(cKDTree(points[core].numpy()).query(points.numpy())[0] < reach).float()
+
+
+def _of_the_forehead(scene: Scene, hair: Tensor) -> Tensor:
+    """(N,) how far a Gaussian of the hair, by its membership (N,), is skin by its colour: at the hairline, between the two.
+
+    Recoloured as hair it would glow: it is several times as bright as hair is.
+    """
+    points, seen = scene.rest.means.numpy(), lab(colours(scene.avatar))
+    skin = (shares(scene.avatar)[:, LABEL_INDEX["skin"]] > PRESENT) & (scene.avatar.gaussians.groups == 0)
+    none = torch.zeros(len(hair))
+    if int(skin.sum()) < LEAST:
+        return none
+    gaps, beside = (torch.from_numpy(found) for found in cKDTree(points[skin]).query(points, k=LEAST))
+    deep = (hair > PRESENT) & (gaps[:, 0] > HAIRLINE)
+    if int(deep.sum()) < LEAST:
+        return none
+    within = torch.from_numpy(cKDTree(points[deep]).query(points, k=LEAST)[1])
+    of_skin, of_hair = seen[skin][beside].median(1).values, seen[deep][within].median(1).values
+    apart = of_skin - of_hair
+    length = apart.norm(dim=1).clamp(min=1e-6)
+    way = ((seen - of_hair) * apart).sum(1) / length.square()
+    return _ramp(way, FOREHEAD) * ((gaps[:, 0] < HAIRLINE) & (length > TOLD_APART))
 
 
 def kind_of(avatar: Avatar, target: str) -> str:

@@ -12,7 +12,9 @@ from torch import Tensor
 from avatarkit.edit.cutting import ACROSS, FINE, cut, cut_avatar
 from avatarkit.edit.history import undone, with_entry
 from avatarkit.edit.plan import Operation, Region
-from avatarkit.edit.scene import Scene
+from avatarkit.edit.scene import SKULL, Scene
+from avatarkit.edit.walls import _hidden
+from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.gaussians.skin_frames import rotation_matrices
 from avatarkit.labels import LABEL_INDEX
 
@@ -111,6 +113,18 @@ def test_the_far_half_does_not_shine_through(bare: Labelled) -> None:
     with_wall, without = carried_out(cut(scene, BLUE), BLUE), carried_out(scene, BLUE)
     shown = [float(bluer(scene, one, 2)[near].sum()) for one in (without, with_wall)]
     assert shown[0] > 5.0 and shown[1] < 0.2 * shown[0]
+
+
+def test_what_of_a_wall_would_show_beside_the_hair_is_left_out(bare: Labelled) -> None:
+    """The face of a head that was only seen from the front lies behind its mesh; a wall behind the mesh is before it then."""
+    face, skull = bare.rest[bare.of("nose")], bare.rest[bare.of("hair")]
+    before, within = face.mean(0) + torch.tensor([0.0, 0.0, 0.03]), skull.mean(0)
+    points = torch.stack([before, within])
+    scales = torch.full((2, 3), 0.004)
+    wall = Gaussians.fresh(points, scales.log(), 0.99, torch.zeros(2, 3), torch.full((2,), -1 - SKULL), 1)
+    wall = bare.scene.placed_at_rest(wall, points, wall.quats, scales)
+    kept = _hidden(bare.scene, bare.avatar, wall)
+    assert len(kept) == 1 and torch.equal(kept.means[0], wall.means[1])
 
 
 @pytest.mark.parametrize(

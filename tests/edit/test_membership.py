@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from scipy.spatial import cKDTree
 
-from avatarkit.edit.membership import is_thing, kind_of, membership, pieces_shown
+from avatarkit.edit.membership import HAIRLINE, is_thing, kind_of, membership, pieces_shown
 from avatarkit.edit.operators.add import with_group
 from avatarkit.edit.plan import Region
 from avatarkit.errors import InputError
@@ -67,6 +68,30 @@ def test_teeth_are_pale_and_the_tongue_is_red(bare: Labelled) -> None:
         faces = bare.scene.head.faces[bare.avatar.gaussians.binding[found].long()]
         truth = (bare.scene.head.regions[region][faces] > 0.5).sum(1) >= 2
         assert float(truth.float().mean()) > 0.9
+
+
+def test_skin_that_a_coarse_label_calls_hair_is_no_hair(bare: Labelled) -> None:
+    """Gaussians at the hairline, labelled hair and as light as the forehead; the same in the middle of the hair are a highlight."""
+    hair, skin = bare.of("hair"), bare.of("skin")
+    gaps = torch.from_numpy(cKDTree(bare.rest[skin].numpy()).query(bare.rest.numpy())[0]).float()
+    at_edge, inside = hair & (gaps < 0.9 * HAIRLINE), hair & (gaps > 1.2 * HAIRLINE)
+    inside[torch.nonzero(inside)[::2, 0]] = False  # a few, or they were what hair looks like
+    inside &= torch.arange(len(inside)) % 7 == 0
+    sh = bare.avatar.gaussians.sh.clone()
+    sh[at_edge | inside, 0] = bare.avatar.gaussians.sh[skin, 0].median(0).values
+    seen = bare.scene.with_avatar(replace(bare.avatar, gaussians=replace(bare.avatar.gaussians, sh=sh)))
+    assert int(at_edge.sum()) > 20 and int(inside.sum()) > 20
+    before, after = membership(bare.scene, "hair"), membership(seen, "hair")
+    assert float(before[hair].min()) > 0.9
+    assert float(after[at_edge].max()) < 0.1 and float(after[inside].min()) > 0.9
+
+
+def test_hair_of_the_skins_colour_stays_hair(bare: Labelled) -> None:
+    hair, skin = bare.of("hair"), bare.of("skin")
+    sh = bare.avatar.gaussians.sh.clone()
+    sh[hair, 0] = bare.avatar.gaussians.sh[skin, 0].median(0).values
+    blonde = bare.scene.with_avatar(replace(bare.avatar, gaussians=replace(bare.avatar.gaussians, sh=sh)))
+    assert float(membership(blonde, "hair")[hair].min()) > 0.9
 
 
 def test_what_does_not_show_is_said(bare: Labelled) -> None:

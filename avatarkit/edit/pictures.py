@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,12 +15,16 @@ from avatarkit.drive.scene import head_middle, own_cameras
 from avatarkit.edit.gate import Judged
 from avatarkit.edit.region import region_mask
 from avatarkit.edit.scene import Place, Scene
+from avatarkit.edit.visibility import spread_places
 from avatarkit.gaussians.draw import picture
 from avatarkit.pictures.sheet import contact_sheet, to_bytes, write_picture
 from avatarkit.types import ByteArray
 
-VIEWS = ("0,0", "35,0", "-35,0")
+FARTHEST, LEAST, BEYOND = 35.0, 10.0, 6.0
+"""Degrees: how far from the front the head is shown at most and at least, and how far beyond what its pictures show of it: there an avatar
+is nothing to judge an edit by."""
 MOMENTS = 3
+LOOKED_AT = 24  # training pictures that say from where the head was seen
 TILE = 220
 INK = (1.0, 0.0, 1.0)
 
@@ -47,19 +52,25 @@ class PictureJournal:
 
 
 def before_and_after(before: Scene, after: Scene, size: int = 256) -> ByteArray:
-    """Three moments of the motion from three directions; before on the left, after on the right."""
-    steps = _moments(before)
+    """Three moments of the motion from three directions (``side_view``); before on the left, after on the right."""
+    steps, side = _moments(before), side_view(before)
     rows = []
     for step in steps:
         row = []
         for scene in (before, after):
             pose = scene.pose(step)
             middle = head_middle(before.pose(step))
-            for view in VIEWS:
+            for view in ("0,0", f"{side:.0f},0", f"-{side:.0f},0"):
                 camera = camera_path(view, 1, middle, own_cameras(scene.avatar), (size, size))[0]
                 row.append(_bytes(picture(scene.avatar, pose, scene.head.faces, camera, scene.rasterizer)))
         rows.append(row)
     return contact_sheet(rows, ("before", "", "", "after"), tile=TILE)
+
+
+def side_view(scene: Scene) -> float:
+    """Degrees from the front, to either side, at which the head can be shown: from where its training pictures look, and a little beyond."""
+    seen = max(abs(math.degrees(scene.direction(place)[0])) for place in spread_places(scene, LOOKED_AT))
+    return min(max(seen + BEYOND, LEAST), FARTHEST)
 
 
 def _moments(scene: Scene) -> list[int]:

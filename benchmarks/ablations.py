@@ -6,7 +6,8 @@
 
 CAPTURE is a data set, or a folder that ``avatarkit track`` wrote.  Every seed goes through all variants before the next seed
 starts, so that a machine that is busy for a while spoils a row of the table and not a column.  Rows that are done are not made again;
-nothing else should run meanwhile.  Writes ``ablations.json`` and ``ablations.md`` (median and range over the seeds).
+nothing else should run meanwhile.  Writes ``ablations.json``, ``ablations.md`` (median and range over the seeds) and ``psnr.svg``: the training
+pictures' PSNR of the first seed, over the minutes that the steps were counted for.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+POINTS = 60
 VARIANTS: dict[str, tuple[str, ...]] = {
     "default": (),
     "triangle frames": ("frames=triangle",),
@@ -39,7 +41,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 
 def row(capture: Path, head: str | None, out: Path, name: str, seed: int, minutes: float) -> dict[str, Any]:
     """One run, or what is on the disk of it."""
-    stem = f"{name.replace(' ', '-').replace('.', '')}-{minutes:g}min-seed{seed}"
+    stem = _stem(name, seed, minutes)
     summary, avatar = out / f"{stem}.json", out / f"{stem}.avatar"
     if not summary.is_file():
         settings = VARIANTS[name]
@@ -80,6 +82,27 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def curves(out: Path, rows: list[dict[str, Any]]) -> str:
+    """SVG: PSNR of the pictures that were trained on, the median of every sixtieth of a run, of each variant's first seed."""
+    from avatarkit.recon.log import read_scalars
+    from avatarkit.report.curves import curve_svg
+
+    drawn = {}
+    for found in {r["variant"]: r for r in reversed(rows)}.values():
+        steps, psnr = read_scalars(
+            out / f"{_stem(found['variant'], found['seed'], found['minutes'])}.run" / "events.jsonl"
+        )["psnr"]
+        size = max(1, len(steps) // POINTS)
+        parts = range(0, len(steps) - size + 1, size)
+        minutes = [found["minutes"] * steps[at + size // 2] / found["steps"] for at in parts]
+        drawn[found["variant"]] = (minutes, [statistics.median(psnr[at : at + size]) for at in parts])
+    return curve_svg(dict(sorted(drawn.items())), "minutes", "PSNR of training pictures, dB")
+
+
+def _stem(name: str, seed: int, minutes: float) -> str:
+    return f"{name.replace(' ', '-').replace('.', '')}-{minutes:g}min-seed{seed}"
+
+
 def _said(values: list[float], digits: int) -> str:
     if not values:
         return "–"
@@ -103,6 +126,7 @@ def main() -> None:
             rows.append(row(chosen.capture, chosen.head, chosen.out, name, seed, chosen.minutes))
             (chosen.out / "ablations.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
             (chosen.out / "ablations.md").write_text(table(rows), encoding="utf-8")
+            (chosen.out / "psnr.svg").write_text(curves(chosen.out, rows), encoding="utf-8")
     print(table(rows))
 
 

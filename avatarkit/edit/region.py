@@ -20,6 +20,7 @@ from avatarkit.edit.membership import PRESENT, is_thing, membership
 from avatarkit.edit.pieces import above
 from avatarkit.edit.plan import LabelBox, Operation, Region
 from avatarkit.edit.scene import Place, Scene
+from avatarkit.edit.visibility import spread_places
 from avatarkit.errors import InputError
 from avatarkit.labels import LABELS
 
@@ -34,6 +35,11 @@ NEAR = 0.008  # metres: what still counts as on an anchor
 EDGE = 0.0015  # metres: half the width of a cut's edge
 JOINED = 0.006  # metres between Gaussians of one worn thing, at most
 SEEN = 0.02  # pixels of a Gaussian below which no mask says anything of it
+SPARING = ("recolour", "restyle")
+"""Operations that leave alone what is to stay."""
+SPARED = (0.005, 0.03)
+"""Share of a Gaussian's pixels that show what is to stay, from which on it changes less, and not at all."""
+MOST = 0.5  # of a region
 OTHER_SIDE = {"l": "r", "r": "l"}
 SKIN = ("skin", "nose", "neck", "l_ear", "r_ear")
 
@@ -70,7 +76,23 @@ def locate(scene: Scene, operation: Operation) -> Located:
                 f"nothing of the {operation.target.replace('_', ' ')} lies {operation.region.relation.replace('_', ' ')} "
                 f"the {operation.region.anchor.replace('_', ' ')}"
             )
+    if operation.kind in SPARING:
+        weights = spared(scene, weights, operation.preserve)
     return Located(weights, _centre(scene, weights))
+
+
+def spared(scene: Scene, weights: Tensor, preserve: tuple[str, ...]) -> Tensor:
+    """A region's weights (N,) without what shows in the pixels of parts that are to stay: strands before a brow, skin at the edge of lips.
+
+    A part that is most of the region itself is asked for in vain, and left out.
+    """
+    parts = [part for part in (_or_none(scene, name) for name in preserve) if bool((part > PRESENT).any())]
+    parts = [part for part in parts if float((part * weights).sum()) < MOST * float(weights.sum())]
+    if not parts:
+        return weights
+    kept = torch.stack(parts).amax(0)
+    shares = lifted(scene, [(place, region_mask(scene, kept, place)) for place in spread_places(scene)])
+    return weights * (1.0 - ((shares - SPARED[0]) / (SPARED[1] - SPARED[0])).clamp(0.0, 1.0))
 
 
 def related(scene: Scene, region: Region, target: str) -> Tensor:

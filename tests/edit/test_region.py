@@ -12,7 +12,7 @@ from avatarkit.edit.region import label_boxes, lifted, locate, mask_box, region_
 from avatarkit.errors import InputError
 from avatarkit.labels import LABELS
 
-from .labelled import Labelled, added, group, operation, posed
+from .labelled import Labelled, added, carried_out, group, operation, posed
 
 HALVES = [
     ("left_of", "subject", 1.0),
@@ -102,6 +102,26 @@ def test_a_mask_lies_where_its_gaussians_are_at_that_time(plain: Labelled, times
     rows, columns = torch.nonzero(mask > 0.5, as_tuple=True)
     gaps = torch.cdist(torch.stack([columns, rows], 1) + 0.5, pixels[hair]).amin(1)
     assert float(gaps.max()) < 5.0
+
+
+def test_what_is_to_stay_keeps_its_pixels(bare: Labelled) -> None:
+    """Skin at the edge of the lips shows in their pixels; where lips are to stay it does not change either."""
+    green = operation("recolour", "skin", colour="#00ff00")
+    before, lips = bare.scene.picture(bare.front()), bare.of("u_lip", "l_lip").float()
+    there = region_mask(bare.scene, lips, bare.front())[0] > 0.5
+    changes = []
+    for asked in (green, replace(green, preserve=("lips",))):
+        change = (carried_out(bare.scene, asked).picture(bare.front()) - before).abs().amax(0)
+        changes.append(change[there].mean())
+        assert float((change > 0.2).float().mean()) > 0.1, "the face is green"
+    assert float(changes[0]) > 0.02 and float(changes[1]) < 0.3 * float(changes[0])
+
+
+@pytest.mark.parametrize("preserve", [("skin",), ("head",), ("glasses",), ("background",)])
+def test_keeping_the_part_itself_or_what_is_not_there_is_left_out(bare: Labelled, preserve: tuple[str, ...]) -> None:
+    asked = operation("recolour", "skin", colour="#00ff00")
+    kept = locate(bare.scene, replace(asked, preserve=preserve)).weights
+    assert torch.equal(kept, locate(bare.scene, asked).weights)
 
 
 def test_boxes() -> None:

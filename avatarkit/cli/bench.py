@@ -165,10 +165,9 @@ def edit(
     json: str | None = typer.Option(None, "--json", help="Write the figures to PATH; - for stdout.", metavar="PATH"),
 ) -> None:  # fmt: skip
     """Edits of the synthetic subject against the same subject drawn again with that edit: who did what was asked?"""
-    from avatarkit.bench.edit.parts import KINDS, run
+    from avatarkit.bench.edit.parts import run, tables
     from avatarkit.bench.edit.running import QUICK, Sitters, with_settings
     from avatarkit.bench.edit.sheets import write_sheets
-    from avatarkit.bench.edit.summary import failures, learned_table, table
     from avatarkit.cli.options import part_options
     from avatarkit.errors import InputError
     from avatarkit.registry import registry
@@ -190,11 +189,6 @@ def edit(
         return
     with console.status("measuring") as status:
         result = run(out, seed=seed, only=tuple(only), report=status.update, metrics=judges)
-    console.print(table(result, KINDS))
-    learned = learned_table(result)
-    if learned is not None:
-        console.print(learned)
-    failed = failures(result)
-    if failed is not None:
-        console.print(failed)
+    for shown in tables(result):
+        console.print(shown)
     write_json(result, json)

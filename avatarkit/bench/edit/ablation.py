@@ -204,20 +204,20 @@ def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return result
 
 
-def table(rows: Sequence[dict[str, Any]]) -> Table:
-    """One line a variant."""
+def table(means: Sequence[dict[str, Any]]) -> Table:
+    """One line a variant, of what ``summary`` gives."""
     from rich import box
     from rich.table import Table
 
     shown = Table(title="ablation", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in ("", "attribute", "spatial", "ΔE inside", "% outside"):
         shown.add_column(name, justify="right" if name else "left")
-    for row in summary(rows):
+    for row in means:
         rates = [
             f"{100 * row[k]['success']:.0f} % of {row[k]['n']}" if row[k] else "-" for k in ("attribute", "spatial")
         ]
-        means = [
+        figures = [
             "-" if row[k] is None else f"{scale * row[k]:.2f}" for k, scale in (("delta", 1.0), ("outside", 100.0))
         ]
-        shown.add_row(row["variant"], *rates, *means)
+        shown.add_row(row["variant"], *rates, *figures)
     return shown

@@ -294,12 +294,11 @@ def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return result
 
 
-def table(rows: Sequence[dict[str, Any]]) -> Table:
-    """Success / error inside / change outside, by fault and grade, one column a way."""
+def table(means: Sequence[dict[str, Any]]) -> Table:
+    """Success / error inside / change outside of what ``summary`` gives, by fault and grade, one column a way."""
     from rich import box
     from rich.table import Table
 
-    means = summary(rows)
     shown = Table(
         title="success / error inside / % changed outside",
         title_justify="left",

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from avatarkit.bench.edit import ablation, faults, mapping, oracle
 from avatarkit.bench.edit.cases import Case, attribute_cases, spatial_cases
 from avatarkit.bench.edit.kinds import identity_cases, mixed_cases, negation_cases, number_cases, style_cases
 from avatarkit.bench.edit.running import QUICK, Ledger, Sitters, run_cases, with_settings
-from avatarkit.bench.edit.summary import summary
+from avatarkit.bench.edit.summary import AVERAGED, failures, learned_table, summary, table
 from avatarkit.contracts import EditMetric
 from avatarkit.edit.config import EditConfig
 from avatarkit.errors import unknown_name
 from avatarkit.paths import explained
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 Report = Callable[[str], None]
 Part = Callable[[Sitters, Ledger, EditConfig, Report], Any]
@@ -45,7 +48,7 @@ def run(
     InputError for a name that is none of them.
     """
     cases = {kind: make() for kind, make in KINDS.items()}
-    named = {case.name for table in cases.values() for case in table}
+    named = {case.name for every in cases.values() for case in every}
     for name in only:
         if name not in KINDS and name not in PARTS and name not in named:
             raise unknown_name("part of the bench", name, (*KINDS, *PARTS))
@@ -55,11 +58,25 @@ def run(
     sitters = Sitters(folder, seed, report)
     config = with_settings(config, seed=seed)
     results: dict[str, Any] = {}
-    for kind, table in cases.items():
-        chosen = [case for case in table if not only or kind in only or case.name in only]
+    for kind, every in cases.items():
+        chosen = [case for case in every if not only or kind in only or case.name in only]
         if chosen:
             results[kind] = run_cases(chosen, sitters, ledger, config, report=report, metrics=metrics)
     for name, part in PARTS.items():
         if not only or name in only:
             results[name] = part(sitters, ledger, config, report)
     return summary(results, KINDS, RESULTS, {"seed": seed})
+
+
+def tables(result: Mapping[str, Any]) -> list[Table]:
+    """What was measured, for the eye; nothing of what was not."""
+    seed = f"seed {result['seed']}"
+    shown: list[Table | None] = []
+    if any(result.get(kind) is not None for kind in KINDS):
+        shown += [table(result, KINDS, f"edits that do what was asked, {seed}"), learned_table(result)]
+    if result.get("oracle") is not None:
+        shown.append(table(result["oracle"], AVERAGED, f"by an image editor that cannot be wrong, {seed}"))
+    for name, drawn in (("mapping", mapping.table), ("faults", faults.table), ("ablation", ablation.table)):
+        if result.get(name):
+            shown.append(drawn(result[name]))
+    return [one for one in (*shown, failures(result)) if one is not None]

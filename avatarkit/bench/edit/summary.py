@@ -70,12 +70,11 @@ def over_time(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
     return found or None
 
 
-def table(result: Mapping[str, Any], kinds: Iterable[str]) -> Table:
+def table(result: Mapping[str, Any], kinds: Iterable[str], title: str = "edits that do what was asked") -> Table:
     """The success rates as the paper's Table 2 has them, with their intervals."""
     from rich import box
     from rich.table import Table
 
-    title = f"edits that do what was asked, seed {result['seed']}"
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in ("", "success", "95 % interval", "prompts"):
         shown.add_column(name, justify="right" if name else "left")
@@ -110,7 +109,7 @@ def failures(result: Mapping[str, Any]) -> Table | None:
     from rich import box
     from rich.table import Table
 
-    rows = [row for row in result["prompts"] if not row["success"]]
+    rows = [row for row in (*result["prompts"], *(result.get("oracle") or {}).get("prompts", ())) if not row["success"]]
     if not rows:
         return None
     shown = Table(title="failed", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)

@@ -113,4 +113,4 @@ def test_rows_are_kept_apart_by_variant(tiny_sitter: Sitter, tmp_path: Path, mon
     found = {row["variant"]: row for row in ablation.summary(rows)}
     assert found["everything"]["attribute"]["success"] == 1.0 and found["λ = 0.9"]["spatial"]["success"] == 0.0
     assert found["no GAN"]["delta"] == 4.0 and found["no GAN"]["outside"] is None
-    assert ablation.table(rows).row_count == len(ablation.VARIANTS)
+    assert ablation.table(ablation.summary(rows)).row_count == len(ablation.VARIANTS)

@@ -50,6 +50,29 @@ def test_the_average_is_of_both_tables_and_rates_are_of_the_rows() -> None:
     assert only["average"] is None
 
 
+def test_every_part_has_a_table_and_what_was_not_run_has_none() -> None:
+    rows = [_row("a", True), _row("b", False)]
+    rates = {"attribute": rate(rows[:1]), "spatial": rate(rows[1:]), "prompts": rows}
+    fault = {"fault": "spill", "grade": 2, "way": "ours", "n": 3, "success": 1.0, "error": 2.5, "outside": 0.001}
+    left_out = {"variant": "no GAN", "attribute": rate(rows), "spatial": None, "delta": 3.0, "outside": None}
+    results = {
+        "oracle": rates,
+        "faults": [fault],
+        "ablation": [left_out],
+        "mapping": {"subject": "plain", "seed": 0, "rows": []},
+    }
+    shown = parts.tables(summary(results, KINDS, RESULTS, {"seed": 0}))
+    by_title = {str(one.title).split(",")[0]: one for one in shown}
+    assert list(by_title) == [
+        "by an image editor that cannot be wrong", "regions on held-out pictures", "success / error inside / % changed outside",
+        "ablation", "failed",
+    ]  # fmt: skip
+    assert list(by_title["by an image editor that cannot be wrong"].columns[1].cells) == ["100.0 %", "0.0 %"]
+    assert list(by_title["success / error inside / % changed outside"].columns[2].cells) == ["100 % / 2.5 / 0.10"]
+    assert list(by_title["failed"].columns[0].cells) == ["b"]
+    assert parts.tables(summary({}, KINDS, RESULTS, {"seed": 0})) == []
+
+
 def test_the_command_runs_what_it_is_asked_and_names_what_it_does_not_know(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,15 +83,17 @@ def test_the_command_runs_what_it_is_asked_and_names_what_it_does_not_know(
         return [_row(case.name, case.name != "attribute-01") for case in cases]
 
     monkeypatch.setattr(parts, "run_cases", fake)
-    monkeypatch.setitem(parts.PARTS, "mapping", lambda sitters, ledger, config, report: {"seed": config.seed})
+    monkeypatch.setitem(
+        parts.PARTS,
+        "mapping",
+        lambda sitters, ledger, config, report: {"seed": config.seed, "subject": "plain", "rows": []},
+    )
     where = ["bench", "edit", "-o", str(tmp_path / "out"), "--json", str(tmp_path / "found.json")]
     done = CliRunner().invoke(app, [*where, "--only", "attribute-01", "--only", "spatial-03", "--only", "mapping", "--seed", "5"])  # fmt: skip
     assert done.exit_code == 0, done.output
     assert asked == ["attribute-01", "spatial-03"] and "failed" in done.output
     found = json.loads((tmp_path / "found.json").read_text())
-    assert (
-        found["attribute"]["success"] == 0.0 and found["spatial"]["success"] == 1.0 and found["mapping"] == {"seed": 5}
-    )
+    assert found["attribute"]["success"] == 0.0 and found["spatial"]["success"] == 1.0 and found["mapping"]["seed"] == 5
     asked.clear()
     assert CliRunner().invoke(app, [*where, "--only", "spatial"]).exit_code == 0
     assert len(asked) == len(KINDS["spatial"]())

@@ -6,7 +6,7 @@ three histograms; every pixel that could be another of the three is given to the
 word as the prior and its neighbours' likelihoods averaged in.  Classes whose colours look alike (a shaved head, a black shirt under black hair) are
 not told apart by colour: there geometry keeps the last word.
 
-A model's scalp often begins at the brows, and what it calls hair is half a forehead then: hair is learnt from those pixels alone that do not
+A model's scalp reaches into the forehead of whoever's hairline is higher, and what it calls hair is skin there: hair is learnt from those pixels alone that do not
 look like the face (``_unlike``).  Its brows are a stripe of skin with the brow in it: what is as light as the skin around is skin (``brows``).
 """
 

@@ -25,7 +25,7 @@ from avatarkit.types import Float32Array, IntArray
 
 # From what covers most to what lies on top of it; a head model has some of these regions.
 LAYERS = (
-    ("face", "skin"), ("forehead", "skin"), ("jaw", "skin"), ("skull", "hair"), ("scalp", "hair"), ("neck", "neck"),
+    ("face", "skin"), ("forehead", "skin"), ("jaw", "skin"), ("scalp", "hair"), ("neck", "neck"),
     ("boundary", "cloth"), ("l_ear", "l_ear"), ("r_ear", "r_ear"), ("nose", "nose"), ("l_brow", "l_brow"),
     ("r_brow", "r_brow"), ("u_lip", "u_lip"), ("l_lip", "l_lip"), ("mouth", "mouth"), ("tongue", "mouth"),
     ("teeth", "mouth"), ("l_eye", "l_eye"), ("r_eye", "r_eye"),

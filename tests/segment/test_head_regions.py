@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,6 +77,18 @@ def test_every_part_of_the_head_has_vertices() -> None:
         "skin", "nose", "l_eye", "r_eye", "l_brow", "r_brow", "l_ear", "r_ear", "mouth", "u_lip", "l_lip", "hair", "neck",
         "cloth",
     }  # fmt: skip
+
+
+def test_a_forehead_is_no_hair_though_it_is_part_of_the_skull() -> None:
+    """FLAME's regions have a skull, which is scalp, forehead and ears."""
+    head = load_head("bust")
+    regions = {**head.regions, "skull": torch.maximum(head.regions["scalp"], head.regions["forehead"])}
+    labels = np.full(len(head.template), LABEL_INDEX["skin"])
+    skulled: Any = SimpleNamespace(template=head.template, regions=regions)
+    for label, mask in vertex_layers(skulled):
+        labels[mask >= 0.5] = label
+    forehead = head.regions["forehead"].numpy() >= 0.5
+    assert forehead.sum() > 50 and not (labels[forehead] == LABEL_INDEX["hair"]).any()
 
 
 def test_the_neck_begins_under_the_chin() -> None:

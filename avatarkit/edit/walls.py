@@ -21,6 +21,7 @@ STEP, THICKNESS = 0.006, 0.0005  # metres between the Gaussians of a wall, and t
 DEPTH = 0.004  # metres below the skin, and above the eyes, from which on it stands
 AROUND = 8  # Gaussians that say whether a vertex is below hair
 PEELED = 5  # times that what shows is taken off, since others show behind it then
+OPEN = 0.15  # of hair before a wall: less hides nothing, as above a head that is lower than its mesh
 SHOWN = 1.0  # pixels of a picture that are more of something else than of hair; less is a gap in the skin
 SURE = 8.0  # logit of a label that is known
 
@@ -56,7 +57,7 @@ def _hidden(scene: Scene, avatar: Avatar, wall: Gaussians) -> Gaussians:
     whole = scene.with_avatar(replace(avatar, gaussians=Gaussians.cat([avatar.gaussians, wall])))
     for place in places:
         field = whole.field(kinds, place)[0]
-        before_it.append((field[1:] > field[:1]).float())
+        before_it.append(((field[1:] > field[:1]) | (field[:1] < OPEN)).float())
     for _ in range(PEELED):
         both = scene.with_avatar(replace(avatar, gaussians=Gaussians.cat([avatar.gaussians, wall])))
         shown = torch.zeros(len(wall))

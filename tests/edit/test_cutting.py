@@ -119,9 +119,12 @@ def test_what_of_a_wall_would_show_beside_the_hair_is_left_out(bare: Labelled) -
     """The face of a head that was only seen from the front lies behind its mesh; a wall behind the mesh is before it then."""
     face, skull = bare.rest[bare.of("nose")], bare.rest[bare.of("hair")]
     before, within = face.mean(0) + torch.tensor([0.0, 0.0, 0.03]), skull.mean(0)
-    points = torch.stack([before, within])
-    scales = torch.full((2, 3), 0.004)
-    wall = Gaussians.fresh(points, scales.log(), 0.99, torch.zeros(2, 3), torch.full((2,), -1 - SKULL), 1)
+    above = torch.stack(
+        [skull[:, 0].mean(), skull[:, 1].max() + 0.02, skull[:, 2].mean()]
+    )  # of a head lower than its mesh
+    points = torch.stack([before, within, above])
+    scales = torch.full((3, 3), 0.004)
+    wall = Gaussians.fresh(points, scales.log(), 0.99, torch.zeros(3, 3), torch.full((3,), -1 - SKULL), 1)
     wall = bare.scene.placed_at_rest(wall, points, wall.quats, scales)
     kept = _hidden(bare.scene, bare.avatar, wall)
     assert len(kept) == 1 and torch.equal(kept.means[0], wall.means[1])

@@ -47,15 +47,20 @@ def necklace(wish: Wish, anatomy: Anatomy) -> list[Piece]:
         else:
             parts.append(links(_spaced(path, 0.0024 * max(1.0, 0.5 * len(rows))), CHAIN * grown, closed=True))
     pieces = [Piece(together(parts), wish.colour, wish.material)]
-    hung = _pendant(wish, form, 0.85 * PENDANT * grown)
+    half = 0.85 * PENDANT * grown
+    hung = _pendant(wish, form, half)
     if hung is not None:
         lowest = rows[-1][0]
         outward = levelled(lowest - anatomy.column.axis(lowest[1]))
-        # It hangs down in front of a chest that comes forward.
+        # It hangs down in front of a chest that comes forward, from a bail that reaches out to it.
         tall = -float(hung.points[:, 1].min())
         chest = anatomy.column.at(np.zeros(8), lowest[1] - np.linspace(0, tall, 8))
         out = max(0.0, float(chest[:, 2].max()) + 0.003 + OFF_SKIN - float(hung.points[:, 2].min()) - lowest[2])
-        pieces.append(Piece(hung.turned(frame(outward), lowest + out * outward), wish.colour, wish.material))
+        reach = np.linspace(0.0, 1.0, 6)[:, None] * (out * outward)
+        bail = tube_discs(lowest + reach, round_profile(0.16 * half, 5), up=np.array([0.0, 1.0, 0.0]))
+        drop = hung.turned(frame(outward), lowest + out * outward)
+        hangs = together([bail, drop]) if out > half / 8 else drop
+        pieces.append(Piece(hangs, wish.colour, wish.material))
         if wish.material.name in STONES:  # the chain of a stone is of metal
             pieces[0] = Piece(pieces[0].discs, rgb(material("silver").colour), material("silver"))
     return pieces

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from avatarkit.bench.edit.solid import pieces
 from avatarkit.edit.accessories.anatomy import measure
 from avatarkit.edit.plan import Region
 from avatarkit.gaussians.gaussians import Gaussians
@@ -131,6 +132,13 @@ def test_pendants_hang_from_the_chain(bust: Any) -> None:
         points = bust.points("necklace", form=form, material="silver")
         below = points[points[:, 1] < plain[:, 1].min() - 3 * MM]
         assert len(below) > 20 and np.abs(below[:, 0]).max() < 12 * MM
+
+
+@pytest.mark.parametrize("form", ["", "drop", "heart"])
+def test_a_pendant_hangs_on_its_chain(bust: Any, form: str) -> None:
+    """However far the chest comes forward: chain and pendant are one piece."""
+    made = bust.posed(bust.made("necklace", form=form, material="gold"))
+    assert pieces(made.means, made.scales) == 1
 
 
 def test_necklaces_lie_on_clothes(bust: Any) -> None:

@@ -61,14 +61,16 @@ class RayEngine:
         """Ray's answer in the words of a state; in a thread of Ray's."""
         self._waiting.pop(reference, None)
         try:
-            answer.set_result(self._state(task, got))
+            answer.set_result(self._state(task, got, self._cancelled.get(reference, False)))
         except Exception as error:  # a state file that cannot be read, say: the batch must not wait for ever
             answer.set_result(State(task.name, "failed", task.fingerprint, reason=str(error)))
 
-    def _state(self, task: Task, got: Future[State]) -> State:
+    def _state(self, task: Task, got: Future[State], at_once: bool) -> State:
         error = got.exception()
         if error is None:
             return got.result()
+        if at_once:  # a worker that is killed may die before Ray has told it why, and is then a crashed one
+            return stopped(task)
         cause = getattr(error, "cause", None) or error  # what the worker raised, inside Ray's own exception
         if isinstance(cause, AttemptFailed):
             return cause.state
@@ -131,9 +133,10 @@ def unreachable(address: str, error: Exception) -> EnvironmentProblem:
 
 
 def stopped(task: Task) -> State:
-    """The state of a task that Ray cancelled: interrupted where an attempt was begun, else queued still."""
+    """The state of a task that Ray cancelled: interrupted where an attempt was begun or killed, else queued still."""
     state = read_state(task.state) or State(task.name, "queued", task.fingerprint)
-    return replace(state, status="interrupted") if state.status == "running" else state
+    killed = state.status == "failed" and (state.exit_code is None or state.exit_code < 0)
+    return replace(state, status="interrupted") if state.status == "running" or killed else state
 
 
 def _count(number: int, what: str) -> str:

@@ -137,3 +137,18 @@ def test_an_identity_without_an_editor_is_shape_and_colour(bare: Labelled) -> No
 def test_what_needs_an_image_editor_says_so(bare: Labelled) -> None:
     with pytest.raises(InputError, match="needs an image editor; choose one with --editor"):
         edited(bare, operation("add", "tattoo", Region("l_cheek"), form="star"))
+
+
+def test_a_tattoo_is_washed_off_without_an_editor(bare: Labelled) -> None:
+    """What was painted is the skin's colour and nothing else: no picture has to be asked for."""
+    cheek = bare.of("skin") & ((bare.rest - torch.tensor([0.035, -0.02, 0.06])).norm(dim=1) < 0.02)
+    assert int(cheek.sum()) > 10
+    plain = bare.avatar.gaussians
+    sh = plain.sh.clone()
+    sh[cheek, 0] = -1.5  # ink
+    meta = {**bare.avatar.meta, "groups": {"tattoo": 1}, "group_kinds": {"tattoo": "tattoo"}}
+    marked = replace(bare.avatar, gaussians=replace(plain, sh=sh, groups=cheek.int()), meta=meta)
+    after, (done,) = edited(bare, operation("delete", "tattoo"), avatar=marked)
+    assert done.accepted and done.how == "operator" and "tattoo" not in after.meta["groups"]
+    gap = (after.gaussians.sh[cheek, 0] - plain.sh[cheek, 0]).abs().mean()
+    assert float(gap) < 0.2 * float((sh[cheek, 0] - plain.sh[cheek, 0]).abs().mean())

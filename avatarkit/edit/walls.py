@@ -20,6 +20,7 @@ from avatarkit.labels import LABEL_INDEX
 STEP, THICKNESS = 0.006, 0.0005  # metres between the Gaussians of a wall, and their sigma across it
 DEPTH = 0.004  # metres below the skin, and above the eyes, from which on it stands
 AROUND = 8  # Gaussians that say whether a vertex is below hair
+LOOKS = 6  # pictures in which a wall must not show
 PEELED = 5  # times that what shows is taken off, since others show behind it then
 OPEN = 0.15  # of hair before a wall: less hides nothing, as above a head that is lower than its mesh
 SHOWN = 1.0  # pixels of a picture that are more of something else than of hair; less is a gap in the skin
@@ -51,7 +52,7 @@ def walled(scene: Scene, avatar: Avatar, hair: Tensor, at: float) -> Avatar:
 
 def _hidden(scene: Scene, avatar: Avatar, wall: Gaussians) -> Gaussians:
     """Those of ``wall`` that show through nothing but hair: a face that was only seen from the front lies behind its mesh, and may be thin."""
-    places, before_it = spread_places(scene), []
+    places, before_it = spread_places(scene, LOOKS), []
     hair = avatar.gaussians.label_logits.argmax(1) == LABEL_INDEX["hair"]
     kinds = torch.cat([torch.stack([hair, ~hair], 1).float(), torch.zeros(len(wall), 2)])
     whole = scene.with_avatar(replace(avatar, gaussians=Gaussians.cat([avatar.gaussians, wall])))

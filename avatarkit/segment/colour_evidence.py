@@ -6,8 +6,9 @@ three histograms; every pixel that could be another of the three is given to the
 word as the prior and its neighbours' likelihoods averaged in.  Classes whose colours look alike (a shaved head, a black shirt under black hair) are
 not told apart by colour: there geometry keeps the last word.
 
-A model's scalp reaches into the forehead of whoever's hairline is higher, and what it calls hair is skin there: hair is learnt from those pixels alone that do not
-look like the face (``_unlike``).  Its brows are a stripe of skin with the brow in it: what is as light as the skin around is skin (``brows``).
+A model's scalp reaches into the forehead of whoever's hairline is higher, and what it calls hair is skin there: hair is learnt from
+those pixels alone that do not look like the face (``_unlike``).  Its brows are a stripe of skin with the brow in it: what is as light as
+the skin around is skin (``brows``).
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ def recoloured(image: ByteArray, scenery: Scenery) -> IntArray:
     colours = _opponent(image)
     reach = max(1, round(CORE * longest))
     cloth = (kinds == CLOTH) & (~scenery.beside | _low(scenery))  # beside the neck hangs hair
-    hair = (kinds == HAIR) & ~(scenery.beside & _clothed(scenery))  # beside the jaw stands a collar
+    clothed = _clothed(scenery)
+    hair = (kinds == HAIR) & ~(scenery.beside & clothed)  # beside the jaw stands a collar
     seeds = [scenery.face & (kinds == SKIN), hair, cloth]
     seeds = [ndimage.binary_erosion(seed, iterations=reach) for seed in seeds]
     seeds[HAIR] = _unlike(seeds[HAIR], seeds[SKIN], colours)
@@ -91,11 +93,13 @@ def recoloured(image: ByteArray, scenery: Scenery) -> IntArray:
     told = likelihoods + prior
     best = told.argmax(0)
     open_pixels = scenery.person & np.isin(classes, [LABEL_INDEX[name] for name in OPEN])
-    changed = open_pixels & (kinds >= 0) & (best != kinds) & _apart(histograms)[np.maximum(kinds, 0), best]
-    changed &= ~(scenery.face & (best == CLOTH)) & ~((best == CLOTH) & ~_clothed(scenery))
+    apart = _apart(histograms)
+    changed = open_pixels & (kinds >= 0) & (best != kinds) & apart[np.maximum(kinds, 0), best]
+    changed &= ~(scenery.face & (best == CLOTH)) & ~((best == CLOTH) & ~clothed)
     changed &= ~((best == SKIN) & _far_beside(scenery))
     found = _named(classes, changed, best, scenery)
-    return _grown_together(found, seeds[HAIR], scenery, bool(_apart(histograms)[HAIR, CLOTH]))
+    found = _without_islands(found, seeds[HAIR], scenery)
+    return found if apart[HAIR, CLOTH] else _with_collars(found, seeds[HAIR], scenery, clothed)
 
 
 def brows(image: ByteArray, classes: IntArray) -> IntArray:
@@ -141,25 +145,33 @@ def _far_beside(scenery: Scenery) -> np.ndarray:
     return away > NEAR_MESH * max(scenery.classes.shape)
 
 
-def _grown_together(classes: IntArray, seed: np.ndarray, scenery: Scenery, told: bool) -> IntArray:
-    """Hair grows from one head: dark spots on the face that hang together with none of ``seed`` (lashes, a shadow, an open mouth) are
-    what they were, and skin where that was hair.  Beside the jaw, where colour has not ``told`` hair from clothes, they are clothes if they
-    touch some (a collar)."""
+def _alone(classes: IntArray, seed: np.ndarray, scenery: Scenery) -> tuple[np.ndarray, IntArray]:
+    """(H, W) bool: hair that hangs together with none of ``seed``, on the mesh where there is some; and which piece each pixel is of.
+
+    Hair grows from one head.
+    """
     hair = scenery.person & (classes == LABEL_INDEX["hair"])
+    parts = np.asarray(ndimage.label(hair)[0])
     if not seed.any():
-        return classes
-    parts, _ = ndimage.label(hair)
+        return np.zeros_like(hair), parts
     seed = seed & ~scenery.beside if (seed & ~scenery.beside).any() else seed
-    alone = hair & ~np.isin(parts, np.unique(parts[seed & hair]))
-    on_mesh = alone & ~scenery.beside & ~scenery.below
-    found = np.where(on_mesh, scenery.classes, classes)
-    found[on_mesh & (found == LABEL_INDEX["hair"])] = LABEL_INDEX["skin"]
-    if told:
-        return found
+    return hair & ~np.isin(parts, np.unique(parts[seed & hair])), parts
+
+
+def _without_islands(classes: IntArray, seed: np.ndarray, scenery: Scenery) -> IntArray:
+    """Dark spots on the face that are no part of the hair (lashes, a shadow, an open mouth) are what they were, and skin where that was hair."""
+    spots = _alone(classes, seed, scenery)[0] & ~scenery.beside & ~scenery.below
+    found = np.where(spots, scenery.classes, classes)
+    found[spots & (found == LABEL_INDEX["hair"])] = LABEL_INDEX["skin"]
+    return found
+
+
+def _with_collars(classes: IntArray, seed: np.ndarray, scenery: Scenery, clothed: np.ndarray) -> IntArray:
+    """What is no part of the hair and touches clothes, beside the mesh where clothes may be, is a collar."""
+    alone, parts = _alone(classes, seed, scenery)
     cloth = ndimage.binary_dilation(scenery.person & (classes == LABEL_INDEX["cloth"]))
     collar = alone & scenery.beside & np.isin(parts, np.unique(parts[alone & cloth]))
-    found[collar & _clothed(scenery)] = LABEL_INDEX["cloth"]
-    return found
+    return np.where(collar & clothed, LABEL_INDEX["cloth"], classes)
 
 
 def _clothed(scenery: Scenery) -> np.ndarray:

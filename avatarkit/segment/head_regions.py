@@ -52,7 +52,7 @@ CLEAR = 0.5
 
 
 class HeadRegions:
-    """``contracts.Segmenter``; looks at no colour at all, only at each view's head, pose and mask."""
+    """``contracts.Segmenter``; looks at each view's head, pose and mask, then at the picture's colours (``colour_evidence``)."""
 
     def segment(self, images: Tensor, views: Sequence[View]) -> Tensor:
         """images (B, 3, H, W) → probabilities (B, 19, H, W).  A view without a posed head is hair where its mask is."""

@@ -75,7 +75,7 @@ def tables(result: Mapping[str, Any]) -> list[Table]:
     if any(result.get(kind) is not None for kind in KINDS):
         shown += [table(result, KINDS, f"edits that do what was asked, {seed}"), learned_table(result)]
     if result.get("oracle") is not None:
-        shown.append(table(result["oracle"], AVERAGED, f"by an image editor that cannot be wrong, {seed}"))
+        shown.append(table(result["oracle"], AVERAGED, f"through the oracle, {seed}"))
     for name, drawn in (("mapping", mapping.table), ("faults", faults.table), ("ablation", ablation.table)):
         if result.get(name):
             shown.append(drawn(result[name]))

@@ -70,7 +70,7 @@ def over_time(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
     return found or None
 
 
-def table(result: Mapping[str, Any], kinds: Iterable[str], title: str = "edits that do what was asked") -> Table:
+def table(result: Mapping[str, Any], kinds: Iterable[str], title: str) -> Table:
     """The success rates as the paper's Table 2 has them, with their intervals."""
     from rich import box
     from rich.table import Table

@@ -42,7 +42,7 @@ def test_the_average_is_of_both_tables_and_rates_are_of_the_rows() -> None:
     assert set(found["spatial"]) == {"success", "n", "low", "high"} and rate([]) is None
     assert found["faults"] == [{"kind": "spill"}] and [row["name"] for row in found["prompts"]] == list("abcd")
     assert found["time"] == {"drift": {"median": 0.004, "worst": 0.004, "n": 2}}
-    shown = table(found, KINDS)
+    shown = table(found, KINDS, "both")
     assert list(shown.columns[0].cells) == ["attribute", "spatial", "average"]
     missed = failures(found)
     assert missed is not None and list(missed.columns[0].cells) == ["d"]
@@ -64,10 +64,10 @@ def test_every_part_has_a_table_and_what_was_not_run_has_none() -> None:
     shown = parts.tables(summary(results, KINDS, RESULTS, {"seed": 0}))
     by_title = {str(one.title).split(",")[0]: one for one in shown}
     assert list(by_title) == [
-        "by an image editor that cannot be wrong", "regions on held-out pictures", "success / error inside / % changed outside",
+        "through the oracle", "regions on held-out pictures", "success / error inside / % changed outside",
         "ablation", "failed",
     ]  # fmt: skip
-    assert list(by_title["by an image editor that cannot be wrong"].columns[1].cells) == ["100.0 %", "0.0 %"]
+    assert list(by_title["through the oracle"].columns[1].cells) == ["100.0 %", "0.0 %"]
     assert list(by_title["success / error inside / % changed outside"].columns[2].cells) == ["100 % / 2.5 / 0.10"]
     assert list(by_title["failed"].columns[0].cells) == ["b"]
     assert parts.tables(summary({}, KINDS, RESULTS, {"seed": 0})) == []

@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from avatarkit_ray.engine import RayEngine, connected, needs
+from avatarkit_ray.engine import RayEngine, connected, needs, stopped
 
 from avatarkit.batch.engine import Engine, make_engine
 from avatarkit.batch.running import Batch, TaskChanged
-from avatarkit.batch.state import State, read_state
+from avatarkit.batch.state import State, Status, read_state, write_state
 from avatarkit.batch.tasks import Task
 from avatarkit.errors import EnvironmentProblem
 from avatarkit.events import collect
@@ -201,6 +201,21 @@ def test_cancelling_at_once(engine: RayEngine, make_task: MakeTask) -> None:
     state = future.result(60)
     assert (state.status, state.attempts) == ("interrupted", 1)
     assert sys.platform != "linux" or gone(process)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "shown"),
+    [
+        ("running", None, "interrupted"),
+        ("failed", -9, "interrupted"),  # killed by the stop, before Ray said so
+        ("failed", 2, "failed"),  # it failed by itself
+        ("done", 0, "done"),
+    ],
+)
+def test_what_a_stop_killed_is_interrupted(make_task: MakeTask, status: Status, code: int | None, shown: str) -> None:
+    task = make_task("a")
+    write_state(task.state, State(task.name, status, task.fingerprint, attempts=1, exit_code=code))
+    assert stopped(task).status == shown
 
 
 # --- without a cluster -------------------------------------------------------------------------------------------------

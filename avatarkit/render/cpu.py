@@ -24,6 +24,8 @@ from avatarkit.render.arguments import checked
 from avatarkit.render.compiled import run_parts, thread_count
 from avatarkit.render.projection_backward import project_backward, reduce
 
+SHARES = 4
+"""Threads that fill the tiles' lists at most: each keeps a place in every list, and every thread that counts counts for each."""
 TABLES = (tiles.PIXEL_X, tiles.PIXEL_Y, tiles.BLOCK_X, tiles.BLOCK_Y)
 
 
@@ -286,23 +288,22 @@ def _bin(job: Job, arrays: list[Any], camera: Any, means2d: Any, radii: Any) -> 
     start = job.clock("project", start)
     offsets, order = work.array("offsets", (count + 1,), np.int64), work.array("order", (count,), np.int32)
     visible = binning.sort_by_depth(
-        counts, records, offsets, order, work.array("keys", (count,), np.uint32),
-        work.array("spare_order", (count,), np.int32), work.array("spare_keys", (count,), np.uint32),
-    )  # fmt: skip
+        counts, records, offsets, order, work.array("keys", (count,), np.int64), work.array("spare", (count,), np.int64)
+    )
     start = job.clock("sort", start)
-    total = int(offsets[count])
+    total, shares = int(offsets[count]), min(threads, SHARES)
+    share = work.array("shares", (count,), np.int32)
     slot_tiles = work.array("slot_tiles", (total,), np.int32)
-    histograms = work.array("histograms", (threads, columns * rows), np.int64)
+    histograms = work.array("histograms", (threads, shares, columns * rows), np.int32)
+    positions = work.array("positions", (shares, columns * rows), np.int64)
     starts = work.array("starts", (columns * rows + 1,), np.int64)
     entries, slot_positions = (work.array(name, (total,), np.int32) for name in ("entries", "slot_positions"))
+    binning.share_out(visible, order, share, shares)
     run_parts(
-        threads, binning.list_tiles, counts, offsets, records, covariances, rects, height, columns, slot_tiles
+        threads, binning.list_tiles, counts, offsets, records, covariances, rects, height, columns, share, slot_tiles, histograms
     )  # fmt: skip
-    run_parts(threads, binning.count_tiles, visible, order, offsets, slot_tiles, histograms)
-    binning.start_lists(histograms, starts)
-    run_parts(
-        threads, binning.fill_lists, visible, order, offsets, slot_tiles, histograms, entries, slot_positions
-    )  # fmt: skip
+    binning.start_lists(histograms, positions, starts)
+    run_parts(shares, binning.fill_lists, visible, order, offsets, slot_tiles, positions, entries, slot_positions)
     job.clock("bin", start)
     masks = work.array("masks", (total,), np.int64)
     return Frame(

@@ -44,8 +44,8 @@ def _loops() -> tuple[Any, Any]:
         )
         colour = np.empty(3 * PIXELS, np.float32)
         best, winner = np.empty(PIXELS, np.float32), np.empty(PIXELS, np.float32)
-        hits = np.empty(BLOCKS, np.int64)
-        work = (running, covered, colour, depth, best, winner, shapes, reach, hits, hits)
+        hits, chosen = np.empty((8, BLOCKS), np.uint8), np.empty(0, np.int64)
+        work = (running, covered, colour, depth, best, winner, shapes, reach, hits, chosen)
         for _ in range(rounds):
             running[:] = 1.0
             covered[:] = 0.0

@@ -6,6 +6,7 @@ and exit code 1.  ``--debug`` anywhere on the line, or ``AVATARKIT_DEBUG=1``, sh
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import sys
@@ -33,7 +34,7 @@ from avatarkit.errors import AvatarkitError
 
 app = typer.Typer(
     name="avatarkit",
-    help="Reconstruct a 3D head avatar from a video, drive it, look at it from any side, plan edits, take it elsewhere.",
+    help="Reconstruct a 3D head avatar from a video, drive it, edit it by writing what you want, take it elsewhere.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -72,6 +73,17 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(assets.app, name="assets")
 app.add_typer(bench.app, name="bench")
+
+
+def _let_terminals_wrap(of: typer.Typer) -> None:
+    """Help of commands as one line a paragraph: line ends of a docstring are kept otherwise, in the middle of a sentence."""
+    for command in of.registered_commands:
+        paragraphs = (inspect.getdoc(command.callback) or "").split("\n\n")
+        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+for _part in (app, plugins.app, assets.app, bench.app):
+    _let_terminals_wrap(_part)
 
 
 def main(argv: list[str] | None = None) -> None:

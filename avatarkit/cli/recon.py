@@ -16,7 +16,7 @@ def recon(
     context: typer.Context,
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="A video (or several of one person), a folder of images, or a GaussianAvatars/VHAP data set.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The avatar to write, e.g. me.avatar; its run folder stands beside it.", show_default=False)],
-    config: Annotated[str, typer.Option(metavar="NAME|FILE", help="Shipped config (recon, gaussianavatars) or a YAML file.")] = "recon",
+    config: Annotated[str, typer.Option(metavar="NAME|FILE", help="Shipped config (recon, gaussianavatars, dynamicavatars) or a YAML file.")] = "recon",
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.", show_default=False)] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Minutes of training; the rate is measured first.", show_default=False)] = None,
     iterations: Annotated[int | None, typer.Option(min=1, help="Training steps; every schedule shrinks in proportion.", show_default=False)] = None,

@@ -27,6 +27,7 @@ from avatarkit.render.lanes import (
     lowest,
     maximum,
     minimum,
+    put_word,
     select,
     splat,
     store,
@@ -204,11 +205,11 @@ def make_blend(three: bool, top: bool, ready: bool = False) -> tuple[Any, Any]:
                 at = block * WIDTH
                 before = load(running, at)
                 if bits(before >= STOP) == 0:
-                    hits[block] = 0
+                    put_word(hits, block, 0)
                     continue
                 alive += 1
                 if todo == 0:
-                    hits[block] = 0
+                    put_word(hits, block, 0)
                     continue
                 x, y = load(pixel_x, at), load(pixel_y, at)
                 total, far = load(covered, at), load(depth, at)
@@ -264,7 +265,7 @@ def make_blend(three: bool, top: bool, ready: bool = False) -> tuple[Any, Any]:
                     store(colour, at, red)
                     store(colour, at + PIXELS, green)
                     store(colour, at + 2 * PIXELS, blue)
-                hits[block] = hit
+                put_word(hits, block, hit)
             for j in range(count):
                 masks[first + j] = bits_across(hits, j, BLOCKS)
             first += count
@@ -288,7 +289,7 @@ def make_blend(three: bool, top: bool, ready: bool = False) -> tuple[Any, Any]:
         channels = features.shape[1]
         transmittance, covered = np.empty(PIXELS, np.float32), np.empty(PIXELS, np.float32)
         shapes, reach = np.zeros((1, 12 * ROOM), np.float32), np.empty((1, BLOCKS), np.int64)
-        hits, chosen = np.empty(BLOCKS, np.int64), np.empty(ROOM, np.int64)
+        hits, chosen = np.empty((8, BLOCKS), np.uint8), np.empty(ROOM, np.int64)
         colour = np.empty(channels * PIXELS, np.float32)
         depth = np.empty(PIXELS, np.float32)
         best = np.empty(PIXELS, np.float32)

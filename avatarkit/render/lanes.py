@@ -300,23 +300,49 @@ def count_bits(typingctx: Any, value: Any) -> Any:
     return types.int64(value), codegen
 
 
+def _byte_table(array: Any) -> bool:
+    return isinstance(array, types.Array) and array.dtype == types.uint8 and array.layout == "C" and array.ndim == 2
+
+
 @intrinsic
-def bits_across(typingctx: Any, words: Any, place: Any, count: Any) -> Any:
-    """Bit ``place`` of each of the first ``count`` words of an int64 array, as an int64; ``count`` is a constant, at most 64."""
-    if not (words == types.Array(types.int64, 1, "C") and isinstance(count, types.IntegerLiteral)):
+def put_word(typingctx: Any, table: Any, column: Any, word: Any) -> Any:
+    """Write the eight bytes of an int64, the lowest first, down a column of a C-contiguous uint8 table with eight rows."""
+    if not (_byte_table(table) and isinstance(column, types.Integer) and word == types.int64):
+        return None
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        rows = context.make_array(sig.args[0])(context, builder, args[0])
+        stride = builder.extract_value(rows.strides, 0)
+        at = context.cast(builder, args[1], sig.args[1], types.intp)
+        for k in range(8):
+            byte = builder.trunc(builder.lshr(args[2], ir.Constant(ir.IntType(64), 8 * k)), ir.IntType(8))
+            builder.store(byte, builder.gep(rows.data, [at]))
+            at = builder.add(at, stride)
+        return context.get_dummy_value()
+
+    return types.void(table, column, word), codegen
+
+
+@intrinsic
+def bits_across(typingctx: Any, table: Any, place: Any, count: Any) -> Any:
+    """Bit ``place`` of each of the first ``count`` words that ``put_word`` wrote, as an int64; ``count`` is a constant, at most 64."""
+    if not (_byte_table(table) and isinstance(place, types.Integer) and isinstance(count, types.IntegerLiteral)):
         return None
     number = count.literal_value
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        many = ir.VectorType(ir.IntType(64), number)
-        data = context.make_array(sig.args[0])(context, builder, args[0]).data
-        loaded = builder.load(builder.bitcast(data, many.as_pointer()), align=8)
-        chosen = builder.shl(ir.Constant(ir.IntType(64), 1), context.cast(builder, args[1], sig.args[1], types.int64))
-        start = builder.insert_element(ir.Constant(many, ir.Undefined), chosen, ir.Constant(INT, 0))
+        byte, many = ir.IntType(8), ir.VectorType(ir.IntType(8), number)
+        rows = context.make_array(sig.args[0])(context, builder, args[0])
+        at = context.cast(builder, args[1], sig.args[1], types.intp)
+        start = builder.mul(builder.lshr(at, ir.Constant(at.type, 3)), builder.extract_value(rows.strides, 0))
+        loaded = builder.load(builder.bitcast(builder.gep(rows.data, [start]), many.as_pointer()), align=1)
+        bit = builder.and_(builder.trunc(at, byte), ir.Constant(byte, 7))
+        chosen = builder.shl(ir.Constant(byte, 1), bit)
+        first = builder.insert_element(ir.Constant(many, ir.Undefined), chosen, ir.Constant(INT, 0))
         order = ir.Constant(ir.VectorType(INT, number), [0] * number)
-        everywhere = builder.shuffle_vector(start, ir.Constant(many, ir.Undefined), order)
+        everywhere = builder.shuffle_vector(first, ir.Constant(many, ir.Undefined), order)
         found = builder.icmp_unsigned("!=", builder.and_(loaded, everywhere), ir.Constant(many, [0] * number))
         packed = builder.bitcast(found, ir.IntType(number))
         return packed if number == 64 else builder.zext(packed, ir.IntType(64))
 
-    return types.int64(words, place, count), codegen
+    return types.int64(table, place, count), codegen

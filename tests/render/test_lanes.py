@@ -27,6 +27,7 @@ from avatarkit.render.lanes import (
     magnitude,
     maximum,
     minimum,
+    put_word,
     select,
     splat,
     square_root,
@@ -100,7 +101,10 @@ def pack(values, packed):  # type: ignore[no-untyped-def]
 
 @kernel
 def across(words, place):  # type: ignore[no-untyped-def]
-    return bits_across(words, place, 16), bits_across(words, place, 64)
+    table = np.empty((8, 64), np.uint8)
+    for k in range(64):
+        put_word(table, k, words[k])
+    return bits_across(table, place, 16), bits_across(table, place, 64)
 
 
 def test_rows_are_gathered_as_columns() -> None:

@@ -3,20 +3,26 @@
 
     python benchmarks/ablations.py CAPTURE --head FLAME.npz --out DIR                      # three seeds, three minutes each
     python benchmarks/ablations.py CAPTURE --out DIR --minutes 10 --only default "triangle frames" --seeds 0 1 2
+    python benchmarks/ablations.py CAPTURE --out DIR --iterations 6000 --at-once 2         # steps instead of minutes
 
 CAPTURE is a data set, or a folder that ``avatarkit track`` wrote.  Every seed goes through all variants before the next seed
 starts, so that a machine that is busy for a while spoils a row of the table and not a column.  Rows that are done are not made again;
-nothing else should run meanwhile.  Writes ``ablations.json``, ``ablations.md`` (median and range over the seeds) and ``psnr.svg``: the training
-pictures' PSNR of the first seed, over the minutes that the steps were counted for.
+nothing else should run meanwhile.  With ``--iterations`` other work only costs time: the default takes so many steps, every variant as
+many as fit into the default's time by the rates that ``avatarkit bench recon`` measures first (that is when nothing else should run).
+Writes ``ablations.json``, ``ablations.md`` (median and range over the seeds) and ``psnr.svg``: the training
+pictures' PSNR of the first seed, over the minutes (or thousands of steps) of the run.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,31 +45,77 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 }
 
 
-def row(capture: Path, head: str | None, out: Path, name: str, seed: int, minutes: float) -> dict[str, Any]:
+GROWN = {"no densification": 10_000, "half the splats": 12_000, "gaussianavatars": 50_000}
+"""Splats at which a variant's rate is measured; the others have USUAL for most of a run."""
+USUAL = 22_000
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """capture, head model, folder; how long: minutes, or the steps of each variant; alone: whether a run has the machine."""
+
+    capture: Path
+    head: str | None
+    out: Path
+    minutes: float
+    steps: dict[str, int]
+    alone: bool
+
+    @property
+    def length(self) -> str:
+        return f"{self.steps['default']}steps" if self.steps else f"{self.minutes:g}min"
+
+    def stem(self, name: str, seed: int) -> str:
+        return f"{name.replace(' ', '-').replace('.', '')}-{self.length}-seed{seed}"
+
+
+def avatarkit(*words: object, alone: bool = True) -> str:
+    """What the command prints."""
+    command = [sys.executable, "-m", "avatarkit", *map(str, words)]
+    done = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | ({} if alone else ONE_THREAD)
+    )
+    return done.stdout
+
+
+def options(name: str) -> list[str]:
+    """What a variant says on the command line.  Labels do not count, but for the losses that learn from them."""
+    settings = VARIANTS[name]
+    chosen = list(settings) if settings[:1] == ("--config",) else [x for s in settings for x in ("--set", s)]
+    return [*chosen, "--set", f"label_views={8 if name == 'dynamicavatars' else 0}"]
+
+
+def steps_of(capture: Path, head: str | None, out: Path, names: list[str], iterations: int) -> dict[str, int]:
+    """As many steps of each variant as fit into the time of ``iterations`` of the default; rates are measured once per folder."""
+    path = out / "rates.json"
+    rates: dict[str, float] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    for name in dict.fromkeys(["default", *names]):
+        if name not in rates:
+            model = ("--head", head) if head else ()
+            size = "--splats", GROWN.get(name, USUAL), "--repeats", 40, "--json", "-"
+            rates[name] = (
+                1e3 / json.loads(avatarkit("bench", "recon", capture, *model, *size, *options(name)))["step_ms"]
+            )
+            path.write_text(json.dumps(rates, indent=1), encoding="utf-8")
+    return {name: round(iterations * rates[name] / rates["default"]) for name in ["default", *names]}
+
+
+def row(plan: Plan, name: str, seed: int) -> dict[str, Any]:
     """One run, or what is on the disk of it."""
-    stem = _stem(name, seed, minutes)
-    summary, avatar = out / f"{stem}.json", out / f"{stem}.avatar"
+    stem = plan.stem(name, seed)
+    summary, avatar = plan.out / f"{stem}.json", plan.out / f"{stem}.avatar"
     if not summary.is_file():
-        settings = VARIANTS[name]
-        options = list(settings) if settings[:1] == ("--config",) else [x for s in settings for x in ("--set", s)]
-        labels = ("--set", f"label_views={8 if name == 'dynamicavatars' else 0}")
-        command = [
-            "recon",
-            capture,
-            "-o",
-            avatar,
-            "--minutes",
-            minutes,
-            "--seed",
-            seed,
-            *options,
-            *labels,
-            "--no-report",
-        ]
-        command += ["--json", summary, "--quiet", *(("--head", head) if head else ())]
-        subprocess.run([sys.executable, "-m", "avatarkit", *map(str, command)], check=True)
+        length = ("--iterations", plan.steps[name]) if plan.steps else ("--minutes", plan.minutes)
+        model = ("--head", plan.head) if plan.head else ()
+        quietly = "--no-report", "--quiet", "--json", summary
+        avatarkit(
+            "recon", plan.capture, "-o", avatar, *length, "--seed", seed, *options(name), *model, *quietly,
+            alone=plan.alone,
+        )  # fmt: skip
     found: dict[str, Any] = json.loads(summary.read_text(encoding="utf-8"))
-    return {"variant": name, "seed": seed, "minutes": minutes, **{k: found[k] for k in ("steps", "splats", "metrics")}}
+    asked = {"iterations": float(plan.steps[name])} if plan.steps else {"minutes": plan.minutes}
+    return {"variant": name, "seed": seed, **asked, **{k: found[k] for k in ("steps", "splats", "metrics")}}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -82,25 +134,22 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def curves(out: Path, rows: list[dict[str, Any]]) -> str:
+def curves(plan: Plan, rows: list[dict[str, Any]]) -> str:
     """SVG: PSNR of the pictures that were trained on, the median of every sixtieth of a run, of each variant's first seed."""
     from avatarkit.recon.log import read_scalars
     from avatarkit.report.curves import curve_svg
 
     drawn = {}
     for found in {r["variant"]: r for r in reversed(rows)}.values():
-        steps, psnr = read_scalars(
-            out / f"{_stem(found['variant'], found['seed'], found['minutes'])}.run" / "events.jsonl"
-        )["psnr"]
+        stem = plan.stem(found["variant"], found["seed"])
+        steps, psnr = read_scalars(plan.out / f"{stem}.run" / "events.jsonl")["psnr"]
         size = max(1, len(steps) // POINTS)
         parts = range(0, len(steps) - size + 1, size)
-        minutes = [found["minutes"] * steps[at + size // 2] / found["steps"] for at in parts]
-        drawn[found["variant"]] = (minutes, [statistics.median(psnr[at : at + size]) for at in parts])
-    return curve_svg(dict(sorted(drawn.items())), "minutes", "PSNR of training pictures, dB")
-
-
-def _stem(name: str, seed: int, minutes: float) -> str:
-    return f"{name.replace(' ', '-').replace('.', '')}-{minutes:g}min-seed{seed}"
+        long = found["steps"] / 1e3 if plan.steps else plan.minutes
+        along = [long * steps[at + size // 2] / found["steps"] for at in parts]
+        drawn[found["variant"]] = (along, [statistics.median(psnr[at : at + size]) for at in parts])
+    axis = "thousand steps" if plan.steps else "minutes"
+    return curve_svg(dict(sorted(drawn.items())), axis, "PSNR of training pictures, dB")
 
 
 def _said(values: list[float], digits: int) -> str:
@@ -116,17 +165,29 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--head")
     parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--iterations", type=int, help="steps of the default, instead of minutes")
+    parser.add_argument(
+        "--at-once", type=int, default=1, help="runs side by side, of one thread each; with --iterations"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), metavar="VARIANT")
     chosen = parser.parse_args()
+    if chosen.at_once > 1 and chosen.iterations is None:
+        parser.error("--at-once needs --iterations: runs side by side cannot measure their own rates")
     chosen.out.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for seed in chosen.seeds:
-        for name in chosen.only:
-            rows.append(row(chosen.capture, chosen.head, chosen.out, name, seed, chosen.minutes))
-            (chosen.out / "ablations.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
-            (chosen.out / "ablations.md").write_text(table(rows), encoding="utf-8")
-            (chosen.out / "psnr.svg").write_text(curves(chosen.out, rows), encoding="utf-8")
+    steps: dict[str, int] = {}
+    if chosen.iterations is not None:
+        steps = steps_of(chosen.capture, chosen.head, chosen.out, chosen.only, chosen.iterations)
+    plan = Plan(chosen.capture, chosen.head, chosen.out, chosen.minutes, steps, chosen.at_once == 1)
+    rows: list[dict[str, Any]] = []
+    with ThreadPoolExecutor(chosen.at_once) as pool:
+        for done in pool.map(
+            lambda run: row(plan, *run), [(name, seed) for seed in chosen.seeds for name in chosen.only]
+        ):
+            rows.append(done)
+            (plan.out / "ablations.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
+            (plan.out / "ablations.md").write_text(table(rows), encoding="utf-8")
+            (plan.out / "psnr.svg").write_text(curves(plan, rows), encoding="utf-8")
     print(table(rows))
 
 

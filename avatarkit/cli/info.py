@@ -16,6 +16,7 @@ def info(
 ) -> None:  # fmt: skip
     """Say what an avatar file holds."""
     from avatarkit.gaussians.avatar_file import load_avatar
+    from avatarkit.recon.labels_anew import label_counts
 
     subject = load_avatar(avatar)
     gaussians = subject.gaussians
@@ -30,6 +31,8 @@ def info(
         "timesteps": len(subject.motion),
         "cameras": [camera.name for camera in subject.cameras],
         "frames": {split: splits.count(split) for split in ("train", "val", "test")},
+        "labels": label_counts(gaussians),
+        "segmenter": subject.meta.get("segmenter", ""),
         "edits": len(subject.history),
         "training": {k: v for k, v in subject.meta.get("training", {}).items() if k != "curve"},
         "source": subject.source,

@@ -23,6 +23,7 @@ from avatarkit.cli import (
     evaluate,
     info,
     interchange,
+    label,
     plugins,
     recon,
     render,
@@ -62,6 +63,7 @@ app.command("demo")(demo_command.demo)
 app.command("track")(track.track)
 app.command("recon")(recon.recon)
 app.command("edit")(edit.edit)
+app.command("label")(label.label)
 app.command("render")(render.render)
 app.command("eval")(evaluate.evaluate)
 app.command("export")(interchange.export)

@@ -146,6 +146,9 @@ def paint(
     if config.fit == "naive":
         anchors, others = keyframes, []
     work.edit(anchors, 0, "anchors" if others else "keyframes")
+    if not work.accepted and others:  # an editor that fails at some views may have failed at these
+        anchors, others = others[: config.anchors], others[config.anchors :]
+        work.edit(anchors, 0, "anchors" if others else "keyframes")
     if not work.accepted:
         reason = work.reasons()
         return Painted(before.avatar, work.rows(), work.outputs, reason, "add" if reason == NO_CHANGE else "change")

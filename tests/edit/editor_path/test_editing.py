@@ -58,7 +58,7 @@ def test_a_view_without_the_edit_is_asked_for_again(scene: Scene, painter: Calla
 
     editor = Late()
     _, (done,) = carried_out(scene, plan(BLUE_HAIR), painter(editor, keyframes=4, anchors=2))
-    assert done.accepted and done.attempts == 2 and editor.sizes == [2, 2, 2] and done.outputs == 6
+    assert done.accepted and done.attempts == 2 and editor.sizes == [2, 2, 2, 2] and done.outputs == 8
 
 
 def test_an_editor_that_would_paint_the_same_is_not_asked_again(scene: Scene, painter: Callable[..., Painter]) -> None:
@@ -68,7 +68,7 @@ def test_an_editor_that_would_paint_the_same_is_not_asked_again(scene: Scene, pa
     editor = Fixed(share=0.0)
     with pytest.raises(InputError, match="nothing changed"):
         carried_out(scene, plan(BLUE_HAIR), painter(editor, anchors=2))
-    assert editor.sizes == [2]
+    assert editor.sizes == [2, 2] and {step.latent for step in editor.steps} == {""}
 
 
 def test_what_fails_is_taken_back_and_the_others_stand(scene: Scene) -> None:

@@ -79,7 +79,22 @@ def test_where_every_view_is_refused_nothing_changes(scene: Scene, hair: Located
     assert done.avatar is scene.avatar and done.reason == "nothing changed in the region" and done.latent == "add"
     done = paint(scene, Wish(BLUE_HAIR, 0, hair), painter(Fake(wrong=lambda views: 1.0 - views)), Run(), 24)
     assert done.avatar is scene.avatar and "changed far from the region" in done.reason and done.latent == "change"
-    assert not any(row["accepted"] for row in done.rows) and done.outputs == 4
+    assert not any(row["accepted"] for row in done.rows) and done.outputs == 8  # two sets of anchors
+
+
+def test_other_keyframes_are_anchors_where_all_of_the_first_failed(scene: Scene, hair: Located, painter: Make) -> None:
+    """An editor that answers with the picture it was given, for its first two views."""
+
+    class Late(Fake):
+        def edit(self, views: Tensor, *arguments: Any, **more: Any) -> Any:
+            painted = super().edit(views, *arguments, **more)
+            return views if len(self.sizes) == 1 else painted
+
+    editor = Late()
+    done = paint(scene, Wish(BLUE_HAIR, 0, hair), painter(editor, keyframes=7, anchors=2), Run(), 24)
+    assert editor.sizes == [2, 2, 3] and done.outputs == 7 and done.reason == ""
+    assert editor.references[1] is None and editor.references[2] is not None
+    assert sum(bool(row["accepted"]) for row in done.rows) == 5
 
 
 class Finisher:

@@ -7,9 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -23,6 +21,7 @@ from avatarkit_face_parsing.source import VARIABLE, model_source
 from avatarkit.errors import AvatarkitError, EnvironmentProblem, FileFormatError, InputError, MissingDependency
 from avatarkit.labels import LABELS
 from avatarkit.registry import registry
+from avatarkit.testing.model_hub import ModelHub, files_below, serving_model
 
 from .conftest import NAMES, saved, tiny
 
@@ -107,43 +106,9 @@ def test_which_model(monkeypatch: pytest.MonkeyPatch, random_model: Path) -> Non
 
 
 @pytest.fixture
-def hub(random_model: Path) -> Iterator[tuple[str, list[str]]]:
-    """A server that has one model, ``faces/tiny``, as the hub serves it; and what was asked of it."""
-    asked: list[str] = []
-
-    class Hub(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self.do_GET(body=False)
-
-        def do_GET(self, body: bool = True) -> None:
-            asked.append(f"{self.command} {self.path}")
-            file = random_model / self.path.rpartition("/")[2]
-            if not self.path.startswith("/faces/tiny/resolve/") or not file.is_file():
-                self.send_response(404)
-                self.send_header("X-Error-Code", "EntryNotFound" if "/faces/tiny" in self.path else "RepoNotFound")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            data = file.read_bytes()
-            self.send_response(200)
-            for name, value in (
-                ("ETag", f'"{file.name}-{len(data)}"'),
-                ("X-Repo-Commit", "c" * 40),
-                ("Content-Length", str(len(data))),
-            ):
-                self.send_header(name, value)
-            self.end_headers()
-            if body:
-                self.wfile.write(data)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
-    server.shutdown()
-    server.server_close()
+def hub(random_model: Path) -> Iterator[ModelHub]:
+    with serving_model("faces/tiny", files_below(random_model)) as server:
+        yield server
 
 
 FETCH = """
@@ -164,11 +129,10 @@ for name in sys.argv[1:]:
 
 
 def test_a_name_on_the_hub_is_fetched_once_and_then_needs_no_network(
-    hub: tuple[str, list[str]], tmp_path: Path, random_model: Path
+    hub: ModelHub, tmp_path: Path, random_model: Path
 ) -> None:
     """The real client against a local server: one model, twice, one that is not there, a folder; then without the network."""
-    url, asked = hub
-    env = {**os.environ, "HF_ENDPOINT": url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_TELEMETRY": "1"}
+    env = {**os.environ, "HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_TELEMETRY": "1"}
     env.pop("HF_HUB_OFFLINE", None)
     names = ["faces/tiny", "faces/tiny", "faces/none", str(random_model), "offline", "faces/tiny", "faces/other"]
     done = subprocess.run([sys.executable, "-c", FETCH, *names], env=env, capture_output=True, text=True, timeout=200)
@@ -177,8 +141,8 @@ def test_a_name_on_the_hub_is_fetched_once_and_then_needs_no_network(
     assert lines[0].startswith("made") and lines[0] == lines[1] == lines[3] == lines[4]
     assert lines[2].startswith("EnvironmentProblem faces/none: the model could not be fetched from the hub")
     assert lines[5].startswith("EnvironmentProblem faces/other: not on this machine, and HF_HUB_OFFLINE forbids")
-    assert sum(line.startswith("GET") and line.endswith("/model.safetensors") for line in asked) == 1
-    assert not any("random" in line or "other" in line for line in asked)  # a folder is looked for nowhere else
+    assert sum(line.startswith("GET") and line.endswith("/model.safetensors") for line in hub.asked) == 1
+    assert not any("random" in line or "other" in line for line in hub.asked)  # a folder is looked for nowhere else
 
 
 def test_threads_are_left_alone(random_model: Path) -> None:

@@ -7,9 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from avatarkit.errors import AvatarkitError, EnvironmentProblem, FileFormatError, InputError, MissingDependency
 from avatarkit.events import Run
 from avatarkit.registry import registry
+from avatarkit.testing.model_hub import ModelHub, files_below, serving_model
 
 from .conftest import blocks, edited, editor, saved, square, step, tiny
 
@@ -191,56 +190,13 @@ def test_which_model(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:
 
 
 @pytest.fixture
-def hub(tiny_model: Path) -> Iterator[tuple[str, list[str]]]:
-    """A server that has one model, ``edits/tiny``, as the hub serves it; and what was asked of it."""
-    asked: list[str] = []
-    files = {str(path.relative_to(tiny_model)): path for path in sorted(tiny_model.rglob("*")) if path.is_file()}
+def hub(tiny_model: Path) -> Iterator[ModelHub]:
+    """A model with everything that must not be fetched beside it."""
+    files = files_below(tiny_model)
     files["unet/diffusion_pytorch_model.fp16.safetensors"] = files["unet/diffusion_pytorch_model.safetensors"]
     files["unet/diffusion_pytorch_model.bin"] = files["tiny.ckpt"] = files["unet/config.json"]
-    commit = "c" * 40
-
-    class Hub(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self.do_GET(body=False)
-
-        def do_GET(self, body: bool = True) -> None:
-            asked.append(f"{self.command} {self.path}")
-            path = self.path.partition("?")[0]
-            if path.startswith("/api/models/edits/tiny/tree/"):
-                rows = [
-                    {"type": "file", "oid": f"{k:040x}", "size": file.stat().st_size, "path": name}
-                    for k, (name, file) in enumerate(files.items())
-                ]
-                return self.answer(json.dumps(rows).encode(), {"Content-Type": "application/json"}, body)
-            if path.startswith("/api/models/edits/tiny"):
-                about = {"id": "edits/tiny", "sha": commit, "siblings": [{"rfilename": name} for name in files]}
-                return self.answer(json.dumps(about).encode(), {"Content-Type": "application/json"}, body)
-            name = path.removeprefix(f"/edits/tiny/resolve/{commit}/")
-            if name in files:
-                data = files[name].read_bytes()
-                etag = f'"{list(files).index(name):040x}"'
-                return self.answer(data, {"ETag": etag, "X-Repo-Commit": commit}, body)
-            self.send_response(404)
-            self.send_header("X-Error-Code", "EntryNotFound" if "/edits/tiny" in path else "RepoNotFound")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def answer(self, data: bytes, headers: dict[str, str], body: bool) -> None:
-            self.send_response(200)
-            for name, value in {**headers, "Content-Length": str(len(data))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if body:
-                self.wfile.write(data)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
-    server.shutdown()
-    server.server_close()
+    with serving_model("edits/tiny", files) as server:
+        yield server
 
 
 FETCH = """
@@ -263,13 +219,12 @@ for name in sys.argv[1:]:
 
 
 def test_a_name_on_the_hub_is_fetched_once_and_then_needs_no_network(
-    hub: tuple[str, list[str]], tmp_path: Path, tiny_model: Path
+    hub: ModelHub, tmp_path: Path, tiny_model: Path
 ) -> None:
     """The real client against a local server: one model, twice, one that is not there, a folder; then without the network."""
-    url, asked = hub
     env = {
         **os.environ,
-        "HF_ENDPOINT": url,
+        "HF_ENDPOINT": hub.address,
         "HF_HOME": str(tmp_path / "hf"),
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_XET": "1",
@@ -288,10 +243,12 @@ def test_a_name_on_the_hub_is_fetched_once_and_then_needs_no_network(
     assert lines[2].startswith("EnvironmentProblem edits/none: the model could not be fetched from the hub")
     assert f"name a folder: {VARIABLE}=FOLDER" in lines[2]
     assert lines[5].startswith("EnvironmentProblem edits/other: not on this machine, and HF_HUB_OFFLINE forbids")
-    fetched = [line for line in asked if line.startswith("GET") and "/resolve/" in line]
+    fetched = [line for line in hub.asked if line.startswith("GET") and "/resolve/" in line]
     assert sum(line.endswith("/unet/diffusion_pytorch_model.safetensors") for line in fetched) == 1
     assert not any(end in line for line in fetched for end in (".bin", ".ckpt", ".fp16."))
-    assert not any("models/tiny" in line or "other" in line for line in asked)  # a folder is looked for nowhere else
+    assert not any(
+        "models/tiny" in line or "other" in line for line in hub.asked
+    )  # a folder is looked for nowhere else
 
 
 def test_the_first_edit_loads_and_the_next_does_not(tiny_model: Path) -> None:

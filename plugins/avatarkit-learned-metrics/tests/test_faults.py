@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-import threading
 import tomllib
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -29,6 +26,7 @@ from avatarkit.errors import (
     MissingDependency,
 )
 from avatarkit.testing import conformance
+from avatarkit.testing.model_hub import ModelHub, files_below, serving_model
 
 from .conftest import owlv2_processor, plugin_registry, saved_clip
 
@@ -155,54 +153,12 @@ def test_the_entry_module_is_light_and_named_by_the_distribution() -> None:
 
 
 @pytest.fixture
-def hub(clip_folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """A server that has one model, ``clips/tiny``, as the hub serves it; and what was asked of it."""
-    asked: list[str] = []
-    files = {path.name: path for path in sorted(clip_folder.iterdir())}
+def hub(clip_folder: Path) -> Iterator[ModelHub]:
+    """A model with pickles beside it, which must not be fetched."""
+    files = files_below(clip_folder)
     files["pytorch_model.bin"] = files["tf_model.h5"] = files["config.json"]
-    commit = "c" * 40
-
-    class Hub(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self.do_GET(body=False)
-
-        def do_GET(self, body: bool = True) -> None:
-            asked.append(f"{self.command} {self.path}")
-            path = self.path.partition("?")[0]
-            if path.startswith("/api/models/clips/tiny/tree/"):
-                tree = [
-                    {"type": "file", "oid": f"{k:040x}", "size": file.stat().st_size, "path": name}
-                    for k, (name, file) in enumerate(files.items())
-                ]
-                return self.answer(json.dumps(tree).encode(), {"Content-Type": "application/json"}, body)
-            if path.startswith("/api/models/clips/tiny"):
-                about = {"id": "clips/tiny", "sha": commit, "siblings": [{"rfilename": name} for name in files]}
-                return self.answer(json.dumps(about).encode(), {"Content-Type": "application/json"}, body)
-            name = path.removeprefix(f"/clips/tiny/resolve/{commit}/")
-            if name in files:
-                etag = f'"{list(files).index(name):040x}"'
-                return self.answer(files[name].read_bytes(), {"ETag": etag, "X-Repo-Commit": commit}, body)
-            self.send_response(404)
-            self.send_header("X-Error-Code", "EntryNotFound" if "/clips/tiny" in path else "RepoNotFound")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def answer(self, data: bytes, headers: dict[str, str], body: bool) -> None:
-            self.send_response(200)
-            for name, value in {**headers, "Content-Length": str(len(data))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if body:
-                self.wfile.write(data)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
-    server.shutdown()
-    server.server_close()
+    with serving_model("clips/tiny", files) as server:
+        yield server
 
 
 FETCH = """
@@ -226,12 +182,9 @@ for word in sys.argv[1:]:
 """
 
 
-def test_the_hub_is_asked_once_and_only_when_told_to(
-    hub: tuple[str, list[str]], tmp_path: Path, clip_folder: Path
-) -> None:
+def test_the_hub_is_asked_once_and_only_when_told_to(hub: ModelHub, tmp_path: Path, clip_folder: Path) -> None:
     """The real client against a local server: not without ``download``, then with it, then from what is here."""
-    url, asked = hub
-    env = {**os.environ, "HF_ENDPOINT": url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_TELEMETRY": "1"}
+    env = {**os.environ, "HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_TELEMETRY": "1"}
     env |= {"HF_HUB_DISABLE_XET": "1", "PYTHONPATH": os.pathsep.join([str(PLUGIN), *sys.path])}
     env.pop("HF_HUB_OFFLINE", None)
     words = [
@@ -256,8 +209,10 @@ def test_the_hub_is_asked_once_and_only_when_told_to(
     assert lines[5].startswith("EnvironmentProblem clips/none: the model could not be fetched from the hub")
     assert "name a folder: AVATARKIT_CLIP=FOLDER" in lines[5]
     assert lines[7].startswith("EnvironmentProblem clips/other: not on this machine, and HF_HUB_OFFLINE forbids")
-    marks = [k for k, line in enumerate(asked) if line.endswith("?mark")]
+    marks = [k for k, line in enumerate(hub.asked) if line.endswith("?mark")]
     assert marks[0] == 0 and marks[2] == marks[1] + 1  # nothing without download, nothing once it is here
-    fetched = [line.rpartition("/")[2] for line in asked[: marks[1]] if line.startswith("GET") and "/resolve/" in line]
+    fetched = [
+        line.rpartition("/")[2] for line in hub.asked[: marks[1]] if line.startswith("GET") and "/resolve/" in line
+    ]
     assert sorted(fetched) == sorted(path.name for path in clip_folder.iterdir())  # no pickles, each file once
     assert "downloading the model clips/tiny from the Hugging Face hub, once; no picture is sent" in done.stderr

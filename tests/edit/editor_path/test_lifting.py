@@ -44,3 +44,12 @@ def test_what_is_not_of_the_region_keeps_every_bit(scene: Scene, hair: Located) 
         if name != "sh":
             assert torch.equal(getattr(after, name), value), name
     assert not torch.equal(after.sh, before.sh)
+
+
+def test_half_the_weight_is_half_the_change(scene: Scene, hair: Located) -> None:
+    frame = keyframe(scene, hair, scene.places()[0])
+    own = (hair.weights > 0.5).float()
+    whole, half = (lift(scene, [(frame, frame.source + 0.2)], share * own).gaussians.sh for share in (1.0, 0.5))
+    old = scene.avatar.gaussians.sh
+    assert float((whole - old).abs().max()) > 0.1
+    torch.testing.assert_close(2.0 * (half - old), whole - old, atol=1e-4, rtol=0)

@@ -12,7 +12,9 @@ PLUGIN_PACKAGES := $(sort $(wildcard plugins/*/avatarkit_*))
 .PHONY: demo test test-long lint format install install-dev
 .DEFAULT_GOAL := demo
 
+# A clip is tracked with MediaPipe's landmark model, which is fetched once (3.8 MB) unless AVATARKIT_FACE_LANDMARKER names it.
 demo: install  ## the main job on a capture that avatarkit makes itself; make demo CLIP=my.mp4 on your own video
+	$(if $(CLIP),$(if $(AVATARKIT_FACE_LANDMARKER),,$(BIN)/avatarkit assets get mediapipe-face-landmarker))
 	$(BIN)/avatarkit demo --out "$(OUT)" $(if $(CLIP),--clip "$(CLIP)")
 
 install:

@@ -97,6 +97,12 @@ def find(name: str) -> Path | None:
     return file if file.is_file() else None
 
 
+def intact(name: str) -> bool:
+    """Is asset ``name`` registered, and is its file the published one?"""
+    file = find(name)
+    return file is not None and bool(asset(name).sha256) and file_sha256(file) == asset(name).sha256
+
+
 def require(name: str) -> Path:
     """The registered file of asset ``name``.  Raises MissingAsset, saying how to get it."""
     file = find(name)

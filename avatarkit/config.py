@@ -47,15 +47,7 @@ def load_config(kind: type[T], name_or_file: PathArg | None = None, overrides: M
     values: dict[str, Any] = {}
     if name_or_file is not None:
         path = config_path(name_or_file)
-        with explained(path):
-            text = path.read_text(encoding="utf-8")
-        try:
-            loaded = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-        if loaded is not None and not isinstance(loaded, dict):
-            raise ConfigError(f"{path}: expected 'key: value' lines")
-        values.update(_checked(kind, loaded or {}, str(path)))
+        values.update(_checked(kind, read_settings(path), str(path)))
     parsed = {}
     for key, text in (overrides or {}).items():
         try:
@@ -64,6 +56,20 @@ def load_config(kind: type[T], name_or_file: PathArg | None = None, overrides: M
             raise ConfigError(f"--set {key}={text}: not a valid value") from error
     values.update(_checked(kind, parsed, "--set"))
     return kind(**values)
+
+
+def read_settings(path: Path) -> dict[Any, Any]:
+    """The mapping in a YAML file.  Raises ConfigError for a file that holds none."""
+    try:
+        with explained(path):
+            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not text in UTF-8") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if loaded is not None and not isinstance(loaded, dict):
+        raise ConfigError(f"{path}: expected 'key: value' lines")
+    return loaded or {}
 
 
 def parse_overrides(pairs: list[str]) -> dict[str, str]:

@@ -180,6 +180,12 @@ def test_command_lists_gets_and_adds(
     local = tmp_path / "local.task"
     local.write_bytes(CONTENT)
     assert run(app, ["get", NAME, str(local)]).exit_code == 0
+    offer(monkeypatch, publisher + "/missing")
+    assert run(app, ["get", NAME]).exit_code == 0  # what is there is not fetched again
+    assets.require(NAME).write_bytes(CONTENT[:-1])
+    assert isinstance(run(app, ["get", NAME]).exception, EnvironmentProblem)  # but what is damaged is
+    local.write_bytes(CONTENT)
+    assert run(app, ["get", NAME, str(local)]).exit_code == 0
     table = run(app, ["list"])
     assert table.exit_code == 0
     failed = run(app, ["add", NAME, str(tmp_path / "absent")])

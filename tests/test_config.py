@@ -11,7 +11,7 @@ import yaml
 from avatarkit.config import config_folder, dump_config, from_mapping, load_config, parse_overrides
 from avatarkit.edit.config import EditConfig
 from avatarkit.errors import ConfigError, InputError
-from avatarkit.recon.config import ReconConfig
+from avatarkit.recon.config import LIMITS, ReconConfig
 
 
 def test_every_shipped_config_loads() -> None:
@@ -57,6 +57,26 @@ def test_wrong_values_are_named(key: str, text: str, said: str) -> None:
         load_config(ReconConfig, "recon", {key: text})
 
 
+@pytest.mark.parametrize(
+    ("key", "text", "said"),
+    [("iterations", "0", "'iterations' is 0; expected 1"), ("log_every", "0", "expected 1"), ("lr_means", ".nan", "'lr_means' is nan; expected 0 to 10"),
+     ("max_splats", "-5", "'max_splats' is -5"), ("label_views", "-1", "expected 0"), ("minutes", ".inf", "'minutes' is inf"), ("seed", "-1", "'seed' is -1"),
+     ("background", "[0, 0, 2]", "three numbers from 0 to 1"), ("background", "[1]", "three numbers"), ("sh_degree", "7", "expected 0 to 3")],
+)  # fmt: skip
+def test_values_out_of_range_are_named(key: str, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load_config(ReconConfig, "recon", {key: text})
+
+
+def test_every_number_has_its_range() -> None:
+    numbers = {
+        field.name
+        for field in dataclasses.fields(ReconConfig)
+        if "int" in str(field.type) or "float" in str(field.type)
+    }
+    assert {name for name in numbers if not name.startswith("lr_")} == {*LIMITS, "background"}
+
+
 def test_overrides_win_and_exponents_are_numbers() -> None:
     config = load_config(ReconConfig, "recon", parse_overrides(["lr_means=1e-3", "minutes=2", "background=[0, 0, 0]"]))
     assert (config.lr_means, config.minutes, config.background) == (1e-3, 2.0, (0.0, 0.0, 0.0))
@@ -74,6 +94,9 @@ def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "bad.yaml"
     file.write_text(text)
     with pytest.raises(ConfigError, match=r"bad\.yaml"):
+        load_config(ReconConfig, file)
+    file.write_bytes(b"l1: \xff")
+    with pytest.raises(ConfigError, match=r"bad\.yaml: not text in UTF-8"):
         load_config(ReconConfig, file)
 
 

@@ -66,7 +66,7 @@ def get(
     file: Path | None = typer.Argument(None, help="Register this file instead of downloading."),
     json: str = JSON,
 ) -> None:
-    """Download an asset, verify its checksum, and register it."""
+    """Download an asset, verify its checksum, and register it. What is there already is only verified."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     from avatarkit import assets
@@ -74,7 +74,7 @@ def get(
 
     if file is not None:
         assets.add(name, file)
-    else:
+    elif not assets.intact(name):
         with Progress(
             TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console, transient=True
         ) as bar:

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatarkit.cameras import Cameras, intrinsics, opengl_to_viewmat, orbit
+from avatarkit.cameras import Cameras, intrinsics, orbit
+from avatarkit.capture.dataset import rigid_viewmat
 from avatarkit.errors import FileFormatError, InputError, unknown_name
 from avatarkit.paths import explained
 from avatarkit.types import FloatArray
@@ -29,6 +30,7 @@ from avatarkit.types import FloatArray
 STILLS = {"front": (0.0, 0.0), "left": (90.0, 0.0), "right": (-90.0, 0.0), "back": (180.0, 0.0)}
 FIELD_OF_VIEW = math.radians(22.0)  # vertical; a head and shoulders fill the frame at 1 m
 DISTANCE = 1.0
+LARGEST = 8192  # pixels of a side of a film
 
 
 @dataclass(frozen=True)
@@ -110,19 +112,22 @@ def _off_axis(view: CaptureView, target: FloatArray) -> float:
 
 
 def _from_file(path: Path, frames: int, size: tuple[int, int] | None) -> list[Cameras]:
-    with explained(path):
-        text = path.read_text(encoding="utf-8")
     try:
-        data: dict[str, Any] = json.loads(text)
+        with explained(path):
+            data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         width, height = int(data["w"]), int(data["h"])
-        K = intrinsics(float(data["fl_x"]), float(data["fl_y"]), float(data["cx"]), float(data["cy"]))
-        views = [
-            opengl_to_viewmat(np.asarray(row["transform_matrix"], np.float64).reshape(4, 4)) for row in data["frames"]
-        ]
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        lens = [float(data[key]) for key in ("fl_x", "fl_y", "cx", "cy")]
+        rows = [row["transform_matrix"] for row in data["frames"]]
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise FileFormatError(
             f"{path}: expected frames with transform_matrix, and w h fl_x fl_y cx cy: {error}"
         ) from error
+    if not (1 <= width <= LARGEST and 1 <= height <= LARGEST):
+        raise FileFormatError(f"{path}: w and h are {width} and {height}; expected 1 to {LARGEST} pixels")
+    if not all(map(math.isfinite, lens)) or min(lens[:2]) <= 0.0:
+        raise FileFormatError(f"{path}: fl_x fl_y cx cy are {lens}; expected finite numbers, focal lengths over 0")
+    K = intrinsics(*lens)
+    views = [rigid_viewmat(row, f"{path}: frames[{i}]: 'transform_matrix'") for i, row in enumerate(rows)]
     if not views:
         raise FileFormatError(f"{path}: no frames")
     cameras = [_camera(view, K, width, height) for view in views]

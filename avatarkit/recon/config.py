@@ -8,6 +8,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from avatarkit.errors import ConfigError
+
+MANY, WEIGHT = 10**9, 1e6
+LIMITS: dict[str, tuple[float, float]] = {
+    "iterations": (1, MANY), "run_iterations": (1, MANY), "minutes": (1e-3, 1e6), "seed": (0, 2**63 - 1), "batch": (1, 4096), "sh_degree": (0, 3),
+    "sh_every": (1, MANY), "gaussians_per_triangle": (1, 1000), "first_bound": (0, MANY), "free_gaussians": (0, MANY), "free_voxel": (1e-4, 1.0),
+    "tune_every": (1, MANY), "l1": (0.0, WEIGHT), "dssim": (0.0, WEIGHT), "l2": (0.0, WEIGHT), "perceptual": (0.0, WEIGHT), "label_l2": (0.0, WEIGHT),
+    "label_perceptual": (0.0, WEIGHT), "position": (0.0, WEIGHT), "position_threshold": (0.0, WEIGHT), "scale": (0.0, WEIGHT),
+    "scale_threshold": (0.0, WEIGHT), "line_of_sight": (0.0, WEIGHT), "line_of_sight_every": (1, MANY), "smooth": (0.0, WEIGHT),
+    "max_splats": (1, MANY), "densify_from": (0, MANY), "densify_until": (0, MANY), "densify_every": (0, MANY), "densify_gradient": (0.0, WEIGHT),
+    "clone_size": (0.0, WEIGHT), "prune_opacity": (0.0, 0.999), "reset_every": (0, MANY), "label_views": (0, MANY), "label_steps": (0, MANY),
+    "coarse_until": (0, MANY), "checkpoint_every": (0.0, WEIGHT * WEIGHT), "log_every": (1, MANY), "eval_every": (0, MANY), "eval_frames": (0, MANY),
+}  # fmt: skip
+"""The least and the largest value of every number but learning rates, which are in [0, 10]."""
+FASTEST = 10.0
+
 
 @dataclass(frozen=True)
 class ReconConfig:
@@ -137,3 +153,12 @@ class ReconConfig:
     antialiased: bool = True
     """The rasterizer's antialiased mode.  Held-out frames gain 1.3 dB on the synthetic subject and 0.1 dB in every region of a real
     clip; a semi-synthetic capture, which was drawn without it, loses 0.5 dB."""
+
+    def __post_init__(self) -> None:
+        rates = {name: (0.0, FASTEST) for name in vars(self) if name.startswith("lr_")}
+        for name, (low, high) in {**LIMITS, **rates}.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:  # also what is not a number
+                raise ConfigError(f"setting '{name}' is {value:g}; expected {low:g} to {high:g}")
+        if len(self.background) != 3 or not all(0.0 <= value <= 1.0 for value in self.background):
+            raise ConfigError(f"setting 'background' is {list(self.background)}; expected three numbers from 0 to 1")

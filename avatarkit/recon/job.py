@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from avatarkit import __version__
-from avatarkit.config import dump_config, from_mapping
+from avatarkit.config import dump_config, from_mapping, read_settings
 from avatarkit.contracts import HeadModel, Rasterizer, Segmenter
 from avatarkit.errors import InputError
 from avatarkit.evaluate.evaluation import avatar_predictor, evaluate_split
@@ -232,7 +231,7 @@ def resumed_config(job: Job) -> ReconConfig:
     path = job.folder / "config.yaml"
     if not path.is_file():
         raise InputError(f"{job.folder}: nothing to resume there; start without --resume")
-    stored = from_mapping(ReconConfig, yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+    stored = from_mapping(ReconConfig, read_settings(path), str(path))
     return replace(stored, checkpoint_every=job.config.checkpoint_every)
 
 

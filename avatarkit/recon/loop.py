@@ -84,6 +84,8 @@ def reconstruct(
             if config.minutes
             else config.run_iterations or config.iterations
         )
+        if config.minutes and run.folder and ranks.first:  # another rate may be measured after a kill
+            checkpoint.save(state, run)
     schedule = Schedule(config, state.total)
     background = torch.tensor(config.background, device=device)
     eval_every = schedule.scaled(config.eval_every) if config.eval_every else max(1, state.total // 10)

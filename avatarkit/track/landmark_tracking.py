@@ -95,7 +95,11 @@ def observe(
             "face from the front"
         )
     if crowded:
-        run.notice(f"{crowded} of {len(capture)} frames show several people; the largest face is followed", "warning")
+        run.notice(
+            f"{capture.source or capture.name}: {crowded} of {len(capture)} frames show several people; the largest face of the first is followed: "
+            "cut the clip to one person if that is the wrong one",
+            "warning",
+        )
     _say_lost(valid, capture, run)
     names = tuple(sorted({name for step in scored for scores in step for name in scores}))
     scores = np.full((steps, len(names)), np.nan, np.float32)

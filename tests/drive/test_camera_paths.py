@@ -77,3 +77,25 @@ def test_a_bad_file_is_named(tmp_path: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(FileFormatError, match=r"bad\.json"):
         camera_path(str(file), 1, MIDDLE, [], None)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"h": 1e400}, "expected frames with"), ({"h": 0}, "expected 1 to 8192 pixels"), ({"fl_x": float("nan")}, "focal lengths over 0"),
+     ({"fl_y": -3}, "focal lengths over 0"), ({"scale": 3.0}, r"frames\[0\]: 'transform_matrix' is not rigid"),
+     ({"scale": float("nan")}, r"frames\[0\]: 'transform_matrix' has a value that is not finite")],
+)  # fmt: skip
+def test_a_camera_that_cannot_be_is_named_with_its_file(tmp_path: Path, change: dict[str, float], said: str) -> None:
+    values: dict[str, object] = {"w": 120, "h": 140, "fl_x": 300, "fl_y": 300, "cx": 60, "cy": 70, **change}
+    matrix = viewmat_to_opengl(views()[0].viewmat) * np.array([[change.get("scale", 1.0)] * 3 + [1.0]])
+    file = tmp_path / "path.json"
+    file.write_text(json.dumps(values | {"frames": [{"transform_matrix": matrix.tolist()}]}))
+    with pytest.raises(FileFormatError, match=said) as caught:
+        camera_path(str(file), 1, MIDDLE, [], None)
+    assert str(caught.value).startswith(str(file))
+
+
+def test_a_camera_file_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "path.json").write_bytes(b"\xff\xfe")
+    with pytest.raises(FileFormatError, match=r"path\.json"):
+        camera_path(str(tmp_path / "path.json"), 1, MIDDLE, [], None)

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from avatarkit.errors import InputError
-from avatarkit.events import Event, Notice, Run, Scalars
+from avatarkit.errors import ConfigError, InputError
+from avatarkit.events import Event, Notice, Run, Scalars, Started
 from avatarkit.gaussians.avatar_file import load_avatar
 from avatarkit.interrupts import interruptible
 from avatarkit.labels import LABEL_INDEX, NUM_LABELS
+from avatarkit.recon.checkpoint import load_newest
 from avatarkit.recon.job import Job, resumed_config, run_job, shown
 from avatarkit.recon.log import read_scalars
 from avatarkit.recon.loop import start
@@ -52,6 +53,30 @@ def test_a_resumed_run_has_one_curve_and_the_stored_config(parts: Parts, tiny_ca
     assert resumed_config(other).seed == 0 and resumed_config(other).run_iterations == 8
     assert run_job(other, Run(other.folder))["steps"] == 8
     assert read_scalars(asked.folder / "events.jsonl")["psnr"][0] == list(range(1, 9))
+
+
+def test_a_damaged_config_of_a_run_is_named(parts: Parts, tiny_capture: Path, tmp_path: Path) -> None:
+    asked = replace(job(parts, tiny_capture, tmp_path, 3), resume=True)
+    asked.folder.mkdir(parents=True)
+    for damaged in (b"l1: [", b"\xff", b"- 1"):
+        (asked.folder / "config.yaml").write_bytes(damaged)
+        with pytest.raises(ConfigError, match=r"me\.run/config\.yaml: "):
+            resumed_config(asked)
+
+
+def test_the_steps_that_fit_into_minutes_are_kept_from_the_first_step(
+    parts: Parts, tiny_capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before its first checkpoint a run would else measure another rate."""
+    totals = iter([61, 62])
+    monkeypatch.setattr("avatarkit.recon.loop.measured_total", lambda *_: next(totals))
+    asked = job(parts, tiny_capture, tmp_path, 3)
+    asked = replace(asked, config=replace(asked.config, minutes=1.0, run_iterations=None))
+    run = Run(asked.folder)
+    run.add_sink(lambda event: run.stop() if isinstance(event, Started) and event.stage == "recon" else None)
+    monkeypatch.setattr("avatarkit.recon.loop.train_step", lambda *_: pytest.fail("stopped before"))
+    run_job(asked, run)
+    assert load_newest(Run(asked.folder)).total == 61  # type: ignore[union-attr]
 
 
 def test_a_finished_run_resumed_is_scored_again(parts: Parts, tiny_capture: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import logging
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,8 @@ from avatarkit.assets import require
 from avatarkit.contracts import FaceLandmarks
 from avatarkit.errors import EnvironmentProblem, FileFormatError, InputError, MissingDependency
 from avatarkit.types import ByteArray, FloatArray
+
+log = logging.getLogger(__name__)
 
 ASSET = "mediapipe-face-landmarker"
 MODEL_VARIABLE = "AVATARKIT_FACE_LANDMARKER"
@@ -80,14 +83,21 @@ class FaceDetector:
         """Images of any size in time order → the box (left, top, right, bottom) of the followed face in pixels, or None."""
         boxes: list[tuple[float, float, float, float] | None] = []
         last: FloatArray | None = None
+        crowded = 0
         with self._landmarker("IMAGE") as landmarker:
             for image in images:
                 face = followed(self._faces_in(landmarker.detect(self._picture(image)), image), last)
                 if face is None:
                     boxes.append(None)
                     continue
+                crowded += face.count > 1
                 last = face_box(face.points)
                 boxes.append((float(last[0]), float(last[1]), float(last[2]), float(last[3])))
+        if crowded:  # the crop leaves them out, so that nobody sees them later
+            log.warning(
+                "%d of %d pictures that were looked at show several people; the largest face of the first is followed: cut the clip "
+                "to one person if that is the wrong one", crowded, len(boxes),
+            )  # fmt: skip
         return boxes
 
     @contextlib.contextmanager

@@ -63,7 +63,9 @@ def test_a_face_in_a_real_picture(model: Path, frames: list[np.ndarray]) -> None
     assert all(np.array_equal(a.points, b.points) for a, b in zip(found, again, strict=True) if a and b)
 
 
-def test_of_two_people_the_larger_is_followed(model: Path, frames: list[np.ndarray]) -> None:
+def test_of_two_people_the_larger_is_followed(
+    model: Path, frames: list[np.ndarray], caplog: pytest.LogCaptureFixture
+) -> None:
     wide = []
     for frame in frames:
         small = np.full_like(frame, 128)
@@ -72,6 +74,9 @@ def test_of_two_people_the_larger_is_followed(model: Path, frames: list[np.ndarr
     found = FaceDetector(str(model)).detect(wide)
     assert all(face is not None and face.points[1, 0] > 480 for face in found)
     assert max(face.count for face in found if face) == 2
+    boxes = FaceDetector(str(model)).locate(wide)
+    assert all(box is not None and box[0] > 480 for box in boxes)
+    assert "of 6 pictures that were looked at show several people" in caplog.text and "cut the clip" in caplog.text
 
 
 def test_no_face_is_none(model: Path) -> None:

@@ -6,7 +6,7 @@ OUT ?= out/demo
 CLIP ?=
 # Processes that run tests; each takes one to two gigabytes.  0: this one alone, which a debugger needs.
 WORKERS ?= 2
-# What is linted and type checked: the core, the shipped plugins, the tests.
+# What is type checked besides the core: the shipped plugins.
 PLUGIN_PACKAGES := $(sort $(wildcard plugins/*/avatarkit_*))
 
 .PHONY: demo test test-long lint format install install-dev

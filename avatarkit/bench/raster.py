@@ -12,6 +12,7 @@ import torch
 
 from avatarkit.bench.peak import dense, typical
 from avatarkit.bench.scenes import BenchScene, garden, random_splats
+from avatarkit.errors import unknown_name
 from avatarkit.render.compiled import kernels_first
 from avatarkit.render.cpu import CpuRasterizer
 from avatarkit.render.lanes import WIDTH
@@ -62,8 +63,12 @@ def run(
     "peak_backward_pairs_per_s_per_core" (medians over scenes), "dense_peak_pairs_per_s_per_core",
     "dense_peak_backward_pairs_per_s_per_core", "peak_gain", "rows"}; a row's ``fraction_of_peak`` is evaluated pairs per second
     of the forward pass' blending against a typical tile of that scene, by as many threads (``peak_pairs_per_s``),
-    ``fraction_of_dense_peak`` against the dense tile (see ``bench.peak``); the same with ``backward`` in the name.
+    ``fraction_of_dense_peak`` against the dense tile (see ``bench.peak``); the same with ``backward`` in the name.  Raises InputError for a scene that there is not.
     """
+    known = {scene.name for scene in scenes(quick)}
+    for name in only:
+        if name not in known:
+            raise unknown_name("scene", name, known)
     rows: list[dict[str, Any]] = []
     gains: dict[str, list[float]] = {"forward": [], "backward": []}
     full = dense()

@@ -31,7 +31,7 @@ class RandomScene:
         return Cameras(self.viewmats, self.Ks, self.width, self.height)
 
 
-def random_scene(kind: str, seed: int) -> RandomScene:
+def random_scene(kind: str, seed: int, count: int = 12) -> RandomScene:
     """A small scene of one kind; sizes from 1 to 44 pixels, one or two cameras, both filters."""
     g = torch.Generator().manual_seed(1000 * seed + KINDS.index(kind))
 
@@ -41,7 +41,7 @@ def random_scene(kind: str, seed: int) -> RandomScene:
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=g)
 
-    count, channels = (0 if kind == "empty" else 12), 3
+    count, channels = (0 if kind == "empty" else count), 3
     batch = 1 + seed % 2
     width, height = (int(x) for x in torch.randint(1, 45, (2,), generator=g))
     means, scales, opacities = 0.3 * normal(count, 3), torch.exp(0.6 * normal(count, 3) - 3), uniform(count)

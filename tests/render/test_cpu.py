@@ -7,11 +7,13 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 
 from avatarkit.cameras import Cameras
 from avatarkit.errors import InputError
+from avatarkit.render.blending import BATCH
 from avatarkit.render.cpu import CpuRasterizer
 from avatarkit.render.reference import ReferenceRasterizer
 
@@ -53,6 +55,20 @@ def test_agrees_with_the_reference(kind: str) -> None:
     """20 scenes of each of 10 kinds.  Pixels at a discontinuity (an α at the cut, say) are left out, and must be rare."""
     left_out = [compare(random_scene(kind, seed), extra=seed % 2 == 0) for seed in range(20)]
     assert sum(left_out) / len(left_out) < 0.02
+
+
+@pytest.mark.parametrize("kind", ["plain", "transparent", "needles", "many_channels"])
+def test_lists_longer_than_a_batch(kind: str) -> None:
+    """Tiles blend BATCH entries at a time: here some have three batches."""
+    for seed in (1, 4):
+        scene = random_scene(kind, seed, count=400)
+        scene.width, scene.height = 40, 36
+        assert compare(scene, extra=seed == 4) < 0.1
+        rasterizer = CpuRasterizer(3)
+        with torch.no_grad():
+            rasterizer.render(*scene.parameters, scene.cameras, **scene.options)
+        assert rasterizer.last is not None
+        assert max(int(np.diff(frame.starts).max()) for frame in rasterizer.last.frames) > 2 * BATCH
 
 
 def test_two_threads_and_two_callers_give_the_same_bits() -> None:

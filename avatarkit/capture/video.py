@@ -97,6 +97,11 @@ def read_video(
     for index, clip in enumerate(cache.meta["clips"]):
         if clip["notice"] and run is not None:
             run.notice(clip["notice"], "warning")
+        taken, shown = len(clip["numbers"]), max(clip["numbers"], default=0) + 1
+        if every is None and taken < shown and run is not None:
+            run.notice(
+                f"{files[index].name}: {taken} of its {shown} frames are taken, spread evenly; cut the clip to take more of less"
+            )
         height, width = cache.size(len(frames))
         crop = Crop(**{**clip["crop"], "source": tuple(clip["crop"]["source"])})
         name = files[index].stem if len({f.stem for f in files}) == len(files) else f"{files[index].stem}-{index + 1}"

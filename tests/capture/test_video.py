@@ -147,6 +147,19 @@ def test_several_clips_of_one_person(tmp_path: Path) -> None:
     assert [sum(f.camera == c for f in shorter.frames) for c in (0, 1)] == [10, 5]
 
 
+def test_frames_that_are_left_out_are_said(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", 20)
+    for options, said in (
+        ({"max_frames": 5}, ["a.mp4: 5 of its 20 frames are taken, spread evenly; cut the clip to take more of less"]),
+        ({"max_frames": 20}, []),
+        ({"every": 4}, []),  # who asks for it knows
+    ):
+        for _ in range(2):  # decoded, and from the cache
+            run, events = collect()
+            read_video(clip, size=64, cache_dir=tmp_path / "c", run=run, **options)  # type: ignore[arg-type]
+            assert [e.text for e in events if isinstance(e, Notice)] == said
+
+
 class Finder:
     """Finds a bright square; knows how often it was asked."""
 

@@ -79,7 +79,9 @@ def test_a_film_becomes_an_avatar_that_is_better_than_a_still_picture(
         results["test"]["psnr"] > still["psnr"]
         and results["test"]["regions"]["head"]["psnr"] > still["regions"]["head"]["psnr"]
     )
-    assert (folder / "tracking" / "transforms_train.json").is_file() and (folder / "report.html").stat().st_size > 50_000
+    assert (folder / "tracking" / "transforms_train.json").is_file() and (
+        folder / "report.html"
+    ).stat().st_size > 50_000
 
 
 def test_the_demo_of_a_clip(film: Path, tracker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

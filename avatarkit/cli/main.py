@@ -6,6 +6,7 @@ and exit code 1.  ``--debug`` anywhere on the line, or ``AVATARKIT_DEBUG=1``, sh
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 import os
@@ -88,6 +89,17 @@ for _part in (app, plugins.app, assets.app, bench.app):
     _let_terminals_wrap(_part)
 
 
+def _with_what_is_called(arguments: list[str]) -> typer.Typer:
+    """``app`` with the command that ``arguments`` begin with alone, if they do: typer builds every parameter of every command it has."""
+    commands = [command for command in app.registered_commands if command.name in arguments[:1]]
+    groups = [group for group in app.registered_groups if group.name in arguments[:1]]
+    if not (commands or groups):
+        return app
+    called = copy.copy(app)
+    called.registered_commands, called.registered_groups = commands, groups
+    return called
+
+
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the console script."""
     given = list(sys.argv[1:] if argv is None else argv)
@@ -97,7 +109,7 @@ def main(argv: list[str] | None = None) -> None:
     for noisy in ("numba", "PIL", "asyncio", "matplotlib", "openai", "anthropic", "httpx2", "httpcore2"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
-        app(args=arguments, prog_name="avatarkit", obj=given)
+        _with_what_is_called(arguments)(args=arguments, prog_name="avatarkit", obj=given)
     except AvatarkitError as error:
         if debug:
             raise

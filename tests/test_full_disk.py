@@ -123,7 +123,7 @@ def write_a_picture(folder: Path) -> None:
 
 
 def write_json(folder: Path) -> None:
-    from avatarkit.cli.output import write_json as written
+    from avatarkit.cli.json_output import write_json as written
 
     written({"psnr": 30.0}, str(folder / "a.json"))
 

@@ -38,7 +38,8 @@ def list_(json: str = JSON) -> None:
     from rich.table import Table
 
     from avatarkit import assets
-    from avatarkit.cli.output import console, write_json
+    from avatarkit.cli.json_output import write_json
+    from avatarkit.cli.output import console
 
     rows = [row(name) for name in assets.ASSETS]
     write_json({"assets": rows}, json)
@@ -85,7 +86,8 @@ def get(
 
 def report(name: str, json: str | None) -> None:
     """Say where the asset now is and under which licence."""
-    from avatarkit.cli.output import console, write_json
+    from avatarkit.cli.json_output import write_json
+    from avatarkit.cli.output import console
 
     entry = row(name)
     write_json(entry, json)

@@ -14,7 +14,8 @@ import typer
 from avatarkit import events
 from avatarkit.cli import edit as edit_command
 from avatarkit.cli import recon as recon_command
-from avatarkit.cli.output import console, short, write_json
+from avatarkit.cli.json_output import write_json
+from avatarkit.cli.output import console, short
 from avatarkit.errors import AvatarkitError, InputError
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import typer
 
-from avatarkit.cli.output import console, write_json
+from avatarkit.cli.json_output import write_json
+from avatarkit.cli.output import console
 
 app = typer.Typer(help="Measure how fast this machine does the main jobs.", no_args_is_help=True)
 

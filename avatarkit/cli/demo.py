@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from avatarkit.cli.output import ProgressSink, console, metric, short, write_json
+from avatarkit.cli.json_output import write_json
+from avatarkit.cli.output import ProgressSink, console, metric, short
 
 
 def demo(

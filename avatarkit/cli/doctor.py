@@ -11,7 +11,7 @@ def doctor(
     json: str = typer.Option(None, "--json", metavar="PATH", help="Write the rows as JSON; - for stdout."),
 ) -> None:
     """Look at this machine: Python, torch, GPU, SIMD, caches, assets, plugins."""
-    from avatarkit.cli.output import write_json
+    from avatarkit.cli.json_output import write_json
 
     rows = examine()
     if json is not None:

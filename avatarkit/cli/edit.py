@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from avatarkit.cli.json_output import write_json
 from avatarkit.cli.options import part_options
-from avatarkit.cli.output import ProgressSink, console, short, write_json
+from avatarkit.cli.output import ProgressSink, console, short
 from avatarkit.errors import InputError
 from avatarkit.interrupts import interruptible
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from avatarkit.cli.output import ProgressSink, console, metric, short, write_json
+from avatarkit.cli.json_output import write_json
+from avatarkit.cli.output import ProgressSink, console, metric, short
 from avatarkit.errors import unknown_name
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from avatarkit.cli.output import console, write_json
+from avatarkit.cli.json_output import write_json
+from avatarkit.cli.output import console
 
 
 def info(

@@ -1,4 +1,4 @@
-"""The ``avatarkit`` command.  Modules of commands are light; heavy imports happen inside the command that needs them.
+"""The ``avatarkit`` command.  A command's module is imported when it is called, heavy libraries inside the function that needs them.
 
 Errors: an ``AvatarkitError`` is one line and its exit code (2 input, 3 environment); anything else is our own fault, one line
 and exit code 1.  ``--debug`` anywhere on the line, or ``AVATARKIT_DEBUG=1``, shows tracebacks.
@@ -6,8 +6,6 @@ and exit code 1.  ``--debug`` anywhere on the line, or ``AVATARKIT_DEBUG=1``, sh
 
 from __future__ import annotations
 
-import copy
-import inspect
 import logging
 import os
 import sys
@@ -15,27 +13,12 @@ import sys
 import typer
 
 from avatarkit import __version__
-from avatarkit.cli import (
-    assets,
-    batch,
-    bench,
-    doctor,
-    edit,
-    evaluate,
-    info,
-    interchange,
-    label,
-    plugins,
-    recon,
-    render,
-    report,
-    track,
-)
-from avatarkit.cli import demo as demo_command
+from avatarkit.cli.commands import LazyCommands
 from avatarkit.errors import AvatarkitError
 
 app = typer.Typer(
     name="avatarkit",
+    cls=LazyCommands,
     help="Reconstruct a 3D head avatar from a video, drive it, edit it by writing what you want, take it elsewhere.",
     no_args_is_help=True,
     add_completion=False,
@@ -60,46 +43,6 @@ def options(
     pass
 
 
-app.command("demo")(demo_command.demo)
-app.command("track")(track.track)
-app.command("recon")(recon.recon)
-app.command("edit")(edit.edit)
-app.command("label")(label.label)
-app.command("render")(render.render)
-app.command("eval")(evaluate.evaluate)
-app.command("export")(interchange.export)
-app.command("import")(interchange.import_)
-app.command("report")(report.report)
-app.command("batch")(batch.batch)
-app.command("info")(info.info)
-app.command("doctor")(doctor.doctor)
-app.add_typer(plugins.app, name="plugins")
-app.add_typer(assets.app, name="assets")
-app.add_typer(bench.app, name="bench")
-
-
-def _let_terminals_wrap(of: typer.Typer) -> None:
-    """Help of commands as one line a paragraph: line ends of a docstring are kept otherwise, in the middle of a sentence."""
-    for command in of.registered_commands:
-        paragraphs = (inspect.getdoc(command.callback) or "").split("\n\n")
-        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-
-
-for _part in (app, plugins.app, assets.app, bench.app):
-    _let_terminals_wrap(_part)
-
-
-def _with_what_is_called(arguments: list[str]) -> typer.Typer:
-    """``app`` with the command that ``arguments`` begin with alone, if they do: typer builds every parameter of every command it has."""
-    commands = [command for command in app.registered_commands if command.name in arguments[:1]]
-    groups = [group for group in app.registered_groups if group.name in arguments[:1]]
-    if not (commands or groups):
-        return app
-    called = copy.copy(app)
-    called.registered_commands, called.registered_groups = commands, groups
-    return called
-
-
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the console script."""
     given = list(sys.argv[1:] if argv is None else argv)
@@ -109,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
     for noisy in ("numba", "PIL", "asyncio", "matplotlib", "openai", "anthropic", "httpx2", "httpcore2"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
-        _with_what_is_called(arguments)(args=arguments, prog_name="avatarkit", obj=given)
+        app(args=arguments, prog_name="avatarkit", obj=given)
     except AvatarkitError as error:
         if debug:
             raise

@@ -1,9 +1,7 @@
-"""What commands print: progress for the eye, a short summary, JSON for machines."""
+"""What commands print for people: progress for the eye, a short summary."""
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,20 +11,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.text import Text
 
 from avatarkit import events
-from avatarkit.paths import atomic_write_text
 
 console = Console(stderr=True)
-
-
-def write_json(data: Any, where: str | None) -> None:
-    """``--json PATH``: write ``data`` there, to stdout for ``-``, nowhere for None."""
-    if where is None:
-        return
-    text = json.dumps(data, indent=1, allow_nan=False, default=str) + "\n"
-    if where == "-":
-        sys.stdout.write(text)
-    else:
-        atomic_write_text(where, text)
 
 
 def metric(value: float | None, digits: int = 2) -> str:

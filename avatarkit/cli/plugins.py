@@ -15,7 +15,7 @@ JSON = typer.Option(None, "--json", metavar="PATH", help="Write the rows as JSON
 @app.command("list")
 def list_(json: str = JSON) -> None:
     """What is installed: every provider, and every plugin that has a problem."""
-    from avatarkit.cli.output import write_json
+    from avatarkit.cli.json_output import write_json
 
     rows = listing()
     write_json(rows, json)
@@ -32,7 +32,7 @@ def check(
     json: str = JSON,
 ) -> None:
     """Run the conformance tests on providers.  Exit code 3 where one fails."""
-    from avatarkit.cli.output import write_json
+    from avatarkit.cli.json_output import write_json
 
     rows = check_rows(names or [], role)
     write_json({"ok": all(row["ok"] for row in rows), "rows": rows}, json)
@@ -62,7 +62,7 @@ def hooks(
     json: str = JSON,
 ) -> None:
     """The hooks that a plugin may define, with examples, as Markdown."""
-    from avatarkit.cli.output import write_json
+    from avatarkit.cli.json_output import write_json
     from avatarkit.hook_docs import hooks_markdown
 
     if json is not None:

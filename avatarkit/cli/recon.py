@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from avatarkit.cli.output import ProgressSink, console, metric, short, write_json
+from avatarkit.cli.json_output import write_json
+from avatarkit.cli.output import ProgressSink, console, metric, short
 from avatarkit.errors import EnvironmentProblem, InputError, LostProcess
 
 

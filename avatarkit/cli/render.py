@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatarkit.cli.output import ProgressSink, console, short, write_json
+from avatarkit.cli.json_output import write_json
+from avatarkit.cli.output import ProgressSink, console, short
 from avatarkit.errors import InputError
 
 if TYPE_CHECKING:

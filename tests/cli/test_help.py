@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from avatarkit.cli.commands import COMMANDS, load
 
 OPTIONS = {
     "demo": ("--out", "--clip", "--minutes", "--seed", "--json"),
@@ -48,3 +51,20 @@ def test_version(process: Callable[..., dict[str, Any]]) -> None:
 def test_plugins_list(command: Callable[..., Any]) -> None:
     said = command("plugins", "list")
     assert said.code == 0 and "cpu" in said.out + said.err and "bust" in said.out + said.err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_table_says_what_the_command_says(name: str) -> None:
+    assert load(name).help.partition("\n\n")[0] == COMMANDS[name].help
+
+
+def test_a_mistyped_command_is_told_the_nearest(command: Callable[..., Any]) -> None:
+    said = command("rekon")
+    assert said.code == 2 and "'recon'" in said.err
+
+
+def test_what_is_given_is_converted(command: Callable[..., Any], tmp_path: Path) -> None:
+    """Numbers, paths and lists are typer's to convert; a missing argument and a word for a number are refused."""
+    assert "Missing argument" in command("info").err
+    said = command("recon", str(tmp_path), "-o", str(tmp_path / "a"), "--iterations", "many")
+    assert said.code == 2 and "'--iterations'" in said.err, said.err

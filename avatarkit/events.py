@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from avatarkit.errors import InputError
+
 log = logging.getLogger("avatarkit")
 
 
@@ -72,11 +74,17 @@ Sink = Callable[[Event], None]
 
 
 class Run:
-    """What a long job carries: where it writes, its seed, its sinks, and whether the person asked it to stop."""
+    """What a long job carries: where it writes, its seed, its sinks, and whether the person asked it to stop.
 
-    def __init__(self, folder: Path | None = None, *, seed: int = 0, sinks: tuple[Sink, ...] = ()) -> None:
+    anyway: go on with input that is doubtful (``doubt``).
+    """
+
+    def __init__(
+        self, folder: Path | None = None, *, seed: int = 0, sinks: tuple[Sink, ...] = (), anyway: bool = False
+    ) -> None:
         self.folder = folder
         self.seed = seed
+        self.anyway = anyway
         self._sinks = list(sinks)
         self._stop = threading.Event()
 
@@ -90,6 +98,12 @@ class Run:
 
     def notice(self, text: str, level: str = "info") -> None:
         self.emit(Notice(text, level))
+
+    def doubt(self, what: str, mend: str) -> None:
+        """Input that can be used but hardly is what the person meant: InputError, or a warning where they said ``anyway``."""
+        if not self.anyway:
+            raise InputError(f"{what}; {mend}, or take it as it is with --anyway")
+        self.notice(f"{what}; taken as it is", "warning")
 
     def add_sink(self, sink: Sink) -> None:
         self._sinks.append(sink)

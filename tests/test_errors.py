@@ -261,7 +261,7 @@ def write_film(path: Path, frames: int = 12) -> Path:
         stream.width = stream.height = 64
         stream.pix_fmt = "yuv420p"
         for step in range(frames):
-            picture = np.full((64, 64, 3), 10 * step, np.uint8)
+            picture = np.full((64, 64, 3), 240 * step // frames, np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
     return path
@@ -286,6 +286,37 @@ def test_a_video_without_a_face(command: Command, earlier: Path, tmp_path: Path)
     line = ("recon", film, "-o", earlier, "--head", "bust", "--tracker", f"{tmp_path / 'faceless.py'}:Faceless", "-q")
     one_line(command(*line), 2, r"wall.mp4: no face was found in any of 12 frames")
     assert digest(earlier.parent) == before
+
+
+CROWDED = FACELESS.replace(
+    "def detect",
+    """def locate(self, images):
+        from avatarkit.capture.crop import Located
+
+        return Located([(10.0, 10.0, 50.0, 50.0)] * len(images), len(images))
+
+    def detect""",
+)
+
+
+@pytest.mark.parametrize("case", ["two people", "a truncated film"])
+def test_doubtful_films_are_one_line_until_they_are_taken_anyway(
+    command: Command, earlier: Path, tmp_path: Path, case: str
+) -> None:
+    (tmp_path / "parts.py").write_text(CROWDED if case == "two people" else FACELESS)
+    film, before = write_film(tmp_path / "a.mp4", 60), digest(earlier.parent)
+    if case == "a truncated film":
+        film = write_film(tmp_path / "b.avi", 60)
+        film.write_bytes(film.read_bytes()[: int(0.7 * film.stat().st_size)])
+    line = ("recon", film, "-o", earlier, "--head", "bust", "--tracker", f"{tmp_path / 'parts.py'}:Faceless", "-q")
+    said = (
+        r"24 of 24 frames .* several people.*; cut the clip"
+        if case == "two people"
+        else r"of 60 frames can be read; copy"
+    )
+    one_line(command(*line), 2, rf"{film.name}: .*{said}.*--anyway")
+    assert digest(earlier.parent) == before
+    one_line(command(*line, "--anyway"), 2, r"no face was found in any of")  # it went on to the tracker
 
 
 def test_a_film_that_is_none(command: Command, tmp_path: Path) -> None:

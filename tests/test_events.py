@@ -7,9 +7,10 @@ import logging
 from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from avatarkit.events import Event, Notice, Run, Scalars, collect
-from avatarkit.recon.log import EventLog, read_scalars
+from avatarkit.recon.log import EventLog, TensorBoard, read_scalars, tensorboard_sink
 
 
 def test_a_failing_sink_is_dropped_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
@@ -31,6 +32,34 @@ def test_stopping_is_asked_for_once_and_seen() -> None:
     assert not run.stopping
     run.stop()
     assert run.stopping
+
+
+def curves_of_tensorboard(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    accumulator = EventAccumulator(str(folder)).Reload()
+    return {
+        tag: [(scalar.step, round(scalar.value, 4)) for scalar in accumulator.Scalars(tag)]
+        for tag in accumulator.Tags()["scalars"]
+    }
+
+
+def test_tensorboard_reads_the_curves_of_a_run_and_of_one_that_was_resumed(tmp_path: Path) -> None:
+    board = tensorboard_sink(tmp_path / "board")
+    assert board is not None
+    board(Notice("hello"))
+    assert not (tmp_path / "board").exists()  # a run that fails at its input leaves an earlier one's folder alone
+    for step in range(4):
+        board(Scalars(step, {"psnr": 20.0 + step, "loss": 0.5}))
+    board.close()
+    again = TensorBoard(tmp_path / "board")
+    for step in (2, 3, 4):
+        again(Scalars(step, {"psnr": 30.0 + step}))
+    again.close()
+    curves = curves_of_tensorboard(tmp_path / "board")
+    assert curves["psnr"] == [(0, 20.0), (1, 21.0), (2, 32.0), (3, 33.0), (4, 34.0)]
+    assert curves["loss"][:2] == [(0, 0.5), (1, 0.5)]
+    again.begin()
+    again.close()
+    assert curves_of_tensorboard(tmp_path / "board") == {}
 
 
 def test_the_log_reads_back_as_curves_also_when_cut_short(tmp_path: Path) -> None:

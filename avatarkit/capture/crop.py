@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from avatarkit.capture.capture import Crop
 from avatarkit.errors import InputError
+from avatarkit.events import Run
 from avatarkit.types import ByteArray
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
-Locate = Callable[[Sequence[ByteArray]], Sequence[Box | None]]
+
+
+@dataclass(frozen=True)
+class Located:
+    """Boxes as ``Locate`` returns them.  crowded: in how many of the images there are several people."""
+
+    boxes: Sequence[Box | None]
+    crowded: int = 0
+
+
+Locate = Callable[[Sequence[ByteArray]], Sequence[Box | None] | Located]
 
 LOCATE_SIDE = 960  # pictures are shown to the detector no larger than this
 # A face box ends at the chin and below the hairline.  In its heights and widths: hair above, shoulders below, air beside.
 ABOVE, BELOW, BESIDE = 0.65, 0.95, 0.75
 SMALLEST = 64
+CROWDED = 0.05  # of the frames that may show several people: a face on a poster, a passer-by
 
 
-def locate_faces(images: Sequence[ByteArray], locate: Locate) -> list[Box | None]:
-    """Face boxes of (H, W, 3) uint8 images, in their pixels; None where there is no face."""
+def locate_faces(images: Sequence[ByteArray], locate: Locate, source: str, run: Run | None = None) -> list[Box | None]:
+    """Face boxes of (H, W, 3) uint8 images, in their pixels; None where there is no face.
+
+    source: what they are of, for messages.  Raises InputError (``Run.doubt``) where they show several people.
+    """
     from PIL import Image
 
     shown, factors = [], []
@@ -33,13 +49,25 @@ def locate_faces(images: Sequence[ByteArray], locate: Locate) -> list[Box | None
             image = np.asarray(small)
         shown.append(image)
         factors.append(factor)
-    boxes = list(locate(shown))
+    located = locate(shown)
+    boxes = list(located.boxes if isinstance(located, Located) else located)
     if len(boxes) != len(images):
         raise InputError(f"the face locator returned {len(boxes)} boxes for {len(images)} images")
+    if isinstance(located, Located):
+        doubt_crowds(located.crowded, len(images), source, run or Run())
     return [
         None if box is None else tuple(float(value) / factor for value in box)  # type: ignore[misc]
         for box, factor in zip(boxes, factors, strict=True)
     ]
+
+
+def doubt_crowds(crowded: int, frames: int, source: str, run: Run) -> None:
+    """``Run.doubt`` where more than a few of ``frames`` show several people."""
+    if crowded > CROWDED * frames:
+        run.doubt(
+            f"{source}: {crowded} of {frames} frames that were looked at show several people, of whom the largest at first is followed",
+            "cut the clip to one person",
+        )
 
 
 def plan_crop(width: int, height: int, size: int | None, boxes: Sequence[Box | None] = ()) -> Crop:

@@ -210,7 +210,12 @@ def _builder(sources: list[_Source], size: int | None, locate: Locate | None, ru
             boxes: list[Any] = []
             if locate is not None and size is not None:
                 chosen = np.unique(np.linspace(0, len(sources) - 1, min(PROBES, len(sources))).round().astype(int))
-                boxes = locate_faces([decode_picture(sources[i].image, (width, height))[0] for i in chosen], locate)
+                boxes = locate_faces(
+                    [decode_picture(sources[i].image, (width, height))[0] for i in chosen],
+                    locate,
+                    str(sources[0].image.parent),
+                    run,
+                )
                 if run is not None and all(box is None for box in boxes):
                     run.notice(f"{sources[0].image.parent}: no face found; the centre square is taken", "warning")
             crop = plan_crop(width, height, size, boxes)

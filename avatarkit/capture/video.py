@@ -77,7 +77,7 @@ def read_video(
     locator = (
         None if locate is None else getattr(locate, "name", getattr(locate, "__qualname__", type(locate).__qualname__))
     )
-    options = {"reader": "video", "size": size, "max_frames": max_frames, "every": every, "locator": locator}
+    options = {"reader": "video 2", "size": size, "max_frames": max_frames, "every": every, "locator": locator}
     key = cache_key(files, options)
 
     def build(writer: CacheWriter) -> Json:
@@ -95,8 +95,8 @@ def read_video(
     cameras: list[CaptureCamera] = []
     frames: list[Frame] = []
     for index, clip in enumerate(cache.meta["clips"]):
-        if clip["notice"] and run is not None:
-            run.notice(clip["notice"], "warning")
+        if clip["damage"]:
+            (run or Run()).doubt(clip["damage"], "copy or export it again")
         taken, shown = len(clip["numbers"]), max(clip["numbers"], default=0) + 1
         if every is None and taken < shown and run is not None:
             run.notice(
@@ -146,7 +146,7 @@ def probe(path: PathArg) -> Clip:
 def _crop(clip: Clip, size: int | None, locate: Locate | None, run: Run | None) -> Crop:
     if size is None or locate is None:
         return plan_crop(clip.width, clip.height, size)
-    boxes = locate_faces(_sample(clip, PROBES), locate)
+    boxes = locate_faces(_sample(clip, PROBES), locate, str(clip.path), run)
     found = sum(box is not None for box in boxes)
     if not found and run is not None:
         run.notice(
@@ -183,7 +183,7 @@ def _sample(clip: Clip, count: int) -> list[ByteArray]:
 
 
 def _decode(writer: CacheWriter, index: int, clip: Clip, crop: Crop, size: tuple[int, int], numbers: list[int]) -> Json:
-    """Write the frames ``numbers`` of ``clip``; what was written, and a notice where the file is damaged."""
+    """Write the frames ``numbers`` of ``clip``; what was written, and what is wrong where the file is damaged."""
     wanted = set(numbers)
     faults: list[str] = []
     kept, times = [], []
@@ -209,19 +209,18 @@ def _decode(writer: CacheWriter, index: int, clip: Clip, crop: Crop, size: tuple
         raise FileFormatError(
             f"{clip.path}: only {len(kept)} of {clip.promised} frames can be read; it is damaged or cut short; copy or export it again"
         )
-    notice = ""
+    damage = ""
     if not complete:
         why = f" ({faults[0]})" if faults else ""
-        notice = (
-            f"{clip.path}: damaged or cut short{why}: {min(count, clip.promised)} of {clip.promised} frames could be read; "
-            "going on with those"
+        damage = (
+            f"{clip.path}: damaged or cut short{why}: {min(count, clip.promised)} of {clip.promised} frames can be read"
         )
     first = times[0]
     return {
         "crop": asdict(crop),
         "numbers": kept,
         "times": [t - first for t in times],
-        "notice": notice,
+        "damage": damage,
         "rate": clip.rate,
     }
 

@@ -16,6 +16,7 @@ def demo(
     clip: Annotated[Path | None, typer.Option("--clip", metavar="VIDEO", help="Your own video instead of the synthetic subject.", show_default=False)] = None,
     minutes: Annotated[float | None, typer.Option(min=0.05, help="Minutes of training. Default: 2.", show_default=False)] = None,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Go on with a video that is cut short, shows several people or loses the face for long.")] = False,
     json: Annotated[str | None, typer.Option("--json", metavar="PATH", help="Write the summary as JSON; - for stdout.", show_default=False)] = None,
 ) -> None:  # fmt: skip
     """Reconstruct, score, drive and report: the whole job in a few minutes."""
@@ -24,7 +25,7 @@ def demo(
     from avatarkit.registry import registry
 
     sink = ProgressSink()
-    run = Run(seed=seed, sinks=(sink,))
+    run = Run(seed=seed, sinks=(sink,), anyway=anyway)
     registry().connect(run)
     try:
         summary = run_demo(out, run, clip=clip, minutes=minutes, seed=seed)

@@ -31,6 +31,7 @@ def recon(
     processes: Annotated[int | None, typer.Option(min=1, metavar="N", help="Train in N processes on this machine's cores. For several machines: torchrun … -m avatarkit recon ….", show_default=False)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run from its last checkpoint.")] = False,
     report: Annotated[bool, typer.Option(help="Write report.html into the run folder.")] = True,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Go on with a video that is cut short, shows several people or loses the face for long.")] = False,
     json: Annotated[str | None, typer.Option("--json", metavar="PATH", help="Write the summary as JSON; - for stdout.", show_default=False)] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:  # fmt: skip
@@ -65,7 +66,7 @@ def recon(
 
     job = Job(inputs, output, settings, head, tracker, rasterizer, segmenter, size, resume, report)
     sink = ProgressSink(quiet)
-    run = Run(job.folder, seed=settings.seed)
+    run = Run(job.folder, seed=settings.seed, anyway=anyway)
     try:
         ranks = joined(lambda: registry().get("rasterizer", rasterizer or registry().default("rasterizer")).device)
         if not ranks.first:

@@ -31,6 +31,7 @@ def render(
     background: Annotated[str | None, typer.Option(metavar="COLOUR", help="A CSS colour name or #rrggbb. Default: the avatar's own.", show_default=False)] = None,
     rasterizer: Annotated[str | None, typer.Option(metavar="NAME", help="Default: gsplat where CUDA works, else cpu.", show_default=False)] = None,
     head: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Where the avatar's head model is, if it was moved.", show_default=False)] = None,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Go on with a driving video that is cut short, shows several people or loses the face for long.")] = False,
     json: Annotated[str | None, typer.Option("--json", metavar="PATH", help="Write what was rendered as JSON, with jitter and identity drift; - for stdout.", show_default=False)] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:  # fmt: skip
@@ -55,7 +56,7 @@ def render(
 
     sink = ProgressSink(quiet)
     heard: list[Event] = []
-    run = Run(sinks=(sink, heard.append))
+    run = Run(sinks=(sink, heard.append), anyway=anyway)
     registry().connect(run)
     subject = load_avatar(avatar)
     model = head_of(subject.head, head)

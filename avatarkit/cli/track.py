@@ -20,6 +20,7 @@ def track(
     tracker: Annotated[str | None, typer.Option(metavar="NAME", help="Default: photometric, which starts from mediapipe.", show_default=False)] = None,
     head: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Head model: bust, flame, or a FLAME-topology .npz. Default: flame if registered, else bust.", show_default=False)] = None,
     size: Annotated[int, typer.Option(min=64, max=2048, help="Side of the square crop around the head, pixels.")] = 512,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Go on with a video that is cut short, shows several people or loses the face for long.")] = False,
     json: Annotated[str | None, typer.Option("--json", metavar="PATH", help="Write the summary as JSON; - for stdout.", show_default=False)] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:  # fmt: skip
@@ -45,7 +46,7 @@ def track(
     seen: list[Any] = []
     sink = ProgressSink(quiet)
     with tempfile.TemporaryDirectory() as scratch:
-        run = Run(Path(scratch), sinks=(sink, seen.append))
+        run = Run(Path(scratch), sinks=(sink, seen.append), anyway=anyway)
         registry().connect(run)
         capture = read_capture(
             inputs if len(inputs) > 1 else inputs[0], size=size, run=run, locate=getattr(part, "locate", None)

@@ -90,7 +90,8 @@ def run_job(job: Job, run: Run, ranks: Ranks = ALONE) -> dict[str, Any]:
         dump_config(config, job.folder / "config.yaml")
         if not job.resume:  # from here on a new run stands in the place of an earlier one
             checkpoint.forget(run)
-            log.begin()
+            for sink in sinks:
+                sink.begin()
         with interruptible(run):
             state = reconstruct(
                 sequence, head, config, run, rasterizer, resume=job.resume, segmenter=segmenter, ranks=ranks

@@ -42,20 +42,33 @@ class EventLog:
 
 
 class TensorBoard:
-    """Scalars for TensorBoard; only where the ``tensorboard`` package is installed."""
+    """Scalars for TensorBoard; only where the ``tensorboard`` package is installed.  Writes nothing before the first ones."""
 
     def __init__(self, folder: Path) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._writer = SummaryWriter(str(folder))
+        self._folder = folder
+        self._writer: Any = None
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Scalars):
-            for name, value in event.values.items():
-                self._writer.add_scalar(name, value, event.step)
+        if not isinstance(event, Scalars):
+            return
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(
+                str(self._folder), purge_step=event.step
+            )  # a resumed run does some steps again
+        for name, value in event.values.items():
+            self._writer.add_scalar(name, value, event.step)
+
+    def begin(self) -> None:
+        """A new run: the curves of an earlier one in the same folder go."""
+        for old in self._folder.glob("events.out.tfevents.*"):
+            with contextlib.suppress(OSError):
+                old.unlink()
 
     def close(self) -> None:
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
 
 def tensorboard_sink(folder: Path) -> TensorBoard | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from avatarkit.cameras import intrinsics
 from avatarkit.capture.capture import Capture, CaptureCamera
+from avatarkit.capture.crop import doubt_crowds
 from avatarkit.contracts import FaceLandmarks, HeadModel, LandmarkDetector
 from avatarkit.errors import InputError
 from avatarkit.events import Finished, Picture, Progress, Run, Started
@@ -24,7 +25,7 @@ from avatarkit.types import FloatArray
 
 PICTURE = "tracking.png"
 PICTURE_FRAMES = 8
-LOST_WARNING = 0.3  # share of frames without a face above which the person is warned
+LOST = 0.3  # share of frames without a face above which smooth guesses between their neighbours are no motion
 CLIP_GAP = 10.0  # seconds put between clips, so that they are not smoothed into each other
 
 
@@ -67,7 +68,7 @@ def observe(
 ) -> LandmarkObservations:
     """The landmarks of every frame of ``capture``, one camera after the other in time order.
 
-    Says so when several faces are in the picture and when faces are lost; raises InputError when there are none at all.
+    Raises InputError when there are none at all, and (``Run.doubt``) where several people show or the face is lost for long.
     """
     steps, cameras = capture.num_timesteps, len(capture.cameras)
     points = np.zeros((steps, cameras, NUM_LANDMARKS, 2), np.float32)
@@ -94,12 +95,7 @@ def observe(
             f"{capture.source or capture.name}: no face was found in any of {len(capture)} frames; choose a clip that shows a "
             "face from the front"
         )
-    if crowded:
-        run.notice(
-            f"{capture.source or capture.name}: {crowded} of {len(capture)} frames show several people; the largest face of the first is followed: "
-            "cut the clip to one person if that is the wrong one",
-            "warning",
-        )
+    doubt_crowds(crowded, len(capture), capture.source or capture.name, run)
     _say_lost(valid, capture, run)
     names = tuple(sorted({name for step in scored for scores in step for name in scores}))
     scores = np.full((steps, len(names)), np.nan, np.float32)
@@ -165,11 +161,10 @@ def _say_lost(valid: BoolArray, capture: Capture, run: Run) -> None:
     edges = np.flatnonzero(np.diff(np.r_[0, ~seen, 0]))
     longest = max(zip(edges[::2], edges[1::2], strict=True), key=lambda span: span[1] - span[0])
     where = f"the longest gap is {capture.timestep_names[longest[0]]} to {capture.timestep_names[longest[1] - 1]}"
-    if lost > LOST_WARNING * len(seen):
-        run.notice(
-            f"no face was found in {lost} of {len(seen)} timesteps ({where}): what was not seen is guessed smoothly between its "
-            "neighbours; better cut the clip to where the face is seen",
-            "warning",
+    if lost > LOST * len(seen):
+        run.doubt(
+            f"{capture.source or capture.name}: no face was found in {lost} of {len(seen)} timesteps ({where})",
+            "cut the clip to where the face shows",
         )
     else:
         run.notice(f"no face was found in {lost} of {len(seen)} timesteps ({where}); they are filled smoothly")

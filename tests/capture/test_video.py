@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from avatarkit.capture import video as video_module
+from avatarkit.capture.crop import Located
 from avatarkit.capture.splits import held_out
 from avatarkit.capture.video import read_video
 from avatarkit.errors import FileFormatError, InputError
@@ -197,6 +198,18 @@ def test_one_crop_holds_the_head_in_every_frame(tmp_path: Path) -> None:
     assert finder.asked == 1, "a cached crop needs no detector"
 
 
+def test_a_crowd_at_the_crop_is_an_error_or_a_warning(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", 40)
+    shown = lambda crowded: lambda images: Located([None] * len(images), crowded)  # noqa: E731
+    with pytest.raises(InputError, match=r"a.mp4: 2 of .* several people.*; cut the clip to one person.*--anyway"):
+        read_video(clip, size=64, locate=shown(2), cache_dir=tmp_path)
+    run, events = collect()
+    run.anyway = True
+    read_video(clip, size=64, locate=shown(2), cache_dir=tmp_path / "c", run=run)
+    assert sum(isinstance(e, Notice) and "several people" in e.text for e in events) == 1
+    read_video(clip, size=64, locate=shown(1), cache_dir=tmp_path / "d")  # one of 24 is a passer-by
+
+
 def test_no_face_takes_the_centre_and_says_so(tmp_path: Path) -> None:
     run, events = collect()
     capture = read_video(
@@ -223,18 +236,51 @@ def test_memory_does_not_grow_with_the_clip(tmp_path: Path) -> None:
     assert sum(f.stat().st_size for f in (tmp_path / "c").rglob("frames.u8")) == 10 * 128 * 128 * 3
 
 
-def test_a_truncated_video_goes_on_with_what_is_there(tmp_path: Path) -> None:
+def test_a_4k_film_of_a_phone_is_cropped_to_the_head(tmp_path: Path) -> None:
+    """2160x3840 after its rotation flag: the detector sees it small, the crop has the pixels of the film."""
+    image = np.full((2160, 3840, 3), 40, np.uint8)
+    image[700:1300, 900:1500:2] = (
+        220  # stripes a pixel wide, where turned to the right it is at x 860 to 1460, y 900 to 1500
+    )
+    clip = write_clip(tmp_path / "a.mp4", 6, size=(3840, 2160), images=[image] * 6)
+    turned(clip, (0, 1, -1, 0))
+    shown: list[tuple[int, ...]] = []
+
+    def locate(images: Sequence[ByteArray]) -> list[tuple[float, float, float, float]]:
+        shown.extend(image.shape for image in images)
+        boxes = []
+        for image in images:
+            rows, columns = np.nonzero(image[..., 0] > 90)
+            boxes.append((columns.min(), rows.min(), columns.max() + 1.0, rows.max() + 1.0))
+        return boxes
+
+    capture = read_video(clip, size=512, locate=locate, cache_dir=tmp_path / "c")
+    assert set(shown) == {(960, 540, 3)}
+    crop = capture.cameras[0].crop
+    assert crop is not None and crop.source == (2160, 3840) and capture.image(0).shape == (512, 512, 3)
+    assert crop.width > 1100 and crop.scale == pytest.approx(crop.width / 512)
+    rows, columns = np.nonzero(capture.image(3)[..., 0] > 90)
+    edges = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]) * crop.scale
+    np.testing.assert_allclose(edges + [crop.x, crop.y] * 2, [860, 900, 1460, 1500], atol=1.5 * crop.scale)
+
+
+def test_a_truncated_video_is_an_error_or_a_warning(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (40, 64, 96, 3), dtype=np.uint8)
     clip = write_clip(tmp_path / "a.mp4", 40, images=list(noise), options={"movflags": "faststart"})
     data = clip.read_bytes()
     clip.write_bytes(data[: int(len(data) * 0.6)])
     for _ in range(2):  # the second time from the cache, and still said
+        with pytest.raises(
+            InputError, match=r"a.mp4: damaged or cut short.* of 40 frames can be read; copy .*--anyway"
+        ):
+            read_video(clip, size=64, cache_dir=tmp_path / "c")
         run, events = collect()
+        run.anyway = True
         capture = read_video(clip, size=64, cache_dir=tmp_path / "c", run=run)
         assert 15 <= len(capture) < 30
         notices = [e for e in events if isinstance(e, Notice)]
         assert len(notices) == 1 and notices[0].level == "warning"
-        assert f"{len(capture)} of 40 frames could be read" in notices[0].text
+        assert f"{len(capture)} of 40 frames can be read" in notices[0].text
 
 
 def test_a_video_that_lost_its_index(tmp_path: Path) -> None:

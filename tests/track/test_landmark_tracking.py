@@ -65,18 +65,29 @@ def test_no_face_anywhere_is_an_error_in_words(truth: Truth) -> None:
         observe(Scripted(truth, lost=range(50)), clip(truth), Run())
 
 
-def test_faces_lost_for_half_a_clip_are_a_warning(truth: Truth) -> None:
+def test_faces_lost_for_half_a_clip_are_an_error_or_a_warning(truth: Truth) -> None:
+    detector = Scripted(truth, lost=range(20, 48))
+    with pytest.raises(InputError, match=r"no face was found in .. of 50 .*00020 to 00047.*; cut the clip .*--anyway"):
+        observe(detector, clip(truth), Run())
     run, events = collect()
-    observed = observe(Scripted(truth, lost=range(20, 48)), clip(truth), run)
+    run.anyway = True
+    observed = observe(detector, clip(truth), run)
     warning = [notice.text for notice in notices(events) if notice.level == "warning"]
     assert len(warning) == 1 and "00020 to 00047" in warning[0]
     assert not observed.valid[20:48].any() and np.isnan(observed.scores[25]).all()
 
 
-def test_two_people_are_mentioned(truth: Truth) -> None:
+def test_two_people_are_an_error_or_a_warning(truth: Truth) -> None:
+    detector = Scripted(truth, crowd=range(5, 9))
+    with pytest.raises(InputError, match=r"4 of 50 frames .* several people.*; cut the clip to one person, .*--anyway"):
+        observe(detector, clip(truth), Run())
     run, events = collect()
-    observe(Scripted(truth, crowd=range(5, 9)), clip(truth), run)
-    assert any("4 of 50 frames show several people" in notice.text for notice in notices(events))
+    run.anyway = True
+    observe(detector, clip(truth), run)
+    assert [notice.level for notice in notices(events) if "several people" in notice.text] == ["warning"]
+    run, events = collect()
+    observe(Scripted(truth, crowd=range(5, 7)), clip(truth), run)  # a passer-by
+    assert not any("several people" in notice.text for notice in notices(events))
 
 
 def test_the_lens_looks_through_the_middle_of_the_source_wherever_the_crop_is() -> None:

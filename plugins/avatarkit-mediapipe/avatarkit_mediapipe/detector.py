@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-import logging
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,11 +18,10 @@ from typing import Any
 import numpy as np
 
 from avatarkit.assets import require
+from avatarkit.capture.crop import Located
 from avatarkit.contracts import FaceLandmarks
 from avatarkit.errors import EnvironmentProblem, FileFormatError, InputError, MissingDependency
 from avatarkit.types import ByteArray, FloatArray
-
-log = logging.getLogger(__name__)
 
 ASSET = "mediapipe-face-landmarker"
 MODEL_VARIABLE = "AVATARKIT_FACE_LANDMARKER"
@@ -79,7 +77,7 @@ class FaceDetector:
                     last = face_box(face.points)
                 yield face
 
-    def locate(self, images: Sequence[Any]) -> list[tuple[float, float, float, float] | None]:
+    def locate(self, images: Sequence[Any]) -> Located:
         """Images of any size in time order → the box (left, top, right, bottom) of the followed face in pixels, or None."""
         boxes: list[tuple[float, float, float, float] | None] = []
         last: FloatArray | None = None
@@ -93,12 +91,7 @@ class FaceDetector:
                 crowded += face.count > 1
                 last = face_box(face.points)
                 boxes.append((float(last[0]), float(last[1]), float(last[2]), float(last[3])))
-        if crowded:  # the crop leaves them out, so that nobody sees them later
-            log.warning(
-                "%d of %d pictures that were looked at show several people; the largest face of the first is followed: cut the clip "
-                "to one person if that is the wrong one", crowded, len(boxes),
-            )  # fmt: skip
-        return boxes
+        return Located(boxes, crowded)  # the crop leaves the others out, so that nobody sees them later
 
     @contextlib.contextmanager
     def _landmarker(self, mode: str) -> Iterator[Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from avatarkit.capture.capture import Capture
+from avatarkit.capture.crop import Located
 from avatarkit.contracts import FaceLandmarks, HeadModel
 from avatarkit.events import Run
 from avatarkit.track.fit_priors import FitSettings
@@ -41,6 +42,6 @@ class MediapipeTracker:
     def follow(self, images: Sequence[Any]) -> Iterator[FaceLandmarks | None]:
         return self._detector.follow(images)
 
-    def locate(self, images: Sequence[Any]) -> list[tuple[float, float, float, float] | None]:
+    def locate(self, images: Sequence[Any]) -> Located:
         """Face boxes for cropping a capture to the head."""
         return self._detector.locate(images)

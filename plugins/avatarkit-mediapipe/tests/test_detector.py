@@ -12,6 +12,7 @@ from avatarkit_mediapipe.average_face import average_face, fields
 from avatarkit_mediapipe.detector import FaceDetector, followed, model_file
 from avatarkit_mediapipe.provider import avatarkit_trackers, face_landmarker
 
+from avatarkit.capture.crop import Located
 from avatarkit.contracts import FaceLandmarks
 from avatarkit.errors import FileFormatError, InputError, MissingAsset
 
@@ -63,9 +64,7 @@ def test_a_face_in_a_real_picture(model: Path, frames: list[np.ndarray]) -> None
     assert all(np.array_equal(a.points, b.points) for a, b in zip(found, again, strict=True) if a and b)
 
 
-def test_of_two_people_the_larger_is_followed(
-    model: Path, frames: list[np.ndarray], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_of_two_people_the_larger_is_followed(model: Path, frames: list[np.ndarray]) -> None:
     wide = []
     for frame in frames:
         small = np.full_like(frame, 128)
@@ -74,19 +73,19 @@ def test_of_two_people_the_larger_is_followed(
     found = FaceDetector(str(model)).detect(wide)
     assert all(face is not None and face.points[1, 0] > 480 for face in found)
     assert max(face.count for face in found if face) == 2
-    boxes = FaceDetector(str(model)).locate(wide)
-    assert all(box is not None and box[0] > 480 for box in boxes)
-    assert "of 6 pictures that were looked at show several people" in caplog.text and "cut the clip" in caplog.text
+    located = FaceDetector(str(model)).locate(wide)
+    assert all(box is not None and box[0] > 480 for box in located.boxes)
+    assert located.crowded >= 3 and FaceDetector(str(model)).locate(frames).crowded == 0
 
 
 def test_no_face_is_none(model: Path) -> None:
     grey = [np.full((120, 160, 3), 127, np.uint8)] * 2
     assert FaceDetector(str(model)).detect(grey) == [None, None]
-    assert FaceDetector(str(model)).locate(grey) == [None, None]
+    assert FaceDetector(str(model)).locate(grey) == Located([None, None])
 
 
 def test_face_boxes_for_pictures_of_several_sizes(model: Path, frames: list[np.ndarray]) -> None:
-    boxes = FaceDetector(str(model)).locate([frames[0], frames[0][::2, ::2]])
+    boxes = FaceDetector(str(model)).locate([frames[0], frames[0][::2, ::2]]).boxes
     assert boxes[0] is not None and boxes[1] is not None
     left, top, right, bottom = boxes[0]
     assert 0 < left < right < 480 and 0 < top < bottom < 480

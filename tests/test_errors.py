@@ -310,7 +310,7 @@ def test_doubtful_films_are_one_line_until_they_are_taken_anyway(
         film.write_bytes(film.read_bytes()[: int(0.7 * film.stat().st_size)])
     line = ("recon", film, "-o", earlier, "--head", "bust", "--tracker", f"{tmp_path / 'parts.py'}:Faceless", "-q")
     said = (
-        r"24 of 24 frames .* several people.*; cut the clip"
+        r"32 of 32 frames .* several people.*; cut the clip"
         if case == "two people"
         else r"of 60 frames can be read; copy"
     )

@@ -22,11 +22,12 @@ from avatarkit.gaussians.binding import pose_gaussians
 from avatarkit.head.frames import with_frames
 from avatarkit.recon import density, step
 from avatarkit.recon.config import ReconConfig
+from avatarkit.recon.initial import triangles_seen
 from avatarkit.recon.loop import reconstruct, several_sides, start
 from avatarkit.recon.placing import placed, placed_head
 from avatarkit.recon.prepare import read_known
 from avatarkit.recon.schedule import Schedule, view_order
-from avatarkit.recon.step import TrainState, fresh_state, train_step
+from avatarkit.recon.step import Aids, TrainState, fresh_state, train_step
 from avatarkit.recon.views import Views
 from avatarkit.render.compiled import kernels_first
 from avatarkit.render.hosted import device_of
@@ -109,6 +110,7 @@ def measured_steps(
         config = replace(config, line_of_sight=0.0)
     views = Views(sequence, sequence.capture.indices("train"), config.background, device)
     state = placed(grown(start(sequence, head, config), splats, config.seed), device)
+    aids = Aids(colours=triangles_seen(sequence, head).to(device)) if config.colour_prior > 0 else Aids()
     head = placed_head(head, device)
     schedule, background = Schedule(config, config.iterations), torch.tensor(config.background, device=device)
     for position in range(len(views)):
@@ -119,7 +121,7 @@ def measured_steps(
     def one(part: Rasterizer = rasterizer) -> None:
         nonlocal taken
         batch = [views.view(i) for i in view_order(len(views), config.seed, taken, config.batch)]
-        train_step(state, batch, head, config, schedule, part, background)
+        train_step(state, batch, head, config, schedule, part, background, aids=aids)
         taken += 1
 
     seconds = median_seconds(one, device, repeats)

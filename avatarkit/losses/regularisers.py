@@ -17,6 +17,7 @@ from torch import Tensor
 from avatarkit.bodies import compiled
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.losses.regularisers_cpu import hinge_cpu
+from avatarkit.render.sh import Y00
 
 
 def position_loss(gaussians: Gaussians, visible: Tensor, threshold: float = 1.0) -> Tensor:
@@ -43,6 +44,16 @@ def scale_loss(gaussians: Gaussians, visible: Tensor, threshold: float = 0.6) ->
     squared = (excess * excess).sum(-1)
     over = squared > 0
     return _mean_of(torch.where(over, torch.where(over, squared, torch.ones_like(squared)).sqrt(), squared), shown)
+
+
+def colour_loss(gaussians: Gaussians, colours: Tensor) -> Tensor:
+    """½ Σ |c − c₀|² over bound Gaussians, c the constant part of their colour and c₀ that of their triangle; scalar ≥ 0.
+
+    colours (F, 3) of the head model's triangles in [0, 1].
+    """
+    own = (colours[gaussians.binding.clamp_min(0).long()] - 0.5) / Y00
+    away = torch.where(gaussians.free[:, None], 0.0, gaussians.sh[:, 0] - own)
+    return 0.5 * Y00**2 * (away * away).sum()
 
 
 def _mean_of(values: Tensor, shown: Tensor) -> Tensor:

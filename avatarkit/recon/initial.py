@@ -13,6 +13,7 @@ from avatarkit.head.parameters import HeadPose
 from avatarkit.recon.carving import free_gaussians
 from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.drawn_head import drawn_head
+from avatarkit.recon.head_tuning import posed
 from avatarkit.track.sequence import Sequence
 
 MAX_VIEWS = 48
@@ -90,6 +91,12 @@ def triangle_colours(sequence: Sequence, head: HeadModel, pose: HeadPose, views:
         colours[:] = total[known].sum(0) / weight[known].sum()
         colours[known] = total[known] / weight[known, None]
     return torch.from_numpy(colours).float()
+
+
+def triangles_seen(sequence: Sequence, head: HeadModel) -> Tensor:
+    """``triangle_colours`` at the sequence's own parameters, which tuning does not change: a resumed run finds the same."""
+    pose = posed(head, sequence.params)
+    return triangle_colours(sequence, head, pose, _spread(sequence.capture.indices("train"), MAX_VIEWS))
 
 
 def mean_triangle_size(head: HeadModel) -> float:

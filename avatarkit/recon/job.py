@@ -25,6 +25,7 @@ from avatarkit.interrupts import interruptible
 from avatarkit.paths import atomic_write_text, explained
 from avatarkit.recon import checkpoint
 from avatarkit.recon.config import ReconConfig
+from avatarkit.recon.contribution import contributing
 from avatarkit.recon.labelling import label_gaussians
 from avatarkit.recon.log import EventLog, TensorBoard, tensorboard_sink
 from avatarkit.recon.loop import reconstruct
@@ -99,6 +100,8 @@ def run_job(job: Job, run: Run, ranks: Ranks = ALONE) -> dict[str, Any]:
         ranks.leave()
         if not run.stopping:
             state.gaussians = shown(state)
+        if config.trim > 0 and not run.stopping:
+            state.gaussians = contributing(state.gaussians, sequence, head, state.head.pose, rasterizer, config, run)
         if segmenter is not None and not run.stopping:
             # labelling takes a while: who interrupts it keeps the head, and --resume goes on here
             save_avatar(make_avatar(state, sequence, head, job, config, run), job.output)

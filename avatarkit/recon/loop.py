@@ -25,7 +25,7 @@ from avatarkit.recon.calibrate import measured_total
 from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.following import followed
 from avatarkit.recon.head_tuning import HeadState
-from avatarkit.recon.initial import initial_gaussians, mean_triangle_size
+from avatarkit.recon.initial import initial_gaussians, mean_triangle_size, triangles_seen
 from avatarkit.recon.label_images import LabelImages
 from avatarkit.recon.labelling import label_gaussians
 from avatarkit.recon.placing import placed, placed_head
@@ -171,17 +171,18 @@ def _aids(
     sequence: Sequence, head: HeadModel, state: TrainState, config: ReconConfig, segmenter: Segmenter | None, run: Run,
     device: str = "cpu",
 ) -> Aids:  # fmt: skip
-    """LPIPS and label images where the config asks for them; what is missing is said."""
+    """LPIPS, label images and colours of triangles where the config asks for them; what is missing is said."""
     perceptual = None
     if config.perceptual > 0 or config.label_perceptual > 0:
         perceptual = lpips_or_none(config.perceptual_net)
         if perceptual is None:
             run.notice(f"D-SSIM stands in for LPIPS in the loss: {why_no_lpips(config.perceptual_net)}", "warning")
+    colours = triangles_seen(sequence, head).to(device) if config.colour_prior > 0 else None
     if not _wants_labels(config):
-        return Aids(perceptual)
+        return Aids(perceptual, colours=colours)
     if segmenter is None:
         raise InputError("the label losses need a segmenter, and labels are off (label_views is 0)")
-    return Aids(perceptual, LabelImages(sequence, head, state.head.pose, segmenter, device))
+    return Aids(perceptual, LabelImages(sequence, head, state.head.pose, segmenter, device), colours)
 
 
 def start(sequence: Sequence, head: HeadModel, config: ReconConfig) -> TrainState:

@@ -16,7 +16,7 @@ from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.losses.line_of_sight import line_of_sight_loss
 from avatarkit.losses.perceptual import Perceptual
 from avatarkit.losses.photometric import photometric_loss
-from avatarkit.losses.regularisers import position_loss, scale_loss
+from avatarkit.losses.regularisers import colour_loss, position_loss, scale_loss
 from avatarkit.recon.adam import Adam, parameters, require_gradients
 from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.guard import finite, sound
@@ -57,11 +57,13 @@ class TrainState:
 class Aids:
     """What some losses need beside the pictures.
 
-    perceptual: LPIPS, or None where D-SSIM stands in.  label_images: for the label losses, else None.
+    perceptual: LPIPS, or None where D-SSIM stands in.  label_images: for the label losses, else None.  colours (F, 3): of triangles in
+    the training pictures, for the prior of colours.
     """
 
     perceptual: Perceptual | None = None
     label_images: LabelImages | None = None
+    colours: Tensor | None = None
 
 
 def fresh_state(gaussians: Gaussians, head_state: HeadState, unit: float) -> TrainState:
@@ -128,6 +130,9 @@ def train_step(
         if config.scale > 0:
             parts["scale"] = scale_loss(state.gaussians, shows, config.scale_threshold)
             loss = loss + config.scale * parts["scale"] / count
+        if config.colour_prior > 0 and aids.colours is not None:
+            parts["colour_prior"] = colour_loss(state.gaussians, aids.colours) / (3 * view.target[0, 0].numel())
+            loss = loss + config.colour_prior * parts["colour_prior"] / count
         if counts_sight:
             sight = line_of_sight_loss(state.gaussians, posed, vertices, joints, head.faces, view.cameras, shows)
             loss = loss + config.line_of_sight * config.line_of_sight_every * sight / count

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from avatarkit.gaussians.gaussians import Gaussians
-from avatarkit.losses.regularisers import position_loss, scale_loss
+from avatarkit.losses.regularisers import colour_loss, position_loss, scale_loss
 
 
 def some(means: torch.Tensor, scales: torch.Tensor, binding: list[int]) -> Gaussians:
@@ -25,6 +25,22 @@ def test_position_is_how_far_beyond_the_threshold() -> None:
     loss.backward()
     expected = torch.tensor([[0.6, 0.8, 0.0], [0, 0, 0], [0, 0, 1.0], [0, 0, 0]]) / 3
     torch.testing.assert_close(gaussians.means.grad, expected)
+
+
+def test_colour_is_half_the_squared_distance_to_the_triangles() -> None:
+    gaussians = some(torch.zeros(3, 3), torch.ones(3, 3), [1, 0, -1])
+    own = torch.tensor([[0.9, 0.2, 0.4], [0.1, 0.2, 0.3], [0.0, 0.0, 0.0]])
+    gaussians.sh = torch.zeros(3, 4, 3)
+    gaussians.sh[:, 0] = (own - 0.5) / 0.28209479177387814
+    gaussians.sh[:, 1:] = 7.0  # what depends on the direction is no part of it
+    gaussians.sh.requires_grad_(True)
+    colours = torch.tensor([[0.1, 0.2, 0.6], [0.5, 0.2, 0.4]])
+    loss = colour_loss(gaussians, colours)
+    assert float(loss.detach()) == pytest.approx(0.5 * (0.4**2 + 0.3**2), rel=1e-4)  # without the free one
+    loss.backward()
+    expected = 0.28209479177387814 * torch.tensor([[0.4, 0.0, 0.0], [0.0, 0.0, -0.3], [0.0, 0.0, 0.0]])
+    torch.testing.assert_close(gaussians.sh.grad[:, 0], expected, atol=1e-6, rtol=1e-5)
+    assert not gaussians.sh.grad[:, 1:].any()
 
 
 def test_scale_is_the_norm_of_what_is_too_long() -> None:

@@ -1,0 +1,63 @@
+"""Which Gaussians the training pictures show at all.
+
+Some end outside of every picture, or deep behind others: no picture has taught them anything, and from a new direction they are
+smears and confetti.  What a Gaussian gives to a picture is its Σ α·T over the pixels.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avatarkit.contracts import HeadModel, Rasterizer
+from avatarkit.events import Finished, Progress, Run, Started
+from avatarkit.gaussians.binding import pose_gaussians
+from avatarkit.gaussians.gaussians import Gaussians
+from avatarkit.head.parameters import HeadPose
+from avatarkit.recon.config import ReconConfig
+from avatarkit.track.sequence import Sequence
+
+VIEWS = 150  # training pictures that are looked at, spread evenly
+
+
+def contributing(
+    gaussians: Gaussians, sequence: Sequence, head: HeadModel, pose: HeadPose, rasterizer: Rasterizer, config: ReconConfig,
+    run: Run,
+) -> Gaussians:  # fmt: skip
+    """Those that fill at least ``config.trim`` pixels of some training picture; ``pose`` holds every timestep.  The stage "trim"."""
+    began = time.monotonic()
+    frames = sequence.capture.indices("train")
+    chosen = np.unique(np.linspace(0, len(frames) - 1, min(VIEWS, len(frames))).round().astype(int)).tolist()
+    run.emit(Started("trim", len(chosen), "view"))
+    most = torch.zeros(len(gaussians))
+    for done, at in enumerate(chosen):
+        most = torch.maximum(most, _given(gaussians, sequence, head, pose, rasterizer, config, frames[at]))
+        run.emit(Progress("trim", done + 1, len(chosen)))
+    kept = most >= config.trim
+    if not bool(kept.any()):
+        kept[:] = True
+    dropped = float((~kept).sum())
+    run.emit(Finished("trim", time.monotonic() - began, {"dropped": dropped, "splats": len(gaussians) - dropped}))
+    return gaussians.select(kept)
+
+
+def _given(
+    gaussians: Gaussians, sequence: Sequence, head: HeadModel, pose: HeadPose, rasterizer: Rasterizer, config: ReconConfig,
+    index: int,
+) -> Tensor:  # fmt: skip
+    """(N,) Σ α·T over the pixels of frame ``index``."""
+    timestep, cameras = sequence.capture.frames[index].timestep, sequence.cameras([index])
+    moment = pose[timestep]
+    with torch.no_grad():
+        posed = pose_gaussians(
+            gaussians, moment.vertices[0], moment.joints[0], head.faces, sh_degree=0, skin=moment.skin
+        )
+        drawn = rasterizer.render(
+            posed.means, posed.quats, posed.scales, posed.opacities, posed.colours, cameras,
+            masks=torch.ones(1, 1, cameras.height, cameras.width), antialiased=config.antialiased,
+        )  # fmt: skip
+    assert drawn.sums is not None
+    return drawn.sums[0, 0]

@@ -21,6 +21,7 @@ from avatarkit.events import Event, Run, Scalars
 from avatarkit.gaussians.binding import pose_gaussians
 from avatarkit.head.frames import with_frames
 from avatarkit.recon import density, step
+from avatarkit.recon.backgrounds import Backgrounds
 from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.initial import triangles_seen
 from avatarkit.recon.loop import reconstruct, several_sides, start
@@ -108,9 +109,11 @@ def measured_steps(
     device = device_of(rasterizer)
     if several_sides(sequence):
         config = replace(config, line_of_sight=0.0)
-    views = Views(sequence, sequence.capture.indices("train"), config.background, device)
+    others = config.random_background > 0
+    views = Views(sequence, sequence.capture.indices("train"), config.background, device, through=others)
     state = placed(grown(start(sequence, head, config), splats, config.seed), device)
-    aids = Aids(colours=triangles_seen(sequence, head).to(device)) if config.colour_prior > 0 else Aids()
+    colours = triangles_seen(sequence, head).to(device) if config.colour_prior > 0 else None
+    aids = Aids(colours=colours, backgrounds=Backgrounds(config, device) if others else None)
     head = placed_head(head, device)
     schedule, background = Schedule(config, config.iterations), torch.tensor(config.background, device=device)
     for position in range(len(views)):

@@ -21,6 +21,7 @@ from avatarkit.losses.perceptual import lpips_or_none, why_no_lpips
 from avatarkit.recon import checkpoint, head_tuning
 from avatarkit.recon.adam import parameters
 from avatarkit.recon.adapt import densify, reset_opacity
+from avatarkit.recon.backgrounds import Backgrounds
 from avatarkit.recon.calibrate import measured_total
 from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.following import followed
@@ -63,7 +64,8 @@ def reconstruct(
     """
     rasterizer = bare(rasterizer)
     device = device_of(rasterizer)
-    views = Views(sequence, sequence.capture.indices("train"), config.background, device)
+    others = config.random_background > 0
+    views = Views(sequence, sequence.capture.indices("train"), config.background, device, through=others)
     if several_sides(sequence):
         config = replace(config, line_of_sight=0.0)
     held_out = _held_out(sequence, config, device)
@@ -171,18 +173,19 @@ def _aids(
     sequence: Sequence, head: HeadModel, state: TrainState, config: ReconConfig, segmenter: Segmenter | None, run: Run,
     device: str = "cpu",
 ) -> Aids:  # fmt: skip
-    """LPIPS, label images and colours of triangles where the config asks for them; what is missing is said."""
+    """LPIPS, label images, colours of triangles and backgrounds where the config asks for them; what is missing is said."""
     perceptual = None
     if config.perceptual > 0 or config.label_perceptual > 0:
         perceptual = lpips_or_none(config.perceptual_net)
         if perceptual is None:
             run.notice(f"D-SSIM stands in for LPIPS in the loss: {why_no_lpips(config.perceptual_net)}", "warning")
     colours = triangles_seen(sequence, head).to(device) if config.colour_prior > 0 else None
+    others = Backgrounds(config, device) if config.random_background > 0 else None
     if not _wants_labels(config):
-        return Aids(perceptual, colours=colours)
+        return Aids(perceptual, None, colours, others)
     if segmenter is None:
         raise InputError("the label losses need a segmenter, and labels are off (label_views is 0)")
-    return Aids(perceptual, LabelImages(sequence, head, state.head.pose, segmenter, device), colours)
+    return Aids(perceptual, LabelImages(sequence, head, state.head.pose, segmenter, device), colours, others)
 
 
 def start(sequence: Sequence, head: HeadModel, config: ReconConfig) -> TrainState:

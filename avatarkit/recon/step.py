@@ -18,6 +18,7 @@ from avatarkit.losses.perceptual import Perceptual
 from avatarkit.losses.photometric import photometric_loss
 from avatarkit.losses.regularisers import colour_loss, position_loss, scale_loss
 from avatarkit.recon.adam import Adam, parameters, require_gradients
+from avatarkit.recon.backgrounds import Backgrounds
 from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.guard import finite, sound
 from avatarkit.recon.head_tuning import HeadState
@@ -58,12 +59,13 @@ class Aids:
     """What some losses need beside the pictures.
 
     perceptual: LPIPS, or None where D-SSIM stands in.  label_images: for the label losses, else None.  colours (F, 3): of triangles in
-    the training pictures, for the prior of colours.
+    the training pictures, for the prior of colours.  backgrounds: of steps that have another one, else None.
     """
 
     perceptual: Perceptual | None = None
     label_images: LabelImages | None = None
     colours: Tensor | None = None
+    backgrounds: Backgrounds | None = None
 
 
 def fresh_state(gaussians: Gaussians, head_state: HeadState, unit: float) -> TrainState:
@@ -101,7 +103,12 @@ def train_step(
         leaf.grad = None
     visible = torch.zeros(len(state.gaussians), dtype=torch.bool, device=device)
     gathered, told, broken = [], [], False
+    # what is measured for the curve is measured over the usual background
+    other = None if aids.backgrounds is None or measure else aids.backgrounds.at(state.step)
     for view in batch:
+        behind, target = background, view.target
+        if other is not None and view.through is not None:
+            behind, target = other, view.over(other, background)
         vertices, joints = state.head.pose.vertices[view.timestep], state.head.pose.joints[view.timestep]
         if config.tune_head:
             vertices, joints = vertices.clone().requires_grad_(True), joints.clone().requires_grad_(True)
@@ -113,11 +120,11 @@ def train_step(
         render = rasterizer.render(
             posed.means, posed.quats, posed.scales, posed.opacities,
             posed.colours if labels is None else torch.cat([posed.colours, labels], 1), view.cameras,
-            background=background if labels is None else torch.cat([background, palette(device)[0]]),
+            background=behind if labels is None else torch.cat([behind, palette(device)[0]]),
             antialiased=config.antialiased,
         )  # fmt: skip
         drawn = render.features if labels is None else render.features[:, :3]
-        parts, loss = picture_losses(drawn, view.target, config, aids)
+        parts, loss = picture_losses(drawn, target, config, aids)
         if aids.label_images is not None:
             truth = aids.label_images(view.frame, view.cameras.height, view.cameras.width)
             label_parts, label_loss = label_losses(render.features[:, 3:], truth, config, aids)
@@ -131,7 +138,7 @@ def train_step(
             parts["scale"] = scale_loss(state.gaussians, shows, config.scale_threshold)
             loss = loss + config.scale * parts["scale"] / count
         if config.colour_prior > 0 and aids.colours is not None:
-            parts["colour_prior"] = colour_loss(state.gaussians, aids.colours) / (3 * view.target[0, 0].numel())
+            parts["colour_prior"] = colour_loss(state.gaussians, aids.colours) / (3 * target[0, 0].numel())
             loss = loss + config.colour_prior * parts["colour_prior"] / count
         if counts_sight:
             sight = line_of_sight_loss(state.gaussians, posed, vertices, joints, head.faces, view.cameras, shows)
@@ -140,7 +147,7 @@ def train_step(
         # A broken head makes Gaussians invisible, not NaN.
         parts |= {"loss": loss * count}
         if measure:
-            parts["error"] = ((drawn.detach() - view.target) ** 2).mean()
+            parts["error"] = ((drawn.detach() - target) ** 2).mean()
         told.append({name: value.detach() for name, value in parts.items()})
         if waits and (not torch.isfinite(loss) or not finite((vertices, joints))):
             broken = True

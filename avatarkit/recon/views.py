@@ -22,18 +22,28 @@ MEMORY_LIMIT = 4 << 30  # bytes of pictures kept; more are composited from the f
 
 @dataclass(frozen=True)
 class TrainingView:
-    """One view: frame index, timestep, cameras (batch of one) and target (1, 3, H, W) float32 in [0, 1]."""
+    """One view: frame index, timestep, cameras (batch of one) and target (1, 3, H, W) float32 in [0, 1].
+
+    through (1, 1, H, W): how much of the background shows in each pixel, where the capture has masks and it was asked for.
+    """
 
     frame: int
     timestep: int
     cameras: Cameras
     target: Tensor
+    through: Tensor | None = None
+
+    def over(self, background: Tensor, usual: Tensor) -> Tensor:
+        """The target over another ``background`` (3,) than the ``usual`` one that it was made with."""
+        if self.through is None:
+            return self.target
+        return (self.target + (background - usual)[:, None, None] * self.through).clamp(0.0, 1.0)
 
 
 class Views:
     """Frames of one split of ``sequence`` over a background colour (3,), for training on ``device``.
 
-    ``limit``: bytes of pictures that are kept there; more are made again each time.
+    ``limit``: bytes of pictures that are kept there; more are made again each time.  ``through``: give views that, too.
     """
 
     def __init__(
@@ -43,6 +53,7 @@ class Views:
         background: tuple[float, ...],
         device: str = "cpu",
         limit: int | None = None,
+        through: bool = False,
     ) -> None:
         if not frames:
             raise InputError(f"{sequence.capture.name}: no frames to train on")
@@ -54,6 +65,7 @@ class Views:
         self._device = device
         self._cameras: dict[tuple[int, bool], Cameras] = {}
         self._ahead: Ahead[tuple[int, bool], Arriving] | None = None
+        self._through = through and sequence.capture.masked
         self._limit = MEMORY_LIMIT if limit is None else limit
         if device != "cpu":
             upload = Upload(device)
@@ -70,10 +82,11 @@ class Views:
         """The view at ``position`` of the split; ``half`` for half resolution (box filter)."""
         index = self.frames[position]
         cameras = self._cameras_of(index, half)
-        picture = self._picture(index, half)
-        return TrainingView(
-            index, self.sequence.capture.frames[index].timestep, cameras, picture.float().mul_(1.0 / 255.0)
-        )
+        picture = self._picture(index, half).float().mul_(1.0 / 255.0)
+        timestep, through = self.sequence.capture.frames[index].timestep, None
+        if self._through:
+            picture, through = picture[:, :3].contiguous(), picture[:, 3:]
+        return TrainingView(index, timestep, cameras, picture, through)
 
     def prefetch(self, positions: list[int], half: bool = False) -> None:
         """Say which views come next; nothing happens where all are kept, or on the CPU."""
@@ -95,7 +108,7 @@ class Views:
         return cameras
 
     def _picture(self, index: int, half: bool) -> Tensor:
-        """(1, 3, H, W) uint8 on the device."""
+        """(1, 3 or, with what shows through, 4, H, W) uint8 on the device."""
         key = (index, half)
         if key in self._kept:
             return self._kept[key]
@@ -106,9 +119,13 @@ class Views:
         return tensor
 
     def _made(self, index: int, half: bool) -> Tensor:
-        """(1, 3, H, W) uint8 on the host."""
+        """The same on the host."""
         picture = self.sequence.capture.composited(index, self.background)
+        if self._through:
+            mask = self.sequence.capture.mask(index)
+            alpha = np.full(picture.shape[:2], 255, np.uint8) if mask is None else mask
+            picture = np.concatenate([picture, 1.0 - alpha[..., None].astype(np.float32) / 255.0], 2)
         if half:
             height, width = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
-            picture = picture[:height, :width].reshape(height // 2, 2, width // 2, 2, 3).mean((1, 3))
+            picture = picture[:height, :width].reshape(height // 2, 2, width // 2, 2, -1).mean((1, 3))
         return torch.from_numpy(np.rint(picture * 255.0).astype(np.uint8)).permute(2, 0, 1)[None].contiguous()

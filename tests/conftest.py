@@ -13,8 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+settings.register_profile(
+    "avatarkit", deadline=None, derandomize=True
+)  # a busy machine is no fault; the same examples each time
+settings.load_profile("avatarkit")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -103,8 +103,7 @@ def train_step(
         leaf.grad = None
     visible = torch.zeros(len(state.gaussians), dtype=torch.bool, device=device)
     gathered, told, broken = [], [], False
-    # what is measured for the curve is measured over the usual background
-    other = None if aids.backgrounds is None or measure else aids.backgrounds.at(state.step)
+    other = None if aids.backgrounds is None else aids.backgrounds.at(state.step)
     for view in batch:
         behind, target = background, view.target
         if other is not None and view.through is not None:

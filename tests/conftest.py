@@ -17,10 +17,8 @@ from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
-
-settings.register_profile(
-    "avatarkit", deadline=None, derandomize=True
-)  # a busy machine is no fault; the same examples each time
+# A busy machine is no fault, and the examples are the same each time.
+settings.register_profile("avatarkit", deadline=None, derandomize=True)
 settings.load_profile("avatarkit")
 
 

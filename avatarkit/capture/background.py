@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from avatarkit.capture.diffusion import fill, masked_median
+from avatarkit.capture.diffusion import fill, masked_median, over_channels
 from avatarkit.errors import InputError
 from avatarkit.types import ByteArray, Float32Array, FloatArray
 
@@ -67,7 +67,7 @@ def learn_background(images: ByteArray, heads: np.ndarray) -> Background:
         for t, frame in enumerate(frames):
             away = frame.astype(np.float32) - guess * gain(frame, guess, use[t])
             # a wall may be lit unevenly but does not jump: disagreement is judged on a small neighbourhood
-            distance = ndimage.uniform_filter((away**2).sum(-1), 3) / 3
+            distance = ndimage.uniform_filter(over_channels(away**2), 3) / 3
             close = (distance < (3.0 * noise) ** 2) & ~head[t]
             agrees[t] = ndimage.binary_propagation(use[t] & close, mask=close)
             agrees[t] = (

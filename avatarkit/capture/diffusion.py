@@ -10,6 +10,11 @@ from avatarkit.types import Float32Array
 _JIT = {"cache": True, "nogil": True, "fastmath": {"contract", "nsz", "arcp"}}
 
 
+def over_channels(values: np.ndarray) -> np.ndarray:
+    """(…, 3) → the sum (…) of the three, to the bit what ``sum(-1)`` is, which NumPy takes ten times as long for."""
+    return values[..., 0] + values[..., 1] + values[..., 2]
+
+
 def fill(values: Float32Array, weights: Float32Array) -> Float32Array:
     """Values (H, W, C) where ``weights`` (H, W) are positive, spread smoothly over the rest.
 

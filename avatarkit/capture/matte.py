@@ -18,7 +18,7 @@ from avatarkit.capture.backdrop import with_backdrop
 from avatarkit.capture.background import Background, face_ellipse, gain, head_boxes, learn_background
 from avatarkit.capture.cache import CacheWriter, cached, in_order
 from avatarkit.capture.capture import Capture
-from avatarkit.capture.diffusion import double, fill, halve, relax
+from avatarkit.capture.diffusion import double, fill, halve, over_channels, relax
 from avatarkit.capture.motion import require_static
 from avatarkit.errors import InputError
 from avatarkit.events import Run
@@ -49,7 +49,7 @@ def matte(image: ByteArray, background: Background, head: np.ndarray) -> ByteArr
     light = background.colour * gain(image, background.colour, wall)
     chin = _chin(head, height)
     light = light * _shading(pixels, light, background.noise, face_width, chin)[..., None]
-    deviation = ((pixels - light) ** 2).sum(-1) / (3.0 * background.noise**2)
+    deviation = over_channels((pixels - light) ** 2) / (3.0 * background.noise**2)
     person = _component(_likely(pixels, light, deviation, core) > 0.5, core, deviation, chin)
     if not person.any():
         return np.zeros((height, width), np.uint8)
@@ -126,9 +126,9 @@ def _shading(
     Only pixels of the wall's hue that are even in themselves are asked, and none far below the chin, where a pale shirt would pass
     for a shaded wall.
     """
-    size = (light**2).sum(-1) + 1.0
-    ratio = (image * light).sum(-1) / size
-    hue = ((image - ratio[..., None] * light) ** 2).sum(-1) / (3.0 * noise**2)
+    size = over_channels(light**2) + 1.0
+    ratio = over_channels(image * light) / size
+    hue = over_channels((image - ratio[..., None] * light) ** 2) / (3.0 * noise**2)
     mean = ndimage.uniform_filter(ratio, 5)
     uneven = np.sqrt(np.maximum(ndimage.uniform_filter(ratio**2, 5) - mean**2, 0))
     wall = ((ratio > DARKEST) & (ratio < 1.03) & (hue < 2.0) & (uneven < 0.02)).astype(np.float32)
@@ -160,8 +160,8 @@ def _edges(image: Float32Array, light: Float32Array, strength: float) -> tuple[F
     """How strongly a pixel holds to its right and lower neighbour; edges that the background has too do not part them."""
     weights = []
     for axis in (1, 0):
-        step = (np.diff(image, axis=axis) ** 2).sum(-1)
-        own = (np.diff(light, axis=axis) ** 2).sum(-1)
+        step = over_channels(np.diff(image, axis=axis) ** 2)
+        own = over_channels(np.diff(light, axis=axis) ** 2)
         along = strength * np.exp(-np.maximum(step - own, 0) / (2 * 3 * CONTRAST**2))
         weights.append(np.pad(along, [(0, 1) if a == axis else (0, 0) for a in (0, 1)]).astype(np.float32))
     return weights[0], weights[1]
@@ -225,9 +225,9 @@ def _soft(
 def _against(image: Float32Array, light: Float32Array, sure: np.ndarray) -> tuple[Float32Array, Float32Array]:
     """Alpha (H, W) with the foreground's colour continued from ``sure``, and how far, squared, that is from the wall's."""
     toward = fill(image, sure.astype(np.float32)) - light
-    length = (toward**2).sum(-1)
+    length = over_channels(toward**2)
     away = image - light
-    along = np.clip((away * toward).sum(-1) / np.maximum(length, 1.0), 0, 1)
+    along = np.clip(over_channels(away * toward) / np.maximum(length, 1.0), 0, 1)
     # off the line between wall and nearby foreground lies foreground of another colour: an earring, a collar
-    off = np.sqrt(((away - along[..., None] * toward) ** 2).sum(-1))
+    off = np.sqrt(over_channels((away - along[..., None] * toward) ** 2))
     return np.maximum(along, np.clip((off - 14.0) / 40.0, 0, 1)), length

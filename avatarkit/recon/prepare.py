@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import ndimage
 
 from avatarkit.capture.background import head_boxes
 from avatarkit.capture.dataset import is_dataset, read_dataset
@@ -24,6 +25,7 @@ from avatarkit.track.sequence_files import load_sequence, save_sequence
 from avatarkit.types import FloatArray, PathArg
 
 TRACKED = "tracking"  # folder of the run that holds the tracked sequence
+THIN = 3  # pixels either side
 
 
 def prepare_sequence(
@@ -85,20 +87,27 @@ def with_mattes(sequence: Sequence, head: HeadModel, run: Run) -> Sequence:
 
 
 def drawn_heads(sequence: Sequence, head: HeadModel) -> tuple[np.ndarray, FloatArray]:
-    """(frames, H, W) bool: the posed head model in every frame; (frames, 4) boxes of it without neck and shoulders, in pixels.
+    """(frames, H, W) bool: the posed head model in every frame, but for its ears, which may stick out farther than the person's;
+    (frames, 4) boxes of it without neck and shoulders, in pixels.
 
     Frames must share one size.
     """
     faces = head.faces.numpy()
-    below = torch.stack(
-        [head.regions[name] for name in ("neck", "boundary") if name in head.regions] or [torch.zeros(1)]
-    )
-    above = below.amax(0).expand(len(head.template)).numpy()[faces].mean(1) < 0.5
+    above = ~(_inside(head, ("neck", "boundary")).mean(1) >= 0.5)
+    sure = _inside(head, ("l_ear", "r_ear")).max(1) == 0
     with torch.no_grad():
         pose = posed(head, sequence.params)
     drawn = [drawn_head(sequence, pose, faces, index).triangle for index in range(len(sequence.capture))]
     boxes = head_boxes(np.stack([(t >= 0) & above[np.maximum(t, 0)] for t in drawn]))
-    return np.stack([t >= 0 for t in drawn]), boxes
+    # what is left of an ear's edge is thin
+    heads = [ndimage.binary_opening((t >= 0) & sure[np.maximum(t, 0)], iterations=THIN) for t in drawn]
+    return np.stack(heads), boxes
+
+
+def _inside(head: HeadModel, regions: tuple[str, ...]) -> FloatArray:
+    """(F, 3): how far the corners of the triangles are in one of ``regions``."""
+    found = torch.stack([head.regions[name] for name in regions if name in head.regions] or [torch.zeros(1)])
+    return np.asarray(found.amax(0).expand(len(head.template)).numpy()[head.faces.numpy()], np.float64)
 
 
 def head_source(head: str | None, model: HeadModel) -> dict[str, Any]:

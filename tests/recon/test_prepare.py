@@ -10,7 +10,9 @@ import pytest
 
 from avatarkit.errors import InputError
 from avatarkit.events import Run
-from avatarkit.recon.prepare import head_source, prepare_sequence, read_known, source_of
+from avatarkit.recon.drawn_head import drawn_head
+from avatarkit.recon.head_tuning import posed
+from avatarkit.recon.prepare import drawn_heads, head_source, prepare_sequence, read_known, source_of
 
 from .conftest import Parts
 
@@ -34,6 +36,22 @@ def test_a_data_set_of_no_known_head_says_what_is_needed(tiny_capture: Path, tmp
         read_known(folder, None, Run())
     with pytest.raises(InputError, match=r"head model 'bust' has .*9 are needed"):
         read_known(folder, "bust", Run())
+
+
+def test_the_ears_of_the_model_are_not_surely_the_head(parts: Parts) -> None:
+    """A mesh's ears may stick out where the person's do not: the wall between would become part of the avatar."""
+    drawn, boxes = drawn_heads(parts.sequence, parts.head)
+    ears = (parts.head.regions["l_ear"] + parts.head.regions["r_ear"] > 0).numpy()
+    faces, pose = parts.head.faces.numpy(), posed(parts.head, parts.sequence.params)
+    shown = 0
+    for index in range(len(drawn)):
+        triangle = drawn_head(parts.sequence, pose, faces, index).triangle
+        ear = (triangle >= 0) & ears[faces[np.maximum(triangle, 0)]].any(-1)
+        shown += int(ear.sum())
+        assert not (drawn[index] & ear).any() and not (drawn[index] & (triangle < 0)).any()
+        assert drawn[index].sum() > 0.9 * ((triangle >= 0) & ~ear).sum()
+        assert (boxes[index, 2:] > boxes[index, :2]).all()
+    assert shown > 30
 
 
 def test_where_the_frames_are_found_again(parts: Parts, tiny_capture: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "sh_every": (1, MANY), "gaussians_per_triangle": (1, 1000), "first_bound": (0, MANY), "free_gaussians": (0, MANY), "free_voxel": (1e-4, 1.0),
     "tune_every": (1, MANY), "l1": (0.0, WEIGHT), "dssim": (0.0, WEIGHT), "l2": (0.0, WEIGHT), "perceptual": (0.0, WEIGHT), "label_l2": (0.0, WEIGHT),
     "label_perceptual": (0.0, WEIGHT), "position": (0.0, WEIGHT), "position_threshold": (0.0, WEIGHT), "scale": (0.0, WEIGHT),
-    "scale_threshold": (0.0, WEIGHT), "colour_prior": (0.0, WEIGHT), "trim": (0.0, WEIGHT), "line_of_sight": (0.0, WEIGHT), "line_of_sight_every": (1, MANY), "smooth": (0.0, WEIGHT),
+    "scale_threshold": (0.0, WEIGHT), "colour_prior": (0.0, WEIGHT), "trim": (0.0, 1.0), "line_of_sight": (0.0, WEIGHT), "line_of_sight_every": (1, MANY), "smooth": (0.0, WEIGHT),
     "max_splats": (1, MANY), "densify_from": (0, MANY), "densify_until": (0, MANY), "densify_every": (0, MANY), "densify_gradient": (0.0, WEIGHT),
     "clone_size": (0.0, WEIGHT), "prune_opacity": (0.0, 0.999), "reset_every": (0, MANY), "label_views": (0, MANY), "label_steps": (0, MANY),
     "coarse_until": (0, MANY), "checkpoint_every": (0.0, WEIGHT * WEIGHT), "log_every": (1, MANY), "eval_every": (0, MANY), "eval_frames": (0, MANY),
@@ -140,8 +140,8 @@ class ReconConfig:
     reset_every: int = 0
     """Steps between resets of opacity to 0.01; 0 never."""
 
-    trim: float = 0.1
-    """At the end, Gaussians that fill fewer pixels than this (Σ α·T) of every training picture are dropped; 0: none."""
+    trim: float = 0.025
+    """At the end, Gaussians are dropped that fill (Σ α·T) less than this part of a fair share of every training picture; 0: none."""
 
     # Labels, after the pictures
     label_views: int = 48

@@ -27,18 +27,20 @@ def contributing(
     gaussians: Gaussians, sequence: Sequence, head: HeadModel, pose: HeadPose, rasterizer: Rasterizer, config: ReconConfig,
     run: Run,
 ) -> Gaussians:  # fmt: skip
-    """Those that fill at least ``config.trim`` pixels of some training picture; ``pose`` holds every timestep.  The stage "trim"."""
+    """Those that fill enough of some training picture; ``pose`` holds every timestep.  The stage "trim".
+
+    Enough is ``config.trim`` of the fair share: the pixels that all fill in the fullest picture, by their number.
+    """
     began = time.monotonic()
     frames = sequence.capture.indices("train")
     chosen = np.unique(np.linspace(0, len(frames) - 1, min(VIEWS, len(frames))).round().astype(int)).tolist()
     run.emit(Started("trim", len(chosen), "view"))
-    most = torch.zeros(len(gaussians))
+    most, fullest = torch.zeros(len(gaussians)), 0.0
     for done, at in enumerate(chosen):
-        most = torch.maximum(most, _given(gaussians, sequence, head, pose, rasterizer, config, frames[at]))
+        given = _given(gaussians, sequence, head, pose, rasterizer, config, frames[at])
+        most, fullest = torch.maximum(most, given), max(fullest, float(given.sum()))
         run.emit(Progress("trim", done + 1, len(chosen)))
-    kept = most >= config.trim
-    if not bool(kept.any()):
-        kept[:] = True
+    kept = most >= config.trim * fullest / len(gaussians)
     dropped = float((~kept).sum())
     run.emit(Finished("trim", time.monotonic() - began, {"dropped": dropped, "splats": len(gaussians) - dropped}))
     return gaussians.select(kept)

@@ -146,7 +146,10 @@ def train_step(
         # A broken head makes Gaussians invisible, not NaN.
         parts |= {"loss": loss * count}
         if measure:
-            parts["error"] = ((drawn.detach() - target) ** 2).mean()
+            usual = drawn.detach()
+            if behind is not background:  # curves are over one background
+                usual = usual + (background - behind)[:, None, None] * (1.0 - render.alpha.detach())
+            parts["error"] = ((usual - view.target) ** 2).mean()
         told.append({name: value.detach() for name, value in parts.items()})
         if waits and (not torch.isfinite(loss) or not finite((vertices, joints))):
             broken = True

@@ -54,7 +54,8 @@ def test_what_no_picture_shows_goes_and_the_rest_stays(parts: Parts) -> None:
     assert finished.stage == "trim" and finished.values == {"dropped": len(gone), "splats": len(left)}
     for index in parts.sequence.capture.indices("train"):
         difference = (drawn(parts, both, pose, index) - drawn(parts, left, pose, index)).abs()
-        assert float(difference.sum()) < 3 * config.trim * len(gone) and float(difference.mean()) < 2e-3
+        fair = difference[0, 0].numel() / len(both)
+        assert float(difference.sum()) < 3 * config.trim * fair * len(gone) and float(difference.mean()) < 2e-3
 
 
 def test_where_nothing_shows_nothing_goes(parts: Parts) -> None:

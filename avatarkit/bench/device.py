@@ -9,6 +9,7 @@ import torch
 from avatarkit.contracts import Rasterizer
 from avatarkit.errors import InputError
 from avatarkit.registry import registry
+from avatarkit.render.compiled import thread_count
 from avatarkit.render.hosted import device_of
 
 OF_DEVICE = {"cpu": "cpu", "cuda": "gsplat"}
@@ -26,8 +27,8 @@ def chosen(rasterizer: str | None, device: str | None) -> Rasterizer:
 
 
 def described(device: str) -> str:
-    """The GPU's name, or the processor's and how many threads torch may use."""
+    """The GPU's name, or the processor's and how many threads its kernels use."""
     if device.startswith("cuda"):
         return str(torch.cuda.get_device_properties(device).name)
-    threads = torch.get_num_threads()
+    threads = thread_count()
     return f"{platform.machine()}, {threads} thread{'s' if threads > 1 else ''}"

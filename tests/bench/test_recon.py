@@ -14,9 +14,11 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from avatarkit.bench import recon
+from avatarkit.bench.device import described
 from avatarkit.cli.main import app
 from avatarkit.errors import InputError
 from avatarkit.recon import step
+from avatarkit.render.compiled import kernels_first
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +31,13 @@ def made(tmp_path_factory: pytest.TempPathFactory, tiny_capture: Path) -> tuple[
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout), picture
+
+
+def test_the_machine_is_named_by_the_threads_of_the_kernels() -> None:
+    """A training loop holds torch's own operators to one thread; the kernels have them all."""
+    before = described("cpu")
+    with kernels_first():
+        assert described("cpu") == before
 
 
 def test_the_figures_are_consistent(made: tuple[dict[str, Any], Path]) -> None:

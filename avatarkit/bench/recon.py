@@ -21,14 +21,12 @@ from avatarkit.events import Event, Run, Scalars
 from avatarkit.gaussians.binding import pose_gaussians
 from avatarkit.head.frames import with_frames
 from avatarkit.recon import density, step
-from avatarkit.recon.backgrounds import Backgrounds
 from avatarkit.recon.config import ReconConfig
-from avatarkit.recon.initial import triangles_seen
-from avatarkit.recon.loop import reconstruct, several_sides, start
+from avatarkit.recon.loop import colour_aids, reconstruct, several_sides, start
 from avatarkit.recon.placing import placed, placed_head
 from avatarkit.recon.prepare import read_known
 from avatarkit.recon.schedule import Schedule, view_order
-from avatarkit.recon.step import Aids, TrainState, fresh_state, train_step
+from avatarkit.recon.step import TrainState, fresh_state, train_step
 from avatarkit.recon.views import Views
 from avatarkit.render.compiled import kernels_first
 from avatarkit.render.hosted import device_of
@@ -112,8 +110,7 @@ def measured_steps(
     others = config.random_background > 0
     views = Views(sequence, sequence.capture.indices("train"), config.background, device, through=others)
     state = placed(grown(start(sequence, head, config), splats, config.seed), device)
-    colours = triangles_seen(sequence, head).to(device) if config.colour_prior > 0 else None
-    aids = Aids(colours=colours, backgrounds=Backgrounds(config, device) if others else None)
+    aids = colour_aids(sequence, head, config, device)
     head = placed_head(head, device)
     schedule, background = Schedule(config, config.iterations), torch.tensor(config.background, device=device)
     for position in range(len(views)):

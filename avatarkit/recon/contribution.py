@@ -10,14 +10,13 @@ import time
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from avatarkit.contracts import HeadModel, Rasterizer
 from avatarkit.events import Finished, Progress, Run, Started
-from avatarkit.gaussians.binding import pose_gaussians
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.head.parameters import HeadPose
 from avatarkit.recon.config import ReconConfig
+from avatarkit.recon.labelling import filled, view_of
 from avatarkit.track.sequence import Sequence
 
 VIEWS = 150  # training pictures that are looked at, spread evenly
@@ -37,29 +36,13 @@ def contributing(
     run.emit(Started("trim", len(chosen), "view"))
     most, fullest = torch.zeros(len(gaussians)), 0.0
     for done, at in enumerate(chosen):
-        given = _given(gaussians, sequence, head, pose, rasterizer, config, frames[at])
+        view = view_of(sequence, head, pose, frames[at])
+        everywhere = torch.ones(1, 1, view.cameras.height, view.cameras.width)
+        with torch.no_grad():
+            given = filled(gaussians, head, view, everywhere, rasterizer, config)[0]
         most, fullest = torch.maximum(most, given), max(fullest, float(given.sum()))
         run.emit(Progress("trim", done + 1, len(chosen)))
     kept = most >= config.trim * fullest / len(gaussians)
     dropped = float((~kept).sum())
     run.emit(Finished("trim", time.monotonic() - began, {"dropped": dropped, "splats": len(gaussians) - dropped}))
     return gaussians.select(kept)
-
-
-def _given(
-    gaussians: Gaussians, sequence: Sequence, head: HeadModel, pose: HeadPose, rasterizer: Rasterizer, config: ReconConfig,
-    index: int,
-) -> Tensor:  # fmt: skip
-    """(N,) Σ α·T over the pixels of frame ``index``."""
-    timestep, cameras = sequence.capture.frames[index].timestep, sequence.cameras([index])
-    moment = pose[timestep]
-    with torch.no_grad():
-        posed = pose_gaussians(
-            gaussians, moment.vertices[0], moment.joints[0], head.faces, sh_degree=0, skin=moment.skin
-        )
-        drawn = rasterizer.render(
-            posed.means, posed.quats, posed.scales, posed.opacities, posed.colours, cameras,
-            masks=torch.ones(1, 1, cameras.height, cameras.width), antialiased=config.antialiased,
-        )  # fmt: skip
-    assert drawn.sums is not None
-    return drawn.sums[0, 0]

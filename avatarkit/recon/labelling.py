@@ -74,7 +74,7 @@ def label_gaussians(
         for done, (index, view) in enumerate(zip(chosen, views, strict=True)):
             image = torch.from_numpy(np.array(sequence.capture.image(index))).permute(2, 0, 1)[None].float() / 255.0
             found = segmenter.segment(image, [view])
-            votes += _votes(gaussians, head, view, found, rasterizer, config)
+            votes += filled(gaussians, head, view, found, rasterizer, config)
             maps.append(LabelMap.of(found))
             run.emit(Progress("labels", done + 1, len(chosen) + config.label_steps))
     share = (votes + DOUBT / NUM_LABELS) / (votes.sum(0) + DOUBT)
@@ -143,16 +143,16 @@ def _blended(posed: Posed, logits: Tensor, cameras: Cameras, rasterizer: Rasteri
     return drawn.features
 
 
-def _votes(
-    gaussians: Gaussians, head: HeadModel, view: View, found: Tensor, rasterizer: Rasterizer, config: ReconConfig
+def filled(
+    gaussians: Gaussians, head: HeadModel, view: View, masks: Tensor, rasterizer: Rasterizer, config: ReconConfig
 ) -> Tensor:
-    """(19, N) Σ α·T·P over one view's pixels."""
+    """(M, N) Σ α·T·mask over one view's pixels, of masks (1, M, H, W)."""
     assert view.pose is not None
     posed = pose_gaussians(
         gaussians, view.pose.vertices[0], view.pose.joints[0], head.faces, sh_degree=0, skin=view.pose.skin
     )
     drawn = rasterizer.render(
-        posed.means, posed.quats, posed.scales, posed.opacities, posed.colours, view.cameras, masks=found.contiguous(),
+        posed.means, posed.quats, posed.scales, posed.opacities, posed.colours, view.cameras, masks=masks.contiguous(),
         antialiased=config.antialiased,
     )  # fmt: skip
     assert drawn.sums is not None

@@ -54,9 +54,8 @@ class TensorBoard:
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(
-                str(self._folder), purge_step=event.step
-            )  # a resumed run does some steps again
+            # a resumed run does some steps again
+            self._writer = SummaryWriter(str(self._folder), purge_step=event.step)
         for name, value in event.values.items():
             self._writer.add_scalar(name, value, event.step)
 

@@ -179,13 +179,18 @@ def _aids(
         perceptual = lpips_or_none(config.perceptual_net)
         if perceptual is None:
             run.notice(f"D-SSIM stands in for LPIPS in the loss: {why_no_lpips(config.perceptual_net)}", "warning")
-    colours = triangles_seen(sequence, head).to(device) if config.colour_prior > 0 else None
-    others = Backgrounds(config, device) if config.random_background > 0 else None
+    aids = replace(colour_aids(sequence, head, config, device), perceptual=perceptual)
     if not _wants_labels(config):
-        return Aids(perceptual, None, colours, others)
+        return aids
     if segmenter is None:
         raise InputError("the label losses need a segmenter, and labels are off (label_views is 0)")
-    return Aids(perceptual, LabelImages(sequence, head, state.head.pose, segmenter, device), colours, others)
+    return replace(aids, label_images=LabelImages(sequence, head, state.head.pose, segmenter, device))
+
+
+def colour_aids(sequence: Sequence, head: HeadModel, config: ReconConfig, device: str) -> Aids:
+    """Colours of triangles and backgrounds, where the config asks for them."""
+    colours = triangles_seen(sequence, head).to(device) if config.colour_prior > 0 else None
+    return Aids(colours=colours, backgrounds=Backgrounds(config, device) if config.random_background > 0 else None)
 
 
 def start(sequence: Sequence, head: HeadModel, config: ReconConfig) -> TrainState:

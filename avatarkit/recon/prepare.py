@@ -93,7 +93,7 @@ def drawn_heads(sequence: Sequence, head: HeadModel) -> tuple[np.ndarray, FloatA
     Frames must share one size.
     """
     faces = head.faces.numpy()
-    above = ~(_inside(head, ("neck", "boundary")).mean(1) >= 0.5)
+    above = _inside(head, ("neck", "boundary")).mean(1) < 0.5
     sure = _inside(head, ("l_ear", "r_ear")).max(1) == 0
     with torch.no_grad():
         pose = posed(head, sequence.params)

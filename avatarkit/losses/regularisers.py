@@ -16,7 +16,7 @@ from torch import Tensor
 
 from avatarkit.bodies import compiled
 from avatarkit.gaussians.gaussians import Gaussians
-from avatarkit.losses.regularisers_cpu import hinge_cpu
+from avatarkit.losses.regularisers_cpu import colour_cpu, hinge_cpu
 from avatarkit.render.sh import Y00
 
 
@@ -51,6 +51,8 @@ def colour_loss(gaussians: Gaussians, colours: Tensor) -> Tensor:
 
     colours (F, 3) of the head model's triangles in [0, 1].
     """
+    if compiled(gaussians.sh, colours):
+        return _Colour.apply(gaussians.sh, gaussians.binding, colours)  # type: ignore[no-any-return]
     own = (colours[gaussians.binding.clamp_min(0).long()] - 0.5) / Y00
     away = torch.where(gaussians.free[:, None], 0.0, gaussians.sh[:, 0] - own)
     return 0.5 * Y00**2 * (away * away).sum()
@@ -75,3 +77,19 @@ class _Hinge(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         (gradient,) = ctx.saved_tensors
         return torch.from_numpy(gradient.numpy() * np.float32(grad.item())), None, None, None
+
+
+class _Colour(torch.autograd.Function):
+    """``colour_loss`` on the CPU: value and gradient in one pass."""
+
+    @staticmethod
+    def forward(ctx: Any, sh: Tensor, binding: Tensor, colours: Tensor) -> Tensor:
+        gradient = torch.empty_like(sh, memory_format=torch.contiguous_format)
+        total = colour_cpu(sh.detach().numpy(), binding.numpy(), colours.detach().numpy(), gradient.numpy())
+        ctx.save_for_backward(gradient)
+        return torch.tensor(total, dtype=torch.float32)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        (gradient,) = ctx.saved_tensors
+        return torch.from_numpy(gradient.numpy() * np.float32(grad.item())), None, None

@@ -41,7 +41,7 @@ def rasterize_mesh(
     return MeshRender(triangle, barycentrics, depth)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _draw(pixel, z, faces, triangle, barycentrics, depth):  # type: ignore[no-untyped-def]
     height, width = triangle.shape
     for f in range(faces.shape[0]):

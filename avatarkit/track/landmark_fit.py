@@ -17,12 +17,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from avatarkit.contracts import HeadModel
 from avatarkit.errors import DivergedError, InputError
 from avatarkit.events import Finished, Progress, Run, Started
 from avatarkit.head.parameters import HeadParams
+from avatarkit.render.compiled import run_parts, thread_count
 from avatarkit.track.arrow_system import ArrowSystem, smoothness_side
 from avatarkit.track.fit_priors import FitSettings, Priors, build_priors, fit_embedding, landmark_noise
 from avatarkit.track.initial_pose import CAMERA_AT_ORIGIN, initial_poses
@@ -41,7 +43,7 @@ from avatarkit.track.landmark_rig import (
 from avatarkit.track.observations import BoolArray, LandmarkObservations, part_of
 from avatarkit.types import FloatArray, IntArray
 
-CHUNK = 64  # timesteps whose Jacobian is in memory at once
+CHUNK = 32  # timesteps whose Jacobian is in memory at once, in each thread
 
 
 @dataclass(frozen=True)
@@ -244,8 +246,17 @@ class ClipProblem:
             np.zeros((steps, width, width)), np.zeros((steps, width, extra)), np.zeros((extra, extra)),
             np.zeros((steps, width)), np.zeros(extra),
         )  # fmt: skip
-        for start in range(0, steps, CHUNK):
-            self.add_landmarks(system, slice(start, min(start + CHUNK, steps)), columns, shared)
+        cuts = [slice(start, min(start + CHUNK, steps)) for start in range(0, steps, CHUNK)]
+        corners, sides = np.zeros((len(cuts), extra, extra)), np.zeros((len(cuts), extra))
+
+        def part(number: int, parts: int) -> None:
+            for i in range(number, len(cuts), parts):
+                self.add_landmarks(system, cuts[i], columns, corners[i], sides[i])
+
+        with threadpool_limits(1, "blas"):  # each piece multiplies its own matrices: BLAS' threads would wait for each other's
+            run_parts(min(thread_count(), len(cuts)), part)
+        system.corner += corners.sum(0)
+        system.shared_side += sides.sum(0)
         self.add_priors(system, columns, shared)
         smooth, _ = smoothness_side(state.frames[:, columns], priors.first[:, columns], priors.second[:, columns])
         system.frames_side += smooth
@@ -271,9 +282,15 @@ class ClipProblem:
         columns = np.flatnonzero(active)
         return self.solved(self.equations(columns, shared), columns, damping)
 
-    def add_landmarks(self, system: ArrowSystem, cut: slice, columns: IntArray, shared: bool) -> None:
-        """Add the reprojection residuals of the timesteps ``cut``; by pieces, so that the Jacobian stays small."""
-        state, marks, extra = self.state, self.rig.num_landmarks, len(system.corner)
+    def add_landmarks(
+        self, system: ArrowSystem, cut: slice, columns: IntArray, corner: FloatArray, shared_side: FloatArray
+    ) -> None:
+        """Add the reprojection residuals of the timesteps ``cut``; by pieces, so that the Jacobian stays small.
+
+        What all timesteps share goes into ``corner`` and ``shared_side``: several pieces are added at once.
+        """
+        state, marks, extra = self.state, self.rig.num_landmarks, len(corner)
+        shared = extra > 0
         frames = state.frames[cut]
         world, posed = self.rig.points(frames, state.shape, state.offsets, self.reference)
         by_frame, by_shape = self.rig.jacobian(frames, posed, self.reference, shared=shared)
@@ -295,8 +312,8 @@ class ClipProblem:
                 joined = np.concatenate([by_world @ by_shape, by_focal], -1).reshape(len(frames), marks * 2, extra)
                 system.border[cut] += turned @ joined
                 rows = joined.reshape(-1, extra)
-                system.corner += rows.T @ rows
-                system.shared_side += rows.T @ flat.reshape(-1)
+                corner += rows.T @ rows
+                shared_side += rows.T @ flat.reshape(-1)
 
     def add_priors(self, system: ArrowSystem, columns: IntArray, shared: bool) -> None:
         priors, state, modes = self.priors, self.state, self.rig.num_shape

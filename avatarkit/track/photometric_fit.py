@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from avatarkit.capture.capture import Capture
 from avatarkit.contracts import HeadModel
@@ -41,7 +42,8 @@ MEANS_FROM = 48  # pictures from which the mean of the shared columns is taken
 
 @dataclass(frozen=True)
 class PhotometricSettings:
-    """points: how many on the skin.  levels: (blur, steps, outlier): blur as a share of the distance between the eyes; where the loss bends,
+    """points: how many on the skin, at most.  crowding: how many there are for what a blurred picture tells apart; so fewer on blurred
+    ones, but not below a quarter.  levels: (blur, steps, outlier): blur as a share of the distance between the eyes; where the loss bends,
     in standard deviations, wide at first, since what is not aligned yet looks like an outlier.
 
     value_noise: least standard deviation of a picture's values; slack: pixels, how well the model can follow the skin at best;
@@ -50,6 +52,7 @@ class PhotometricSettings:
     """
 
     points: int = 4000
+    crowding: float = 4.0
     levels: tuple[tuple[float, int, float], ...] = ((0.12, 3, 3.0), (0.06, 3, 3.0), (0.03, 4, 1.5), (0.015, 3, 1.0))
     value_noise: float = 0.012
     slack: float = 0.2
@@ -96,13 +99,14 @@ class Alignment:
         return pose.vertices.numpy(), pose.joints.double().numpy()
 
     def each_timestep(self, function: Any) -> None:
-        """``function(timestep)`` for all, over the threads."""
+        """``function(timestep)`` for all, over the threads.  Each multiplies its own matrices: BLAS' threads would wait for each other's."""
 
         def part(number: int, parts: int) -> None:
             for step in range(number, len(self.order), parts):
                 function(step)
 
-        run_parts(thread_count(), part)
+        with threadpool_limits(1, "blas"):
+            run_parts(thread_count(), part)
 
     def look(self, state: ClipState) -> None:
         """Pose the head, see which points each picture shows and what it shows there, and fit the appearance to it."""
@@ -114,6 +118,8 @@ class Alignment:
         settings = self.settings
         lenses = self.problem.lenses(state)
         mesh = self.head.faces.numpy()
+        factor = self.scaled.factor  # a blurred picture needs no finer outline of what hides what
+        smaller = np.diag([1.0 / factor, 1.0 / factor, 1.0])
 
         def one(step: int) -> None:
             for picture in self.order[step]:
@@ -122,14 +128,15 @@ class Alignment:
                 where, normal = self.points.positions(self.vertices[step])
                 at, depth, _ = seen_from(where, self.problem.views[camera], lenses[camera])
                 drawn = rasterize_mesh(
-                    self.vertices[step], mesh, self.problem.views[camera], lenses[camera], width, height
-                )
+                    self.vertices[step], mesh, self.problem.views[camera], smaller @ lenses[camera],
+                    -(-width // factor), -(-height // factor),
+                )  # fmt: skip
                 view = self.problem.views[camera]
                 eye = -view[:3, :3].T @ view[:3, 3]
                 sight = eye.astype(np.float32) - where
                 facing = (normal * sight).sum(1) / np.maximum(np.linalg.norm(sight, axis=1), 1e-9)
                 trust = np.clip((facing - self.settings.facing) / 0.25, 0, 1)
-                trust *= shown(at, depth, facing, drawn.depth, float(lenses[camera][0, 0]))
+                trust *= shown(at / factor, depth, facing, drawn.depth, float(lenses[camera][0, 0]) / factor)
                 value, slope = sampled(self.scaled.images[picture], at, self.scaled.factor)
                 self.slopes[picture] = (slope**2).sum(1)
                 trust[~np.isfinite(value)] = 0.0
@@ -182,6 +189,7 @@ class Alignment:
         modes = self.points.num_shape
         shared = len(system.corner) > 0
         width = POSE + self.points.num_expr
+        wanted = np.r_[columns, np.arange(width, self.points.width)] if shared else columns
         means = self._shared_means() if shared else None
         corners = np.zeros((len(self.order), len(system.corner), len(system.corner)), np.float32)
         sides = np.zeros((len(self.order), len(system.corner)))
@@ -191,7 +199,7 @@ class Alignment:
                 seen, rows, residual, weight = self._rows(int(picture))
                 if not len(seen):
                     continue
-                rows = rows[:, np.r_[columns, np.arange(width, rows.shape[1])]] if shared else rows[:, columns]
+                rows = rows.take(wanted, axis=1)
                 if means is not None:
                     rows[:, len(columns) :] -= means[seen]
                 heavy = rows * weight[:, None]
@@ -318,9 +326,10 @@ def refine(
     for level, (blur, steps, outlier) in enumerate(settings.levels):
         pixels = max(blur * eyes_apart, 0.7)
         scaled = scaled_images(capture, pixels)
-        apart = 5.0 * eyes_apart**2 / settings.points  # a face is some five squares of the distance between the eyes
-        share = settings.share * min(1.0, apart / (4 * np.pi * pixels**2))
-        alignment = Alignment(head, points, problem, scaled, pictures, sizes, share, outlier, settings, appearance)
+        told = 5.0 * eyes_apart**2 / (4 * np.pi * pixels**2)  # a face is some five squares of the distance between the eyes
+        own = points.thinned(int(np.clip(settings.crowding * told, 0.25 * settings.points, settings.points)))
+        share = settings.share * min(1.0, told / len(own))
+        alignment = Alignment(head, own, problem, scaled, pictures, sizes, share, outlier, settings, appearance)
         damping = FIRST_DAMPING
         for _ in range(steps):
             if run.stopping:

@@ -7,7 +7,7 @@ Only the product with a picture's slope at the point is ever made, one row of nu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,14 @@ class SurfacePoints:
     def width(self) -> int:
         """Numbers in a row: pose and expression of a frame, identity, focal length."""
         return POSE + self.num_expr + self.num_shape + 1
+
+    def thinned(self, count: int) -> SurfacePoints:
+        """About ``count`` of them, as evenly spread."""
+        kept = np.arange(count) * len(self) // count if count < len(self) else slice(None)
+        return replace(
+            self, faces=self.faces[kept], corners=self.corners[kept], bary=self.bary[kept], weights=self.weights[kept],
+            basis=self.basis[kept],
+        )  # fmt: skip
 
     def positions(self, vertices: Float32Array) -> tuple[Float32Array, Float32Array]:
         """Posed vertices (V, 3) → points (N, 3) and unit normals (N, 3) of their triangles."""

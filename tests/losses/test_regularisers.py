@@ -43,6 +43,20 @@ def test_colour_is_half_the_squared_distance_to_the_triangles() -> None:
     assert not gaussians.sh.grad[:, 1:].any()
 
 
+def test_the_cpu_body_of_the_colour_equals_plain_torch() -> None:
+    random = torch.Generator().manual_seed(1)
+    gaussians = some(torch.zeros(400, 3), torch.ones(400, 3), torch.randint(-3, 50, (400,), generator=random).tolist())
+    sh, colours = torch.randn(400, 4, 3, generator=random), torch.rand(50, 3, generator=random)
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        leaf = sh.detach().clone().to(dtype).requires_grad_(True)
+        loss = colour_loss(replace(gaussians, sh=leaf), colours.to(dtype))
+        (3.0 * loss).backward()
+        results.append((loss.detach().double(), leaf.grad.double()))
+    torch.testing.assert_close(results[0][0], results[1][0], rtol=1e-6, atol=0)
+    torch.testing.assert_close(results[0][1], results[1][1], rtol=1e-5, atol=1e-7)
+
+
 def test_scale_is_the_norm_of_what_is_too_long() -> None:
     scales = torch.tensor([[0.6 + 0.3, 0.6 + 0.4, 0.1], [0.5, 0.6, 0.59], [0.1, 0.1, 0.7], [5.0, 5.0, 5.0]])
     gaussians = some(torch.zeros(4, 3), scales, [0, 1, 2, 3])

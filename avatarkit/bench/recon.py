@@ -105,8 +105,7 @@ def measured_steps(
 ) -> dict[str, Any]:
     """What full-size steps cost."""
     device = device_of(rasterizer)
-    if several_sides(sequence):
-        config = replace(config, line_of_sight=0.0)
+    config = config.seen_from(several_sides(sequence))
     others = config.random_background > 0
     views = Views(sequence, sequence.capture.indices("train"), config.background, device, through=others)
     state = placed(grown(start(sequence, head, config), splats, config.seed), device)

@@ -112,20 +112,32 @@ class TrivialPredictors:
 
 def still_errors(stack: ByteArray, truth: Float32Array, weights: Float32Array) -> FloatArray:
     """Weighted squared errors (n, R) of pictures (n, H, W, 3) against a truth (H, W, 3); weights (R, H, W)."""
-    out = np.zeros((len(stack), len(weights)))
-    run_parts(thread_count(), _still_errors, stack, truth, weights, out)
+    count, height, width = stack.shape[:3]
+    out = np.zeros((count, len(weights)))
+    if out.size:
+        rows = np.repeat(weights, 3, 2)  # by channel, as the pictures lie in memory
+        flat = stack.reshape(count, height, 3 * width)
+        run_parts(thread_count(), _still_errors, flat, truth.reshape(height, 3 * width), rows, rows.any(2), out)
     return out
 
 
 @kernel
-def _still_errors(part, parts, stack, truth, weights, out):  # type: ignore[no-untyped-def]
-    count, height, width = stack.shape[:3]
+def _still_errors(part, parts, stack, truth, weights, weighs, out):  # type: ignore[no-untyped-def]
+    count, height, width = stack.shape
+    error = np.empty(width, np.float32)
+    sums = np.empty((len(weights), width), np.float32)  # down each column, so that the inner loops have no sum
     for i in range(count * part // parts, count * (part + 1) // parts):
+        sums[:] = np.float32(0.0)
         for row in range(height):
-            for column in range(width):
-                error = 0.0
-                for c in range(3):
-                    difference = stack[i, row, column, c] * np.float32(1.0 / 255.0) - truth[row, column, c]
-                    error += difference * difference
-                for r in range(weights.shape[0]):
-                    out[i, r] += weights[r, row, column] * error
+            for k in range(width):
+                difference = np.float32(stack[i, row, k]) * np.float32(1.0 / 255.0) - truth[row, k]
+                error[k] = difference * difference
+            for r in range(len(weights)):
+                if weighs[r, row]:
+                    for k in range(width):
+                        sums[r, k] += weights[r, row, k] * error[k]
+        for r in range(len(weights)):
+            total = 0.0
+            for k in range(width):
+                total += np.float64(sums[r, k])
+            out[i, r] = total

@@ -4,6 +4,9 @@ Rows that no view saw keep value and moments (gsplat's SelectiveAdam does the sa
 moments and a proper bias correction, instead of a first step that is three times too long (Kingma & Ba 2015, section 3).
 The state is plain tensors: a checkpoint stores them and resumes to the bit.
 
+Adam moves by the sign of the gradient, however small: what hardly shows wanders as far as what fills the picture, and is confetti
+from elsewhere.  With an epsilon that is a part of the usual gradient (``measure``) it moves in proportion to what it shows.
+
 Two bodies: one Numba pass on the CPU; on a GPU about twenty launches for all five tensors, laid side by side.
 """
 
@@ -34,9 +37,10 @@ def require_gradients(gaussians: Gaussians) -> None:
 
 
 class Adam:
-    """Moments (N, …) by tensor name and ``steps`` (N,) int32.
+    """Moments (N, …) by tensor name, ``steps`` (N,) int32 and ``floor`` (5,) float32: the epsilon of each tensor.
 
-    ``free_unit``: metres by which the rate of the means of free Gaussians is multiplied, since rates are in triangle units.
+    ``free_unit``: metres by which the rate of the means of free Gaussians is multiplied, since rates are in triangle units; their
+    gradients, by metres, are that much larger.
     """
 
     def __init__(self, gaussians: Gaussians, free_unit: float) -> None:
@@ -44,9 +48,22 @@ class Adam:
         self.second = {name: torch.zeros_like(value) for name, value in parameters(gaussians).items()}
         self.steps = torch.zeros(len(gaussians), dtype=torch.int32, device=gaussians.means.device)
         self.free_unit = free_unit
+        self.floor = torch.full((len(self.first),), EPS, device=gaussians.means.device)
         self._most: int | None = None  # no row has more steps than this; None: look
         self._roots, self._factors = _corrections(1024)
         self._moved: tuple[Tensor, Tensor] | None = None  # both on a GPU
+
+    @torch.no_grad()
+    def measure(self, gaussians: Gaussians, share: float) -> None:
+        """Set each tensor's epsilon to ``share`` of its mean gradient over the rows that have moved: the root of the second moment."""
+        moved = self.steps > 0
+        unbiased = -torch.expm1(self.steps.clamp(min=1).double() * float(np.log(BETA2)))
+        for place, (name, second) in enumerate(self.second.items()):
+            size = (second.reshape(len(second), -1).double().mean(1) / unbiased).sqrt()
+            if name == "means":
+                size = torch.where(gaussians.free, self.free_unit * size, size)
+            mean = (size * moved).sum() / moved.sum().clamp_min(1)
+            self.floor[place] = (share * mean).clamp_min(EPS)
 
     def step(self, gaussians: Gaussians, rates: dict[str, float], visible: Tensor) -> None:
         """Move the rows where ``visible`` (N,) is true by their ``grad``.
@@ -61,14 +78,14 @@ class Adam:
             self._step_torch(gaussians, rates, visible)
             return
         arrays: list[np.ndarray] = []
-        for name, value in parameters(gaussians).items():
+        for (name, value), floor in zip(parameters(gaussians).items(), self.floor.numpy(), strict=True):
             width = value.numel() // max(1, len(value))
             gradient = torch.zeros_like(value) if value.grad is None else value.grad.contiguous()
             tensors = (value.detach(), gradient, self.first[name], self.second[name])
             rate = np.full(width, rates[RATE_OF[name]] if name in RATE_OF else rates["sh_rest"], np.float32)
             if name == "sh":
                 rate[:3] = rates["sh_dc"]
-            arrays += [tensor.reshape(-1, width).numpy() for tensor in tensors] + [rate]
+            arrays += [tensor.reshape(-1, width).numpy() for tensor in tensors] + [rate, floor]
         run_parts(
             thread_count(), _step, visible.numpy(), self.steps.numpy(), self._roots, self._factors,
             gaussians.binding.numpy(), np.float32(self.free_unit), *arrays,
@@ -88,13 +105,17 @@ class Adam:
         roots, factors = self._moved
         self.steps += visible
         count = self.steps.long()
-        scale, epsilon = factors[count][:, None], EPS * roots[count][:, None]
         values = parameters(gaussians)
         rows = {name: value.detach().view(len(value), -1) for name, value in values.items()}
         first, second = (
             [moments[name].view(row.shape) for name, row in rows.items()] for moments in (self.first, self.second)
         )
         widths = [row.shape[1] for row in rows.values()]
+        scale = factors[count][:, None]
+        free = torch.where(gaussians.free, self.free_unit, 1.0)[:, None]
+        floors = [floor.expand(len(visible), width) for floor, width in zip(self.floor, widths, strict=True)]
+        floors[0] = floors[0] / free  # of the means, by metres
+        epsilon = roots[count][:, None] * torch.cat(floors, 1)
         gradients = [
             torch.zeros_like(rows[name]) if value.grad is None else value.grad.reshape(rows[name].shape)
             for name, value in values.items()
@@ -105,7 +126,6 @@ class Adam:
         m = torch.where(shown, BETA1 * old_m + (1.0 - BETA1) * gradient, old_m)
         v = torch.where(shown, BETA2 * old_v + (1.0 - BETA2) * gradient * gradient, old_v)
         move = torch.where(shown, scale * m / (v.sqrt() + epsilon), 0.0)
-        free = torch.where(gaussians.free, self.free_unit, 1.0)[:, None]
         torch.split_with_sizes_copy(m, widths, 1, out=first)
         torch.split_with_sizes_copy(v, widths, 1, out=second)
         for (name, row), step in zip(rows.items(), move.split(widths, 1), strict=True):
@@ -142,13 +162,14 @@ def _corrections(steps: int) -> tuple[Float32Array, Float32Array]:
 
 
 @kernel
-def _rows(value, gradient, first, second, rate, unit, visible, steps, roots, factors, binding, begin, end):  # type: ignore[no-untyped-def]
+def _rows(value, gradient, first, second, rate, floor, unit, visible, steps, roots, factors, binding, begin, end):  # type: ignore[no-untyped-def]
     for i in range(begin, end):
         if not visible[i]:
             continue
-        scale, epsilon = factors[steps[i]], np.float32(EPS) * roots[steps[i]]
+        scale, epsilon = factors[steps[i]], floor * roots[steps[i]]
         if binding[i] < 0:
             scale *= unit
+            epsilon /= unit
         for j in range(value.shape[1]):
             g = gradient[i, j]
             m = np.float32(BETA1) * first[i, j] + np.float32(1.0 - BETA1) * g
@@ -161,16 +182,16 @@ def _rows(value, gradient, first, second, rate, unit, visible, steps, roots, fac
 @kernel
 def _step(  # type: ignore[no-untyped-def]
     part, parts, visible, steps, roots, factors, binding, free_unit,
-    means, g0, m0, s0, r0, quats, g1, m1, s1, r1, log_scales, g2, m2, s2, r2,
-    opacities, g3, m3, s3, r3, sh, g4, m4, s4, r4,
+    means, g0, m0, s0, r0, e0, quats, g1, m1, s1, r1, e1, log_scales, g2, m2, s2, r2, e2,
+    opacities, g3, m3, s3, r3, e3, sh, g4, m4, s4, r4, e4,
 ):  # fmt: skip
     """All five tensors in one call: waking a thread five times costs more than the arithmetic."""
     begin, end = len(visible) * part // parts, len(visible) * (part + 1) // parts
     for i in range(begin, end):
         steps[i] += visible[i]
     one = np.float32(1.0)
-    _rows(means, g0, m0, s0, r0, free_unit, visible, steps, roots, factors, binding, begin, end)
-    _rows(quats, g1, m1, s1, r1, one, visible, steps, roots, factors, binding, begin, end)
-    _rows(log_scales, g2, m2, s2, r2, one, visible, steps, roots, factors, binding, begin, end)
-    _rows(opacities, g3, m3, s3, r3, one, visible, steps, roots, factors, binding, begin, end)
-    _rows(sh, g4, m4, s4, r4, one, visible, steps, roots, factors, binding, begin, end)
+    _rows(means, g0, m0, s0, r0, e0, free_unit, visible, steps, roots, factors, binding, begin, end)
+    _rows(quats, g1, m1, s1, r1, e1, one, visible, steps, roots, factors, binding, begin, end)
+    _rows(log_scales, g2, m2, s2, r2, e2, one, visible, steps, roots, factors, binding, begin, end)
+    _rows(opacities, g3, m3, s3, r3, e3, one, visible, steps, roots, factors, binding, begin, end)
+    _rows(sh, g4, m4, s4, r4, e4, one, visible, steps, roots, factors, binding, begin, end)

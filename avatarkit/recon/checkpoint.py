@@ -46,6 +46,7 @@ def contents(state: TrainState) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """All of ``state`` as tensors and JSON."""
     tensors: dict[str, Tensor] = {
         "adam.steps": state.adam.steps,
+        "adam.floor": state.adam.floor,
         "screen_gradient": state.screen_gradient,
         "seen": state.seen,
         "pose.vertices": state.head.pose.vertices,
@@ -144,6 +145,7 @@ def _problems(state: TrainState) -> Iterator[str]:
         if name in wanted
     ]
     rows += [("adam.steps", state.adam.steps, (count,), torch.int32)]
+    rows += [("adam.floor", state.adam.floor, (len(parameters(gaussians)),), torch.float32)]
     for kind in (state.adam.first, state.adam.second):
         if set(kind) != set(parameters(gaussians)):
             yield "Adam's moments are of other tensors"
@@ -195,6 +197,7 @@ def _state(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> TrainState:
     require_gradients(gaussians)
     adam = Adam(gaussians, metadata["free_unit"])
     adam.first, adam.second, adam.steps = group("adam.first"), group("adam.second"), tensors["adam.steps"]
+    adam.floor = tensors["adam.floor"]
     pose = HeadPose(tensors["pose.vertices"], tensors["pose.joints"])
     head = HeadState(
         HeadParams(**group("params")), pose, tensors["gathered.vertices"], tensors["gathered.joints"],

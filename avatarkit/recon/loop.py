@@ -66,8 +66,7 @@ def reconstruct(
     device = device_of(rasterizer)
     others = config.random_background > 0
     views = Views(sequence, sequence.capture.indices("train"), config.background, device, through=others)
-    if several_sides(sequence):
-        config = replace(config, line_of_sight=0.0)
+    config = config.seen_from(several_sides(sequence))
     held_out = _held_out(sequence, config, device)
     state = checkpoint.load_newest(run) if resume and run.folder and ranks.first else None
     if state is None and ranks.first:

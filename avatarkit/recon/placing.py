@@ -22,7 +22,7 @@ def placed(state: TrainState, device: str) -> TrainState:
     state.gaussians = gaussians
     adam, head, pose = state.adam, state.head, state.head.pose
     adam.count()
-    adam.steps = adam.steps.to(device)
+    adam.steps, adam.floor = adam.steps.to(device), adam.floor.to(device)
     for group in (adam.first, adam.second, head.first, head.second, head.counts):
         for name, value in group.items():
             group[name] = value.to(device)

@@ -29,6 +29,8 @@ from avatarkit.recon.shared_step import Learnt, over_ranks
 from avatarkit.recon.views import TrainingView
 from avatarkit.render.compiled import kernel
 
+MEASURED = 50  # steps between measurements of the usual gradient
+
 
 @dataclass
 class TrainState:
@@ -185,6 +187,8 @@ def train_step(
     else:
         state.screen_gradient += screen[0]
         state.seen += screen[1]
+    if config.least_gradient > 0 and state.step % MEASURED == 0:
+        state.adam.measure(state.gaussians, config.least_gradient)
     state.adam.step(state.gaussians, schedule.gaussian_rates(state.step), visible)
     if kept is None:
         return _told(_means(told, count) if values is None else values)

@@ -52,7 +52,7 @@ class PhotometricSettings:
     """
 
     points: int = 4000
-    crowding: float = 4.0
+    crowding: float = 16.0
     levels: tuple[tuple[float, int, float], ...] = ((0.12, 3, 3.0), (0.06, 3, 3.0), (0.03, 4, 1.5), (0.015, 3, 1.0))
     value_noise: float = 0.012
     slack: float = 0.2
@@ -326,7 +326,9 @@ def refine(
     for level, (blur, steps, outlier) in enumerate(settings.levels):
         pixels = max(blur * eyes_apart, 0.7)
         scaled = scaled_images(capture, pixels)
-        told = 5.0 * eyes_apart**2 / (4 * np.pi * pixels**2)  # a face is some five squares of the distance between the eyes
+        told = (
+            5.0 * eyes_apart**2 / (4 * np.pi * pixels**2)
+        )  # a face is some five squares of the distance between the eyes
         own = points.thinned(int(np.clip(settings.crowding * told, 0.25 * settings.points, settings.points)))
         share = settings.share * min(1.0, told / len(own))
         alignment = Alignment(head, own, problem, scaled, pictures, sizes, share, outlier, settings, appearance)

@@ -55,6 +55,7 @@ def test_the_plain_body_does_the_same() -> None:
         gaussians = table(40, 2)
         gaussians.binding[::3] = -2
         adam = Adam(gaussians, 0.02)
+        adam.floor = torch.tensor([0.3, 1e-15, 0.1, 0.2, 0.5])
         generator.manual_seed(5)
         for step in range(12):
             visible = torch.rand(40, generator=generator) > 0.4
@@ -90,6 +91,42 @@ def test_a_row_that_did_not_show_keeps_value_and_moments() -> None:
         assert (adam.first[name][~visible] == 0).all()
         assert (value[visible] != before[name][visible]).all()
     assert adam.steps.tolist() == visible.int().tolist()
+
+
+def test_what_hardly_shows_moves_in_proportion() -> None:
+    """A floor of a tenth of the mean gradient: a row with a thousandth of the others' gradient takes a hundredth of a step."""
+    gaussians = table()
+    gaussians.binding = torch.tensor([0, 1, 2, -1, -2, 3, 4], dtype=torch.int32)
+    adam = Adam(gaussians, free_unit=0.004)
+    everything = torch.ones(7, dtype=torch.bool)
+    unit = torch.where(gaussians.free, 1 / 0.004, 1.0)  # the same slope by metres is that much larger
+
+    def step() -> None:
+        for name, value in parameters(gaussians).items():
+            value.grad = torch.full_like(value, 3e-6)
+            if name == "means":
+                value.grad *= unit[:, None]
+            value.grad[0] *= 1e-3
+            value.grad[4] *= 1e-3
+        adam.step(gaussians, RATES, everything)
+
+    for _ in range(3):
+        step()
+    for value in parameters(gaussians).values():
+        value.data.zero_()  # so that small steps show
+    adam.measure(gaussians, 0.1)
+    torch.testing.assert_close(adam.floor, torch.full((5,), 0.1 * 3e-6 * (5 + 2e-3) / 7), rtol=1e-4, atol=0)
+    before = {name: value.detach().clone() for name, value in parameters(gaussians).items()}
+    step()
+    for name, value in parameters(gaussians).items():
+        moved = (value - before[name]).abs().reshape(7, -1).detach()
+        if name == "means":
+            moved *= unit[:, None]
+        whole = moved[1]
+        torch.testing.assert_close(moved[3], whole, rtol=1e-3, atol=0)  # free ones feel the same floor
+        part = 1e-3 / (1e-3 + 0.1 * (5 + 2e-3) / 7) * (1 + 0.1 * (5 + 2e-3) / 7)
+        torch.testing.assert_close(moved[0] / whole, torch.full_like(whole, part), rtol=2e-3, atol=0)
+        torch.testing.assert_close(moved[4] / whole, torch.full_like(whole, part), rtol=2e-3, atol=0)
 
 
 def test_free_gaussians_move_in_metres() -> None:

@@ -98,7 +98,7 @@ def faked(mode: FakeTensorMode, state: TrainState, head: Any) -> tuple[TrainStat
     fake = mode.from_tensor
     state.gaussians = type(state.gaussians)(**{k: fake(v) for k, v in state.gaussians.tensors().items()})
     adam, poses = state.adam, state.head
-    adam.steps = fake(adam.steps)
+    adam.steps, adam.floor = fake(adam.steps), fake(adam.floor)
     for group in (adam.first, adam.second, poses.first, poses.second, poses.counts):
         group.update({name: fake(value) for name, value in group.items()})
     poses.params = poses.params.map(fake)
@@ -139,7 +139,10 @@ def fresh_constants() -> Any:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_a_step_stays_on_the_device_and_asks_for_nothing(parts: Parts, name: str, fresh_constants: None) -> None:
+def test_a_step_stays_on_the_device_and_asks_for_nothing(
+    parts: Parts, name: str, fresh_constants: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("avatarkit.recon.step.MEASURED", 1)  # the usual gradient, too
     config, state, head = settings(parts, name)
     views = Views(parts.sequence, parts.sequence.capture.indices("train"), config.background)
     real = [views.view(i) for i in range(config.batch)]

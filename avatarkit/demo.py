@@ -18,7 +18,7 @@ from avatarkit.registry import registry
 from avatarkit.render.hosted import hosted
 
 CAMERAS, TIMESTEPS, SIDE = 8, 36, 256
-MINUTES = 2.0
+MINUTES, CLIP_MINUTES = 2.0, 1.75  # a clip is tracked and matted in the rest of five minutes
 
 
 def run_demo(
@@ -29,7 +29,8 @@ def run_demo(
     Without ``clip`` a synthetic subject is drawn first: 8 cameras, 36 timesteps, 256².
     """
     source = clip if clip is not None else make_synthetic(folder / "capture", run, seed)
-    config = load_config(ReconConfig, "recon", {"minutes": str(minutes or MINUTES), "seed": str(seed)})
+    minutes = minutes or (MINUTES if clip is None else CLIP_MINUTES)
+    config = load_config(ReconConfig, "recon", {"minutes": str(minutes), "seed": str(seed)})
     job = Job([source], folder / "demo.avatar", config)
     run.folder = job.folder
     summary = run_job(job, run)

@@ -253,9 +253,8 @@ class ClipProblem:
             for i in range(number, len(cuts), parts):
                 self.add_landmarks(system, cuts[i], columns, corners[i], sides[i])
 
-        with threadpool_limits(
-            1, "blas"
-        ):  # each piece multiplies its own matrices: BLAS' threads would wait for each other's
+        # each piece multiplies its own matrices: BLAS' threads would wait for each other's
+        with threadpool_limits(1, "blas"):
             run_parts(min(thread_count(), len(cuts)), part)
         system.corner += corners.sum(0)
         system.shared_side += sides.sum(0)

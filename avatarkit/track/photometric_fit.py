@@ -326,9 +326,8 @@ def refine(
     for level, (blur, steps, outlier) in enumerate(settings.levels):
         pixels = max(blur * eyes_apart, 0.7)
         scaled = scaled_images(capture, pixels)
-        told = (
-            5.0 * eyes_apart**2 / (4 * np.pi * pixels**2)
-        )  # a face is some five squares of the distance between the eyes
+        # a face is some five squares of the distance between the eyes
+        told = 5.0 * eyes_apart**2 / (4 * np.pi * pixels**2)
         own = points.thinned(int(np.clip(settings.crowding * told, 0.25 * settings.points, settings.points)))
         share = settings.share * min(1.0, told / len(own))
         alignment = Alignment(head, own, problem, scaled, pictures, sizes, share, outlier, settings, appearance)

@@ -28,6 +28,7 @@ from avatarkit.render.compiled import run_parts, thread_count
 from avatarkit.track.arrow_system import ArrowSystem, smoothness_side
 from avatarkit.track.fit_priors import FitSettings, Priors, build_priors, fit_embedding, landmark_noise
 from avatarkit.track.initial_pose import CAMERA_AT_ORIGIN, initial_poses
+from avatarkit.track.landmark_result import LandmarkFit
 from avatarkit.track.landmark_rig import (
     EYES,
     JAW,
@@ -40,41 +41,10 @@ from avatarkit.track.landmark_rig import (
     rotation_vectors,
     rotations,
 )  # fmt: skip
-from avatarkit.track.observations import BoolArray, LandmarkObservations, part_of
+from avatarkit.track.observations import BoolArray, LandmarkObservations
 from avatarkit.types import FloatArray, IntArray
 
 CHUNK = 32  # timesteps whose Jacobian is in memory at once, in each thread
-
-
-@dataclass(frozen=True)
-class LandmarkFit:
-    """What the fit found.
-
-    params T timesteps; viewmats (C, 4, 4), Ks (C, 3, 3) float32; indices (L,) MediaPipe numbers of the fitted landmarks;
-    fitted (T, C, L, 2) pixels; errors (T, C, L) pixels, NaN where nothing was seen; offsets (L, 3) metres: where on the head
-    the detector's landmarks lie, beside the embedding's; iterations, seconds.
-    """
-
-    params: HeadParams
-    viewmats: Tensor
-    Ks: Tensor
-    indices: IntArray
-    fitted: FloatArray
-    errors: FloatArray
-    offsets: FloatArray
-    iterations: int
-    seconds: float
-
-    def summary(self) -> dict[str, float]:
-        """Median and 95th percentile of the reprojection error, pixels, over all and by part of the face."""
-        seen = self.errors[np.isfinite(self.errors)]
-        values = {"median_px": float(np.median(seen)), "p95_px": float(np.percentile(seen, 95))}
-        parts = np.array(part_of(self.indices))
-        for part in sorted(set(parts)):
-            some = self.errors[..., parts == part]
-            values[f"{part}_median_px"] = float(np.nanmedian(some))
-        values["focal_px"] = float(self.Ks[0, 0, 0])
-        return values
 
 
 def fit_landmarks(

@@ -39,7 +39,7 @@ def track(
 
     refuse_foreign_folder(output)
     require_inputs(inputs)
-    model = load_head(head or default_head())
+    model = load_head(head or default_head(), teeth=True)
     part = registry().create("tracker", tracker or registry().default("tracker"))
     if len(inputs) == 1 and is_dataset(inputs[0]):
         raise InputError(f"{inputs[0]}: already has head parameters; give it to avatarkit recon")

@@ -21,7 +21,7 @@ from avatarkit.recon.drawn_head import drawn_head
 from avatarkit.recon.head_tuning import posed
 from avatarkit.registry import registry
 from avatarkit.track.sequence import Sequence
-from avatarkit.track.sequence_files import load_sequence, save_sequence
+from avatarkit.track.sequence_files import load_sequence, save_sequence, tracked_head
 from avatarkit.types import FloatArray, PathArg
 
 TRACKED = "tracking"  # folder of the run that holds the tracked sequence
@@ -62,6 +62,8 @@ def read_known(path: PathArg, head: str | None, run: Run) -> tuple[Sequence, Hea
     Raises InputError when no known model does, and says which counts are needed.
     """
     counts = read_dataset(path, run=run).counts
+    if counts["vertices"] is None:  # the data set's format says it by offsets of vertices only; ours says it anyway
+        counts = counts | {"vertices": (tracked_head(path) or {}).get("vertices")}
     if head is not None:
         model = load_head(head, expected=counts)
         return load_sequence(path, model, run=run), model

@@ -152,6 +152,17 @@ def landmark_noise(indices: IntArray, points: FloatArray, valid: BoolArray, sett
     return settings.noise * max(size, 8.0) * np.array([PART_NOISE[part] for part in part_of(indices)])
 
 
+def require_landmarks(head: HeadModel) -> LandmarkEmbedding:
+    """The embedding of ``head``.  Raises InputError when it has none, and says where one comes from."""
+    own = head.landmarks
+    if own is None or len(own.indices) < 20:
+        raise InputError(
+            f"head model '{head.name}' has no landmarks, which tracking needs; for FLAME: avatarkit assets add flame-landmarks "
+            "mediapipe_landmark_embedding.npz (from the FLAME site), or choose another --head"
+        )
+    return own
+
+
 def fit_embedding(head: HeadModel, canonical: FloatArray | None = None) -> LandmarkEmbedding:
     """The landmarks of ``head`` that are fitted: its own embedding, and where it lacks them both irises' centres and, from the
     detector's average face ``canonical`` (478, 3), outline, chin and cheeks (``canonical_face``).
@@ -159,12 +170,7 @@ def fit_embedding(head: HeadModel, canonical: FloatArray | None = None) -> Landm
     An iris' centre is the foremost vertex of the eyeball, the vertices that the eye joint moves.
     Raises InputError when the head has no embedding.
     """
-    own = head.landmarks
-    if own is None or len(own.indices) < 20:
-        raise InputError(
-            f"head model '{head.name}' has no landmark embedding (mediapipe_landmark_index, _face, _bary), which the landmark "
-            "fit needs; choose another --head"
-        )
+    own = require_landmarks(head)
     if canonical is not None:
         own = extended_embedding(head, own, canonical)
     indices, faces, bary = own.indices.tolist(), own.faces.tolist(), own.barycentrics.tolist()

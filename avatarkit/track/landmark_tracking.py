@@ -17,7 +17,7 @@ from avatarkit.errors import InputError
 from avatarkit.events import Finished, Picture, Progress, Run, Started
 from avatarkit.paths import atomic_path
 from avatarkit.track.fit_picture import fit_sheet, projected
-from avatarkit.track.fit_priors import FitSettings
+from avatarkit.track.fit_priors import FitSettings, require_landmarks
 from avatarkit.track.landmark_fit import LandmarkFit, fit_landmarks
 from avatarkit.track.observations import NUM_LANDMARKS, BoolArray, LandmarkObservations
 from avatarkit.track.sequence import Sequence as TrackedSequence
@@ -51,6 +51,7 @@ def track_landmarks(
     canonical (478, 3): the detector's average face, or None.  initial: gives the cameras where the capture has none.  Writes
     ``tracking.png`` into the run's folder if it has one.  Raises InputError when no frame shows a face.
     """
+    require_landmarks(head)  # before a long film is looked through
     observed = observe(detector, capture, run, canonical)
     Ks, viewmats, known = _cameras(capture, initial)
     fit = fit_landmarks(head, observed, Ks, viewmats, focal_known=known, settings=settings, run=run)

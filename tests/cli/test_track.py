@@ -13,6 +13,9 @@ from typer.testing import CliRunner
 
 from avatarkit.cli.track import track
 from avatarkit.errors import InputError
+from avatarkit.events import Run
+from avatarkit.recon.prepare import read_known
+from avatarkit.track.sequence_files import OURS
 
 from ..capture.scene import make_scene
 
@@ -91,6 +94,33 @@ def test_track_writes_a_sequence_a_picture_and_a_summary(film: Path, tmp_path: P
     assert (out / "transforms_train.json").is_file() and Path(content["pictures"]["tracking"]) == out / "tracking.png"
     with pytest.raises(InputError, match="already has head parameters"):
         run(str(out), "-o", str(tmp_path / "again"), "--tracker", f"{plugin}:Scripted", "--head", "bust")
+
+
+def test_a_head_in_flame_topology_keeps_its_teeth(film: Path, tmp_path: Path, test_data: Path) -> None:
+    """FLAME has none, so they are appended where it is fitted, and again where what was written is read: for recon and --resume."""
+    plugin, out = tmp_path / "scripted.py", tmp_path / "tracked"
+    plugin.write_text(TRACKER)
+    flame = str(test_data / "flame2023_open" / "flame2023_open_arkit.npz")
+    run(str(film), "-o", str(out), "--head", flame, "--tracker", f"{plugin}:Scripted", "-q")
+    sequence, head = read_known(out, flame, Run())
+    assert sequence.head == head.reference and head.reference["vertices"] == 5143
+    assert head.regions["teeth"].sum() == 120
+    ours = json.loads((out / OURS).read_text())  # a folder that was tracked without them stays without
+    ours["head"]["vertices"] = 5023
+    (out / OURS).write_text(json.dumps(ours))
+    assert read_known(out, flame, Run())[1].reference["vertices"] == 5023
+
+
+def test_flame_without_landmarks_says_where_they_come_from(film: Path, tmp_path: Path, test_data: Path) -> None:
+    """As the published .pkl is; said before a film is looked through, which this tracker could not do."""
+    with np.load(test_data / "flame2023_open" / "flame2023_open_arkit.npz", allow_pickle=False) as arrays:
+        np.savez(tmp_path / "plain.npz", **{k: v for k, v in arrays.items() if not k.startswith("mediapipe_landmark")})
+    plugin, output = tmp_path / "blind.py", tmp_path / "tracked"
+    plugin.write_text(TRACKER.replace("bust = load_head", "raise AssertionError\n        bust = load_head"))
+    flame = str(tmp_path / "plain.npz")
+    with pytest.raises(InputError, match=r"has no landmarks, .*: avatarkit assets add flame-landmarks"):
+        run(str(film), "-o", str(output), "--head", flame, "--tracker", f"{plugin}:Scripted", "-q")
+    assert not output.exists()
 
 
 def test_a_still_camera_gets_masks(wall_film: Path, tmp_path: Path) -> None:

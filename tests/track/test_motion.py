@@ -54,6 +54,21 @@ def test_named_weights_reach_the_modes_of_that_name(bust: HeadModel, tmp_path: P
     assert not params.expr[:, untouched].any()
 
 
+def test_a_recorded_speech_drives_the_jaw(bust: HeadModel, test_data: Path) -> None:
+    """A track from elsewhere, with all of ARKit's names: the mouth opens as far and as often as it says."""
+    file = test_data / "motion" / "arkit_speech.npz"
+    with np.load(file, allow_pickle=False) as arrays:
+        names, weights = [str(name) for name in arrays["names"]], arrays["weights"]
+    params = load_motion(file, bust)
+    opened = weights[:, names.index("jawOpen")]
+    np.testing.assert_allclose(params.expr[:, bust.expr_names.index("jawOpen")].numpy(), opened, atol=1e-6)
+    assert opened.max() > 0.2 and np.isfinite(params.expr.numpy()).all()
+    vertices = bust.pose(params).vertices.numpy()
+    eyes, jaw = (vertices[:, bust.regions[name].numpy() > 0.5].mean(1) for name in ("l_eye", "jaw"))
+    apart = np.linalg.norm(eyes - jaw, axis=1)  # however the head turns
+    assert np.corrcoef(apart, opened)[0, 1] > 0.9
+
+
 def test_weights_that_a_head_cannot_show_are_named(bust: HeadModel, tmp_path: Path) -> None:
     file = write_track(tmp_path / "t.npz", names=np.array(["jawOpen", "earWiggle", "eyeBlinkLeft"]))
     run, events = collect()

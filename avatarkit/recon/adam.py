@@ -58,8 +58,8 @@ class Adam:
         """Set each tensor's epsilon to ``share`` of its mean gradient over the rows that have moved: the root of the second moment."""
         moved = self.steps > 0
         unbiased = -torch.expm1(self.steps.clamp(min=1).double() * float(np.log(BETA2)))
-        for place, (name, second) in enumerate(self.second.items()):
-            size = (second.reshape(len(second), -1).double().mean(1) / unbiased).sqrt()
+        for place, name in enumerate(parameters(gaussians)):
+            size = (self.second[name].reshape(len(moved), -1).double().mean(1) / unbiased).sqrt()
             if name == "means":
                 size = torch.where(gaussians.free, self.free_unit * size, size)
             mean = (size * moved).sum() / moved.sum().clamp_min(1)

@@ -76,6 +76,20 @@ def test_a_stop_and_a_resume_change_no_bit(
     assert untimed[0] == untimed[1] and [row["step"] for row in untimed[0]] == [12, 24]
 
 
+def test_what_holds_for_one_camera_resumes_to_the_bit(
+    parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its floors under gradients are measured before the stop and after it."""
+    monkeypatch.setattr("avatarkit.recon.loop.several_sides", lambda sequence: False)
+    monkeypatch.setattr("avatarkit.recon.step.MEASURED", 5)
+    config = parts.config(log_every=1)
+    unbroken = trained(parts, config, tmp_path / "unbroken")
+    assert float(unbroken.adam.floor.min()) > 1e-9
+    trained(parts, config, tmp_path / "stopped", stop=STOP)
+    resumed = trained(parts, config, tmp_path / "stopped", resume=True)
+    assert same(tensors_of(unbroken, tmp_path / "unbroken"), tensors_of(resumed, tmp_path / "stopped")) == []
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     whole: tuple[TrainState, dict[str, Tensor]], parts: Parts, tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ from avatarkit.gaussians.binding import pose_gaussians
 from avatarkit.head.frames import with_frames
 from avatarkit.recon import density, step
 from avatarkit.recon.config import ReconConfig
-from avatarkit.recon.loop import colour_aids, reconstruct, several_sides, start
+from avatarkit.recon.loop import colour_aids, prior_colours, reconstruct, several_sides, start
 from avatarkit.recon.placing import placed, placed_head
 from avatarkit.recon.prepare import read_known
 from avatarkit.recon.schedule import Schedule, view_order
@@ -108,8 +108,9 @@ def measured_steps(
     config = config.seen_from(several_sides(sequence))
     others = config.random_background > 0
     views = Views(sequence, sequence.capture.indices("train"), config.background, device, through=others)
-    state = placed(grown(start(sequence, head, config), splats, config.seed), device)
-    aids = colour_aids(sequence, head, config, device)
+    colours = prior_colours(sequence, head, config)
+    state = placed(grown(start(sequence, head, config, colours), splats, config.seed), device)
+    aids = colour_aids(config, colours, device)
     head = placed_head(head, device)
     schedule, background = Schedule(config, config.iterations), torch.tensor(config.background, device=device)
     for position in range(len(views)):

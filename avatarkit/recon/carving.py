@@ -25,9 +25,11 @@ from avatarkit.types import Float32Array, FloatArray
 REACH = 0.09  # metres from the head model's surface: how far hair and clothes are looked for
 BELOW = 0.16  # metres below the model: shoulders
 INSIDE, HIDING, BESIDE, LEVEL = 0.9, 0.1, 0.03, 0.8  # shares of the views
+SEEN = 0.2  # share of the views that a cell has to be in the picture of
 SLAB = 0.03  # metres before and behind the head's middle: one camera says nothing of depth, and cells far off turn into floaters
 FRONT_MARGIN = 0.006  # metres before the surface that count as hiding it
 MATTE = 110  # of 255
+ROUNDING = 1e-9  # metres
 
 
 @dataclass
@@ -70,7 +72,7 @@ def _carved(
     while True:
         cells = _cells(pose, views, sequence, joint, size)
         votes = _vote(sequence, pose, views, depths, joint, cells)
-        judged = votes.seen >= max(1.0, 0.2 * len(views))
+        judged = votes.seen >= max(1.0, SEEN * len(views))
         total = np.maximum(votes.seen, 1.0)
         keep = (
             judged
@@ -93,7 +95,8 @@ def _carved(
 
 
 def _cells(pose: HeadPose, views: list[int], sequence: Sequence, joint: int, size: float) -> FloatArray:
-    """(n, 3) cell centres in the joint's frame, within reach of the head model at the first view's timestep."""
+    """(n, 3) cell centres in the joint's frame, within reach of the head model at the first view's timestep; without those that are level
+    in too few views to stay, whatever else these show."""
     timestep = sequence.capture.frames[views[0]].timestep
     frame = pose.joints[timestep, joint].double().numpy()
     surface = (pose.vertices[timestep].double().numpy() - frame[:3, 3]) @ frame[:3, :3]
@@ -101,6 +104,14 @@ def _cells(pose: HeadPose, views: list[int], sequence: Sequence, joint: int, siz
     low[1] -= BELOW - REACH
     axes = [np.arange(a, b, size) + 0.5 * size for a, b in zip(low, high, strict=True)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+    level = np.zeros(len(grid), np.int32)
+    for index in views:
+        transform, view, middle = _placed(sequence, pose, index, joint)
+        across = transform[:3, :3].T @ view[2, :3]
+        level += np.abs(grid @ across + (transform[:3, 3] @ view[2, :3] + view[2, 3] - middle)) <= SLAB + ROUNDING
+    grid = grid[level >= LEVEL * SEEN * len(views)]
+    if not len(grid):
+        return grid
     distance, _ = cKDTree(surface).query(grid, distance_upper_bound=BELOW)
     near = distance <= np.where(grid[:, 1] < surface[:, 1].min() + 0.03, BELOW, REACH)
     return np.asarray(grid[near])
@@ -117,8 +128,8 @@ def _vote(
         mask = sequence.capture.mask(index)
         if mask is None:
             continue
-        transform = pose.joints[frame.timestep, joint].double().numpy()
-        view, K = sequence.viewmats[frame.camera].double().numpy(), sequence.Ks[frame.camera].double().numpy()
+        transform, view, middle = _placed(sequence, pose, index, joint)
+        K = sequence.Ks[frame.camera].double().numpy()
         camera = (cells @ transform[:3, :3].T + transform[:3, 3]) @ view[:3, :3].T + view[:3, 3]
         z = np.maximum(camera[:, 2], 1e-3)
         pixel = np.floor((camera @ K.T)[:, :2] / z[:, None]).astype(np.int64)
@@ -132,8 +143,15 @@ def _vote(
         votes.inside[within] += matte
         votes.hiding[within] += (z[within] < surface - FRONT_MARGIN) & np.isfinite(surface)
         votes.beside[within] += beside
-        vertices = pose.vertices[frame.timestep].double().numpy()
-        middle = 0.5 * (vertices.min(0) + vertices.max(0)) @ view[2, :3] + view[2, 3]
         votes.level[within] += np.abs(z[within] - middle) <= SLAB
         votes.colour[within] += picture * beside[:, None]
     return votes
+
+
+def _placed(sequence: Sequence, pose: HeadPose, index: int, joint: int) -> tuple[FloatArray, FloatArray, float]:
+    """Of frame ``index``: the joint's transform (4, 4), the view matrix (4, 4), and the z of the head's middle in it, metres."""
+    frame = sequence.capture.frames[index]
+    view = sequence.viewmats[frame.camera].double().numpy()
+    vertices = pose.vertices[frame.timestep].double().numpy()
+    middle = 0.5 * (vertices.min(0) + vertices.max(0)) @ view[2, :3] + view[2, 3]
+    return pose.joints[frame.timestep, joint].double().numpy(), view, float(middle)

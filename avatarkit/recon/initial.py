@@ -19,14 +19,18 @@ from avatarkit.track.sequence import Sequence
 MAX_VIEWS = 48
 
 
-def initial_gaussians(sequence: Sequence, head: HeadModel, pose: HeadPose, config: ReconConfig) -> Gaussians:
+def initial_gaussians(
+    sequence: Sequence, head: HeadModel, pose: HeadPose, config: ReconConfig, colours: Tensor | None = None
+) -> Gaussians:
     """Bound Gaussians coloured from the training pictures, and free ones from the mattes.
 
-    ``pose`` holds every timestep.  Deterministic given ``config.seed``.
+    ``pose`` holds every timestep; colours (F, 3): of the triangles where they are known already (``triangles_seen``).
+    Deterministic given ``config.seed``.
     """
     random = np.random.default_rng([config.seed, 1])
     views = _spread(sequence.capture.indices("train"), MAX_VIEWS)
-    colours = triangle_colours(sequence, head, pose, views)
+    if colours is None:
+        colours = triangle_colours(sequence, head, pose, views)
     bound = bound_gaussians(colours, config, random)
     if config.first_bound and len(bound) > config.first_bound:
         bound = thinned(bound, head, config.first_bound)
@@ -83,8 +87,10 @@ def triangle_colours(sequence: Sequence, head: HeadModel, pose: HeadPose, views:
         picture = sequence.capture.composited(index, np.ones(3))
         mask = sequence.capture.mask(index)
         seen = (drawn >= 0) if mask is None else (drawn >= 0) & (mask > 200)
-        np.add.at(total, drawn[seen], picture[seen])
-        np.add.at(weight, drawn[seen], 1.0)
+        triangle, colour = drawn[seen], picture[seen]
+        for channel in range(3):
+            total[:, channel] += np.bincount(triangle, colour[:, channel], len(faces))
+        weight += np.bincount(triangle, minlength=len(faces))
     known = weight > 0
     colours = np.full((len(faces), 3), 0.5)
     if known.any():

@@ -113,6 +113,12 @@ class Run:
         if sink in self._sinks:
             self._sinks.remove(sink)
 
+    def aside(self, folder: Path, sink: Sink) -> Run:
+        """A run that writes into ``folder`` and tells ``sink``, with this one's seed, and stopped when this one is."""
+        other = Run(folder, seed=self.seed, sinks=(sink,), anyway=self.anyway)
+        other._stop = self._stop
+        return other
+
     def stop(self) -> None:
         """Ask the run to stop at the next safe point (Ctrl-C does)."""
         self._stop.set()

@@ -33,12 +33,13 @@ class Background:
     confident: np.ndarray
 
 
-def learn_background(images: ByteArray, heads: np.ndarray) -> Background:
+def learn_background(images: ByteArray, heads: np.ndarray, faces: FloatArray | None = None) -> Background:
     """images (T, H, W, 3) uint8; heads: (T, 4) face boxes (left, top, right, bottom; NaN where unknown), or (T, H, W) bool masks.
+    faces (T, 4): the face boxes where masks hold shoulders too, which would hide the wall beside the head.
 
     Raises InputError when no frame has a head, or the head fills the whole picture in every frame.
     """
-    boxes = head_boxes(heads)
+    boxes = head_boxes(heads) if faces is None else faces
     known = np.flatnonzero(np.isfinite(boxes).all(1))
     if not len(known):
         raise InputError("no face in any frame: the background cannot be told from the head; give masks")

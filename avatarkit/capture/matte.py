@@ -36,8 +36,9 @@ DARKEST = 0.8  # of the wall's brightness that a shadow on it may leave
 CLIP_LOW, CLIP_HIGH = 0.08, 0.93  # alpha beyond which the rest is noise
 
 
-def matte(image: ByteArray, background: Background, head: np.ndarray) -> ByteArray:
-    """(H, W) uint8 alpha of one image (H, W, 3) uint8; head: a face box (4,) or a bool mask (H, W) of the head.
+def matte(image: ByteArray, background: Background, head: np.ndarray, face: FloatArray | None = None) -> ByteArray:
+    """(H, W) uint8 alpha of one image (H, W, 3) uint8; head: a face box (4,) or a bool mask (H, W) of the head; face (4,): the
+    face box where the mask holds shoulders too.
 
     A NaN box or an empty mask (no face found): the largest component is kept.
     """
@@ -47,7 +48,7 @@ def matte(image: ByteArray, background: Background, head: np.ndarray) -> ByteArr
     wall = background.confident & ~ndimage.binary_dilation(core, iterations=max(2, int(0.1 * face_width)))
     pixels = image.astype(np.float32)
     light = background.colour * gain(image, background.colour, wall)
-    chin = _chin(head, height)
+    chin = _chin(head if face is None else face, height)
     light = light * _shading(pixels, light, background.noise, face_width, chin)[..., None]
     deviation = over_channels((pixels - light) ** 2) / (3.0 * background.noise**2)
     person = _component(_likely(pixels, light, deviation, core) > 0.5, core, deviation, chin)
@@ -62,8 +63,8 @@ def with_mattes(
     """``capture`` with a matte for every frame: its own masks win; else they are computed once and cached beside the frames.
 
     heads: per frame, (F, 4) face boxes in pixels (NaN where no face was found) or (F, H, W) bool head masks.  faces (F, 4): the face
-    boxes where masks hold shoulders too, beside which little wall would be left to see a camera move by.  Raises InputError for a
-    moving camera, and where the background cannot be learned.
+    boxes where masks hold shoulders too, beside which little wall would be left to learn and to see a camera move by.  Raises
+    InputError for a moving camera, and where the background cannot be learned.
     """
     if capture.masked:
         return capture
@@ -72,11 +73,13 @@ def with_mattes(
     if not capture.static_camera:
         raise InputError(f"{capture.name}: a moving camera needs masks; give an image folder with masks/")
     heads = np.asarray(heads)
-    digest = sha256(np.ascontiguousarray(heads).tobytes() + f"{heads.shape} matte/1 {capture.cache_key}".encode())
+    boxes = np.asarray(head_boxes(heads) if faces is None else faces, np.float64)
+    known = np.ascontiguousarray(heads).tobytes() + boxes.tobytes()
+    digest = sha256(known + f"{heads.shape} matte/2 {capture.cache_key}".encode())
 
     def build(writer: CacheWriter) -> Json:
         for camera in range(len(capture.cameras)):
-            _camera_mattes(writer, capture, camera, heads, head_boxes(heads) if faces is None else faces)
+            _camera_mattes(writer, capture, camera, heads, boxes)
         return {}
 
     order = [i for c in range(len(capture.cameras)) for i, frame in enumerate(capture.frames) if frame.camera == c]
@@ -98,8 +101,8 @@ def _camera_mattes(writer: CacheWriter, capture: Capture, camera: int, heads: np
     chosen = found[np.unique(np.linspace(0, len(found) - 1, 48).round().astype(int))]
     sample = np.stack([capture.image(rows[i]) for i in chosen])
     require_static(sample, boxes[chosen], name)
-    background = learn_background(sample, heads[rows][chosen])
-    for alpha in in_order(lambda i: matte(capture.image(i), background, heads[i]), rows, threads=2):
+    background = learn_background(sample, heads[rows][chosen], boxes[chosen])
+    for alpha in in_order(lambda i: matte(capture.image(i), background, heads[i], faces[i]), rows, threads=2):
         writer.add(None, alpha)
 
 

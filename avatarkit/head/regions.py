@@ -54,6 +54,7 @@ JAWLINE = [
 ]
 EAR_CENTRE, EAR_AXES, EAR_TILT = (-1.245, -0.44), (0.26, 0.515), 0.19  # tilt in radians, the top backwards
 EAR_SIDE = 0.92  # least distance from the middle
+EAR_OUT, EAR_HEIGHTS = 1.27, (-1.1, 0.1)  # between these heights only ears are so far from the middle
 
 
 def head_regions(
@@ -89,7 +90,8 @@ def head_regions(
     for side, sign in (("l", 1.0), ("r", -1.0)):
         here = outer & (sign * across > 0)
         turned = ellipse(forward, height, EAR_CENTRE, EAR_AXES, EAR_TILT) < 1
-        found[f"{side}_ear"] = here & turned & (sign * across > EAR_SIDE)
+        sticks_out = (height > EAR_HEIGHTS[0]) & (height < EAR_HEIGHTS[1]) & (sign * across > EAR_OUT) & (forward < 0)
+        found[f"{side}_ear"] = here & (turned & (sign * across > EAR_SIDE) | sticks_out)
         found[f"{side}_brow"] = here & (forward > -0.3) & inside(BROW, sign * across, height)
         centre = (base - eyes[side]) / unit
         lids = (centre[:, 0] / LID_ACROSS) ** 2 + (centre[:, 1] / LID_ALONG) ** 2 < 1

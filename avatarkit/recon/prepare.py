@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,12 @@ from scipy import ndimage
 from avatarkit.capture.background import head_boxes
 from avatarkit.capture.dataset import is_dataset, read_dataset
 from avatarkit.capture.reading import read_capture, require_inputs
+from avatarkit.capture.video import MAX_FRAMES
 from avatarkit.contracts import HeadModel
 from avatarkit.errors import AvatarkitError, InputError
-from avatarkit.events import Run
+from avatarkit.events import Event, Picture, Run
 from avatarkit.head.loading import default_head, load_head
+from avatarkit.paths import atomic_path
 from avatarkit.recon.drawn_head import drawn_head
 from avatarkit.recon.head_tuning import posed
 from avatarkit.registry import registry
@@ -25,18 +30,19 @@ from avatarkit.track.sequence_files import load_sequence, save_sequence, tracked
 from avatarkit.types import FloatArray, PathArg
 
 TRACKED = "tracking"  # folder of the run that holds the tracked sequence
-THIN = 3  # pixels either side
+BESIDE, DEEP = 0.03, 0.1  # of the head's width, from where the drawn model, or what is sure of it, ends
 
 
 def prepare_sequence(
-    inputs: list[Path], run: Run, *, head: str | None = None, tracker: str | None = None, size: int = 512
-) -> tuple[Sequence, HeadModel]:
+    inputs: list[Path], run: Run, *, head: str | None = None, tracker: str | None = None, size: int = 512,
+    max_frames: int = MAX_FRAMES,
+) -> tuple[Sequence, HeadModel]:  # fmt: skip
     """A sequence and the head model that its parameters belong to.
 
     inputs: one GaussianAvatars/VHAP data set, one folder of images, or video files of one person.  head: name or file; default
     for a data set the model whose counts match, else ``flame`` if registered, else ``bust``.  A capture without parameters
-    is tracked with ``tracker``; a static camera without masks gets mattes; the result is written to the run's folder.
-    Raises InputError for input that cannot be read or tracked.
+    is tracked with ``tracker``, at most ``max_frames`` of videos; a static camera without masks gets mattes; the result is written to
+    the run's folder.  Raises InputError for input that cannot be read or tracked.
     """
     if len(inputs) == 1 and is_dataset(inputs[0]):
         known = read_known(inputs[0], head, run)
@@ -47,12 +53,26 @@ def prepare_sequence(
     model = load_head(head or default_head(), teeth=True)
     part = registry().create("tracker", tracker or registry().default("tracker"))
     locate = getattr(part, "locate", None)
-    capture = read_capture(inputs if len(inputs) > 1 else inputs[0], size=size, run=run, locate=locate)
-    sequence = part.track(capture, model, run)
-    if not sequence.capture.masked:
-        sequence = with_mattes(sequence, model, run)
-    if run.folder is not None:
+    capture = read_capture(
+        inputs if len(inputs) > 1 else inputs[0], size=size, max_frames=max_frames, run=run, locate=locate
+    )
+    if run.folder is None:
+        return _matted(part.track(capture, model, run), model, run), model
+    pictures: list[Picture] = []
+
+    def heard(event: Event) -> None:
+        if isinstance(event, Picture):
+            pictures.append(event)
+        else:
+            run.emit(event)
+
+    with tempfile.TemporaryDirectory() as scratch:  # an earlier run keeps its pictures until the sequence is whole
+        sequence = _matted(part.track(capture, model, run.aside(Path(scratch), heard)), model, run)
         save_sequence(sequence, run.folder / TRACKED)
+        for picture in pictures:
+            target = run.folder / picture.path.name
+            atomic_path(target, partial(shutil.copyfile, picture.path))
+            run.emit(Picture(picture.name, target))
     return sequence, model
 
 
@@ -80,6 +100,10 @@ def read_known(path: PathArg, head: str | None, run: Run) -> tuple[Sequence, Hea
     )
 
 
+def _matted(sequence: Sequence, head: HeadModel, run: Run) -> Sequence:
+    return sequence if sequence.capture.masked else with_mattes(sequence, head, run)
+
+
 def with_mattes(sequence: Sequence, head: HeadModel, run: Run) -> Sequence:
     """Mattes from a learned background; the posed head tells where the head surely is."""
     from avatarkit.capture.matte import with_mattes as matted
@@ -89,21 +113,35 @@ def with_mattes(sequence: Sequence, head: HeadModel, run: Run) -> Sequence:
 
 
 def drawn_heads(sequence: Sequence, head: HeadModel) -> tuple[np.ndarray, FloatArray]:
-    """(frames, H, W) bool: the posed head model in every frame, but for its ears, which may stick out farther than the person's;
-    (frames, 4) boxes of it without neck and shoulders, in pixels.
+    """(frames, H, W) bool: where the posed head model says that the person surely is, in every frame; (frames, 4) boxes of it without neck
+    and shoulders, in pixels.
+
+    A fitted outline may be some pixels beyond the person's, its ears may stick out farther, its neck and shoulders be broader: of
+    those only the middle is sure.
 
     Frames must share one size.
     """
     faces = head.faces.numpy()
-    above = _inside(head, ("neck", "boundary")).mean(1) < 0.5
-    sure = _inside(head, ("l_ear", "r_ear")).max(1) == 0
+    body, ears = _inside(head, ("neck", "boundary")), _inside(head, ("l_ear", "r_ear")).max(1) > 0
+    above, sure = body.mean(1) < 0.5, ~ears & (body.max(1) == 0)
     with torch.no_grad():
         pose = posed(head, sequence.params)
     drawn = [drawn_head(sequence, pose, faces, index).triangle for index in range(len(sequence.capture))]
     boxes = head_boxes(np.stack([(t >= 0) & above[np.maximum(t, 0)] for t in drawn]))
-    # what is left of an ear's edge is thin
-    heads = [ndimage.binary_opening((t >= 0) & sure[np.maximum(t, 0)], iterations=THIN) for t in drawn]
-    return np.stack(heads), boxes
+    return np.stack([_surely(t, sure, ears, box) for t, box in zip(drawn, boxes, strict=True)]), boxes
+
+
+def _surely(drawn: np.ndarray, sure: np.ndarray, never: np.ndarray, box: FloatArray) -> np.ndarray:
+    """(H, W) bool: of ``drawn`` triangles (H, W) what is well inside those that are ``sure`` (F,), or deep inside all, but for ``never`` (F,)."""
+    shown, at = drawn >= 0, np.maximum(drawn, 0)
+    own = shown & sure[at]
+    width = box[2] - box[0] if np.isfinite(box).all() else 0.0
+    return (_depth(own) > BESIDE * width) & own | (_depth(shown) > DEEP * width) & shown & ~never[at]
+
+
+def _depth(mask: np.ndarray) -> FloatArray:
+    """(H, W) pixels from where ``mask`` ends; it goes on beyond the picture."""
+    return np.asarray(ndimage.distance_transform_edt(np.pad(mask, 1, mode="edge"))[1:-1, 1:-1])
 
 
 def _inside(head: HeadModel, regions: tuple[str, ...]) -> FloatArray:

@@ -53,15 +53,15 @@ class Schedule:
         return step < self.scaled(self.config.coarse_until)
 
     def densifies(self, step: int) -> bool:
-        """True after step ``step`` (0-based) if density adapts now."""
+        """True after step ``step`` (0-based) if density adapts now: before ``densify_until``, as 3DGS does, for what is new has to be trained."""
         c, done = self.config, step + 1
         every = self.scaled(c.densify_every)
-        return every > 0 and self.scaled(c.densify_from) <= done <= self.scaled(c.densify_until) and done % every == 0
+        return every > 0 and self.scaled(c.densify_from) <= done < self.scaled(c.densify_until) and done % every == 0
 
     def densify_left(self, step: int) -> int:
         """How many density events are left, this one included."""
         every, last = self.scaled(self.config.densify_every), self.scaled(self.config.densify_until)
-        return max(1, last // every - (step + 1) // every + 1)
+        return max(1, (last - 1) // every - (step + 1) // every + 1)
 
     def resets(self, step: int) -> bool:
         every = self.scaled(self.config.reset_every)

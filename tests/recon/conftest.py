@@ -22,7 +22,7 @@ class Parts:
     rasterizer: CpuRasterizer
 
     def config(self, **changes: object) -> ReconConfig:
-        """24 steps with density events after steps 6, 10, 14 and 18, head tuning every 4, half size for the first 5."""
+        """24 steps with density events after steps 4, 8, 12 and 16, head tuning every 4, half size for the first 5."""
         settings: dict[str, object] = {
             "iterations": 24, "max_splats": 16600, "free_gaussians": 100, "densify_from": 4, "densify_until": 20,
             "densify_every": 4, "tune_every": 4, "coarse_until": 5, "log_every": 5, "eval_every": 12, "eval_frames": 2,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from avatarkit.recon.checkpoint import load_newest
 from avatarkit.recon.job import Job, resumed_config, run_job, shown
 from avatarkit.recon.log import read_scalars
 from avatarkit.recon.loop import start
+from avatarkit.recon.prepare import TRACKED
 
 from .conftest import Parts
 
@@ -58,9 +60,9 @@ def test_a_resumed_run_has_one_curve_and_the_stored_config(parts: Parts, tiny_ca
 def test_a_damaged_config_of_a_run_is_named(parts: Parts, tiny_capture: Path, tmp_path: Path) -> None:
     asked = replace(job(parts, tiny_capture, tmp_path, 3), resume=True)
     asked.folder.mkdir(parents=True)
-    for damaged in (b"l1: [", b"\xff", b"- 1"):
+    for damaged, words in ((b"l1: [", "not valid YAML: "), (b"\xff", "not text in UTF-8"), (b"- 1", "")):
         (asked.folder / "config.yaml").write_bytes(damaged)
-        with pytest.raises(ConfigError, match=r"me\.run/config\.yaml: "):
+        with pytest.raises(ConfigError, match=rf"me\.run/config\.yaml: {words}"):
             resumed_config(asked)
 
 
@@ -84,6 +86,17 @@ def test_a_finished_run_resumed_is_scored_again(parts: Parts, tiny_capture: Path
     one = run_job(asked, Run(asked.folder))
     two = run_job(replace(asked, resume=True), Run(asked.folder))
     assert one["metrics"] == two["metrics"] and two["steps"] == 3
+
+
+def test_a_data_set_is_resumed_from_itself_and_not_from_an_earlier_films_tracking(
+    parts: Parts, tiny_capture: Path, tmp_path: Path
+) -> None:
+    asked = job(parts, tiny_capture, tmp_path, 3)
+    one = run_job(asked, Run(asked.folder))
+    earlier = Path(shutil.copytree(tiny_capture, asked.folder / TRACKED))
+    (earlier / "transforms_test.json").unlink()
+    two = run_job(replace(asked, resume=True), Run(asked.folder))
+    assert two["metrics"] == one["metrics"] and set(two["metrics"]) == {"val", "test"}
 
 
 def test_the_gaussians_are_labelled_at_the_end(parts: Parts, tiny_capture: Path, tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_the_length_for_minutes_is_one_number(together: Together) -> None:
 
 
 def test_processes_that_drift_apart_follow_the_first(together: Together) -> None:
-    assert sum("drifted apart" in text for text in together.said("drifted")) == 5, "after each change of density"
+    assert sum("drifted apart" in text for text in together.said("drifted")) == 4, "after each change of density"
     assert same(together.state("two")[0], together.state("drifted")[0]) == []
     assert not any("drifted" in text for name in NAMES[:-1] for text in together.said(name))
 

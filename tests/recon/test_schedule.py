@@ -25,6 +25,7 @@ def test_density_events_keep_their_number_when_the_run_is_shortened(total: int) 
     assert abs(len(events) - 9) <= 1 + (total < 1000) * 8
     assert all(0.09 <= (step + 1) / total <= 0.51 for step in events)
     assert schedule.densify_left(events[-1]) <= 2
+    assert [schedule.densify_left(step) for step in events] == list(range(len(events), 0, -1))
 
 
 def test_sh_degree_rises_and_stops_at_the_configured_one() -> None:

@@ -29,7 +29,8 @@ def curve_svg(curves: Mapping[str, Curve], x_label: str, y_label: str, *, log: b
         if len(curves) > 1:
             axes.legend(frameon=False)
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        unsaid = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # no addresses in a page that stands alone
+        figure.savefig(buffer, format="svg", metadata=unsaid)
         pyplot.close(figure)
     text = buffer.getvalue()
     return text[text.index("<svg") :]

@@ -121,12 +121,16 @@ def test_no_network(avatarkit_home: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     offer(monkeypatch, "http://127.0.0.1:9/file")  # nothing listens there
-    with pytest.raises(EnvironmentProblem, match=r"check the network, or download .* avatarkit assets add"):
+    words = rf"asset '{NAME}' could not be downloaded .*check the network, or download .* avatarkit assets add"
+    with pytest.raises(EnvironmentProblem, match=words):
         assets.download(NAME, timeout=2)
 
 
 def test_assets_behind_a_licence_say_where_to_go(avatarkit_home: Path) -> None:
-    with pytest.raises(MissingAsset, match=r"https://flame\.is\.tue\.mpg\.de.*avatarkit assets add flame FILE"):
+    with pytest.raises(
+        MissingAsset,
+        match=r"asset 'flame' needs a licence that only you can accept.*https://flame\.is\.tue\.mpg\.de.*avatarkit assets add flame FILE",
+    ):
         assets.download("flame")
     with pytest.raises(MissingAsset, match="run: avatarkit assets get lpips-alex"):
         assets.require("lpips-alex")

@@ -49,7 +49,7 @@ def test_an_unknown_key_names_the_file_and_the_nearest(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("key", "text", "said"),
-    [("seed", "fast", "expected int"), ("l1", "[1]", "expected float"), ("density", "magic", "one of budget, threshold"),
+    [("seed", "fast", "--set: 'seed': expected int; got 'fast'"), ("l1", "[1]", "expected float"), ("density", "magic", "one of budget, threshold"),
      ("tune_head", "3", "expected bool"), ("background", "red", "expected a list"), ("batch", "true", "expected int")],
 )  # fmt: skip
 def test_wrong_values_are_named(key: str, text: str, said: str) -> None:
@@ -59,7 +59,7 @@ def test_wrong_values_are_named(key: str, text: str, said: str) -> None:
 
 @pytest.mark.parametrize(
     ("key", "text", "said"),
-    [("iterations", "0", "'iterations' is 0; expected 1"), ("log_every", "0", "expected 1"), ("lr_means", ".nan", "'lr_means' is nan; expected 0 to 10"),
+    [("iterations", "0", "setting 'iterations' is 0; expected 1 to 1e"), ("log_every", "0", "expected 1"), ("lr_means", ".nan", "'lr_means' is nan; expected 0 to 10"),
      ("max_splats", "-5", "'max_splats' is -5"), ("label_views", "-1", "expected 0"), ("minutes", ".inf", "'minutes' is inf"), ("seed", "-1", "'seed' is -1"),
      ("background", "[0, 0, 2]", "three numbers from 0 to 1"), ("background", "[1]", "three numbers"), ("sh_degree", "7", "expected 0 to 3")],
 )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import errno
 import hashlib
 import json
@@ -17,35 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "errors.md"
 Command = Callable[..., Any]
 Damage = Callable[[Path], object]
-
-
-def rows() -> list[list[str]]:
-    table = PAGE.read_text(encoding="utf-8").partition("| message |")[2]
-    lines = [line for line in table.splitlines()[1:] if line.startswith("|")]
-    cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("|"))] for line in lines]
-    return [row for row in cells if not set(row[0]) <= {"-"}]
-
-
-@pytest.mark.parametrize("row", rows(), ids=lambda row: row[4].strip("`").split("::")[-1])
-def test_every_row_of_the_page_names_a_test_that_exists(row: list[str]) -> None:
-    assert len(row) == 5 and all(row), row
-    assert row[3] in {"0", "1", "2", "3", "130"}
-    file, _, name = row[4].strip("`").partition("::")
-    defined = {node.name for node in ast.parse((ROOT / file).read_text()).body if isinstance(node, ast.FunctionDef)}
-    assert name in defined, f"{file} has no {name}"
-
-
-def test_the_page_has_a_row_for_every_bad_input() -> None:
-    causes = " ".join(row[1] for row in rows()).lower()
-    for word in (
-        "key", "size", "truncated video", "npz", "avatar", "foreground", "no face", "half", "nan", "two people", "empty folder",
-        "plugin", "disk", "permission",
-    ):  # fmt: skip
-        assert word in causes, word
 
 
 def digest(folder: Path) -> dict[str, str]:

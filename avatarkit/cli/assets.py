@@ -53,7 +53,9 @@ def list_(json: str = JSON) -> None:
 
 
 @app.command()
-def add(name: str = NAME, file: Path = typer.Argument(help="The file, as downloaded."), json: str = JSON) -> None:
+def add(
+    name: str = NAME, file: Path = typer.Argument(metavar="FILE", help="The file, as downloaded."), json: str = JSON
+) -> None:
     """Verify a file from disk and register it (a FLAME .pkl is converted once, in a restricted process)."""
     from avatarkit import assets
 
@@ -64,7 +66,7 @@ def add(name: str = NAME, file: Path = typer.Argument(help="The file, as downloa
 @app.command()
 def get(
     name: str = NAME,
-    file: Path | None = typer.Argument(None, help="Register this file instead of downloading."),
+    file: Path | None = typer.Argument(None, metavar="FILE", help="Register this file instead of downloading."),
     json: str = JSON,
 ) -> None:
     """Download an asset, verify its checksum, and register it. What is there already is only verified."""

@@ -78,8 +78,21 @@ def _processed(param: Any, process: Callable[[Any, Any], Any], ctx: Any, value: 
     return param.callback(ctx, param, value) if param.callback else value
 
 
+def _usage(argument: Any) -> str:
+    """An argument in a usage line; a name that says itself how often it stands is left alone."""
+    name: str = argument.metavar or argument.name.upper()
+    if name.startswith("["):
+        return name
+    return (name if argument.required else f"[{name}]") + ("..." if argument.nargs != 1 else "")
+
+
 class LightCommand(_Light, TyperCommand):
     """A command whose conversions are typer's, where there is something to convert."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """[OPTIONS] INPUT... [PROMPT], whatever the typer: some write {INPUT}... for what has to be given."""
+        arguments = [param for param in self.get_params(ctx) if param.param_type_name == "argument"]
+        return [*filter(None, [self.options_metavar]), *map(_usage, arguments)]
 
 
 class LightGroup(_Light, TyperGroup):

@@ -44,7 +44,7 @@ def check(
 
 @app.command()
 def new(
-    name: str = typer.Argument(..., help="The provider's name, as users will type it."),
+    name: str = typer.Argument(..., metavar="NAME", help="The provider's name, as users will type it."),
     role: str = typer.Option(..., "--role", help="rasterizer, tracker, refiner, editor, discriminator, head_model, …"),
     out: Path = typer.Option(None, "-o", "--out", help="Folder; default ./avatarkit-NAME."),
 ) -> None:

@@ -92,6 +92,7 @@ def edit_avatar(avatar: Avatar, plan: EditPlan, tools: Tools, run: Run) -> tuple
             results.append(Done(operation, reason="stopped"))
         elif lacking:
             results.append(Done(operation, reason=f"operation {lacking[0]}, on which it depends, was not done"))
+            run.notice(f"{_named(index, operation)} was left out: {results[-1].reason}", "warning")
         else:
             run.emit(Started(_named(index, operation)))
             scene, done = _carried_out(scene, plan, index, tools, run)

@@ -12,10 +12,10 @@ import pytest
 from avatarkit.cli.commands import COMMANDS, load
 
 OPTIONS = {
-    "demo": ("--out", "--clip", "--minutes", "--seed", "--json"),
-    "track": ("--output", "--tracker", "--head", "--size", "--json"),
-    "recon": ("--output", "--config", "--set", "--minutes", "--iterations", "--rasterizer", "--head", "--tracker", "--gpus", "--processes", "--resume"),
-    "render": ("--output", "--motion", "--camera", "--frame", "--sheet", "--labels", "--size", "--fps", "--background"),
+    "demo": ("--out", "--clip", "--minutes", "--max-frames", "--seed", "--json"),
+    "track": ("--output", "--tracker", "--head", "--size", "--max-frames", "--json"),
+    "recon": ("--output", "--config", "--set", "--minutes", "--iterations", "--rasterizer", "--head", "--tracker", "--max-frames", "--gpus", "--processes", "--resume"),
+    "render": ("--output", "--motion", "--camera", "--frame", "--sheet", "--labels", "--size", "--fps", "--background", "--max-frames"),
     "eval": ("--split", "--json", "--lpips-net", "--rasterizer", "--head"),
     "report": ("--output", "--rasterizer", "--head"),
     "info": ("--json",),
@@ -33,6 +33,22 @@ OPTIONS = {
 def test_help_of_a_command_lists_its_options(command: Callable[..., Any], name: str) -> None:
     said = command(*name.split(), "--help")
     assert said.code == 0 and all(option in said.out for option in OPTIONS[name]), said.out
+
+
+USAGE = {
+    "demo": "", "track": "INPUT...", "recon": "INPUT...", "edit": "A.avatar [PROMPT]", "label": "A.avatar", "render": "A.avatar",
+    "eval": "[A.avatar]… [CAPTURE]…", "export": "A.avatar", "import": "KIND DIR", "report": "A.avatar", "batch": "MANIFEST",
+    "info": "A.avatar", "doctor": "", "plugins list": "", "plugins check": "[NAME|ROLE:NAME|FILE.py:CLASS]…", "plugins new": "NAME",
+    "plugins hooks": "", "assets list": "", "assets get": "NAME [FILE]", "assets add": "NAME FILE", "bench recon": "[CAPTURE]",
+    "bench track": "SEQUENCE_DIR TRUE_DIR",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", USAGE)
+def test_the_usage_line_says_what_has_to_be_given(command: Callable[..., Any], name: str) -> None:
+    said = command(*name.split(), "--help").out.split("\n\n")[0] + command(*name.split(), "--nothing").err
+    lines = [line.partition("Usage: ")[2].strip() for line in said.splitlines() if "Usage: " in line]
+    assert lines == [f"avatarkit {name} [OPTIONS] {USAGE[name]}".strip()] * 2
 
 
 def test_help_and_no_arguments_list_every_command(command: Callable[..., Any]) -> None:

@@ -65,5 +65,7 @@ def test_without_its_capture_or_with_another(
     save_avatar(replace(avatar, source=str(tmp_path / "gone"), timestep_names=names), unlabelled)
     said = command("label", unlabelled)
     assert said.code == 2 and said.err.count("\n") == 1 and "--capture" in said.err
+    assert f"the capture that it was made from ({tmp_path / 'gone'}) is not here; give it with" in said.err
     said = command("label", unlabelled, "--capture", tiny_capture)
     assert said.code == 2 and said.err.count("\n") == 1 and "another capture" in said.err
+    assert "has other timesteps than this avatar: " in said.err

@@ -13,7 +13,7 @@ from avatarkit.edit.editing import Done, Tools, edit_avatar
 from avatarkit.edit.history import undone
 from avatarkit.edit.plan import EditPlan, Operation, Region, Weight
 from avatarkit.errors import InputError
-from avatarkit.events import Run
+from avatarkit.events import Notice, Run, collect
 from avatarkit.gaussians.avatar import Avatar
 from avatarkit.gaussians.avatar_file import load_avatar, save_avatar
 
@@ -27,11 +27,15 @@ EDITS = [
 
 
 def edited(
-    which: Labelled, *operations: Operation, avatar: Avatar | None = None, mask: torch.Tensor | None = None
+    which: Labelled,
+    *operations: Operation,
+    avatar: Avatar | None = None,
+    mask: torch.Tensor | None = None,
+    run: Run | None = None,
 ) -> tuple[Avatar, list[Done]]:
     scene = which.scene
     tools = Tools(scene.head, scene.rasterizer, EditConfig(size=96), mask=mask)
-    return edit_avatar(avatar or which.avatar, EditPlan("do it", operations, refiner="rules"), tools, Run())
+    return edit_avatar(avatar or which.avatar, EditPlan("do it", operations, refiner="rules"), tools, run or Run())
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +95,11 @@ def test_nothing_changed_is_an_error(bare: Labelled) -> None:
 
 
 def test_what_fails_is_taken_back_and_the_rest_stands(bare: Labelled) -> None:
-    result, done = edited(bare, operation("delete", "hat"), BLUE, operation("add", "glasses"))
+    run, heard = collect()
+    result, done = edited(bare, operation("delete", "hat"), BLUE, operation("add", "glasses"), run=run)
     assert [one.accepted for one in done] == [False, True, True]
+    (said,) = [event.text for event in heard if isinstance(event, Notice) and event.level == "warning"]
+    assert said == f"operation 0: delete hat was taken back: {done[0].reason}"
     assert "shows no 'hat'" in done[0].reason
     assert len(result.history) == 1 and same_tensors(undone(result), bare.avatar)
 

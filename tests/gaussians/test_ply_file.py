@@ -78,6 +78,7 @@ def test_damaged_files_are_one_line(tmp_path: Path) -> None:
         with pytest.raises(FileFormatError, match=r"bad\.ply") as caught:
             read_splats(tmp_path / "bad.ply")
         assert "\n" not in str(caught.value), name
+    assert "not a PLY file that can be read" in _said(tmp_path, bad["text"])
     assert "property 'rot_3' is missing; did you mean 'rat_3'" in _said(tmp_path, bad["no rot_3"])
 
 

@@ -82,7 +82,7 @@ def test_counts_of_another_head_are_named(bust: HeadModel, tmp_path: Path) -> No
         template = torch.zeros(5023, 3)
         reference = {"sha256": ""}
 
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match="its parameters are of a head with") as caught:
         load_sequence(folder, Other(), cache_dir=tmp_path / "cache")  # type: ignore[arg-type]
     for number in (bust.num_expr, 100, 300, 5023, len(bust.template)):
         assert str(number) in str(caught.value)

@@ -117,7 +117,9 @@ def test_protocol_buffer_fields() -> None:
 
 def test_faults_are_in_words(tmp_path: Path, avatarkit_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AVATARKIT_FACE_LANDMARKER", raising=False)
-    with pytest.raises(MissingAsset, match="mediapipe-face-landmarker"):
+    with pytest.raises(
+        MissingAsset, match=r"^asset 'mediapipe-face-landmarker' \(.*\) is not registered; run: avatarkit"
+    ):
         model_file("")
     with pytest.raises(InputError, match="no such file"):
         model_file(str(tmp_path / "gone.task"))

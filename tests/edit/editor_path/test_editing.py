@@ -17,7 +17,7 @@ from avatarkit.edit.plan import EditPlan, Region
 from avatarkit.edit.scene import Scene
 from avatarkit.edit.verify import Verdict
 from avatarkit.errors import InputError, PluginError
-from avatarkit.events import Event, Notice, Run
+from avatarkit.events import Event, Notice, Run, collect
 from avatarkit.gaussians.avatar import Avatar
 
 from .fakes import Fake, operation, plan
@@ -90,9 +90,12 @@ def test_what_fails_is_taken_back_and_the_others_stand(scene: Scene) -> None:
 
 def test_what_depends_on_a_failed_operation_is_not_done(scene: Scene) -> None:
     second = operation("recolour", "hair", colour="#1a33e6", depends_on=(0,))
-    _, done = carried_out(scene, plan(CROWN, second, GREEN_SHIRT))
+    run, heard = collect()
+    _, done = carried_out(scene, plan(CROWN, second, GREEN_SHIRT), run=run)
+    said = [event.text for event in heard if isinstance(event, Notice) and event.level == "warning"]
     assert [one.accepted for one in done] == [False, False, True]
     assert done[1].reason == "operation 0, on which it depends, was not done" and done[1].attempts == 0
+    assert f"operation 1: recolour hair was left out: {done[1].reason}" in said
 
 
 def test_nothing_changed_is_no_success(scene: Scene) -> None:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from avatarkit.capture.video import MAX_FRAMES
 from avatarkit.config import load_config
 from avatarkit.drive.filming import film
 from avatarkit.events import Finished, Progress, Run, Started
@@ -22,16 +23,17 @@ MINUTES, CLIP_MINUTES = 2.0, 1.75  # a clip is tracked and matted in the rest of
 
 
 def run_demo(
-    folder: Path, run: Run, *, clip: Path | None = None, minutes: float | None = None, seed: int = 0
-) -> dict[str, Any]:
+    folder: Path, run: Run, *, clip: Path | None = None, minutes: float | None = None, seed: int = 0,
+    max_frames: int = MAX_FRAMES,
+) -> dict[str, Any]:  # fmt: skip
     """Everything into ``folder``; returns the summary of the reconstruction with the film's path.
 
-    Without ``clip`` a synthetic subject is drawn first: 8 cameras, 36 timesteps, 256².
+    Without ``clip`` a synthetic subject is drawn first: 8 cameras, 36 timesteps, 256².  ``max_frames``: of the clip, at most.
     """
     source = clip if clip is not None else make_synthetic(folder / "capture", run, seed)
     minutes = minutes or (MINUTES if clip is None else CLIP_MINUTES)
     config = load_config(ReconConfig, "recon", {"minutes": str(minutes), "seed": str(seed)})
-    job = Job([source], folder / "demo.avatar", config)
+    job = Job([source], folder / "demo.avatar", config, max_frames=max_frames)
     run.folder = job.folder
     summary = run_job(job, run)
     if run.stopping:

@@ -50,6 +50,7 @@ class ReconOptions:
     tracker: str | None = None
     segmenter: str | None = None
     size: int | None = None
+    max_frames: int | None = None
     anyway: bool = False
     seed: int | None = None
 

@@ -100,7 +100,8 @@ def read_video(
         taken, shown = len(clip["numbers"]), max(clip["numbers"], default=0) + 1
         if every is None and taken < shown and run is not None:
             run.notice(
-                f"{files[index].name}: {taken} of its {shown} frames are taken, spread evenly; cut the clip to take more of less"
+                f"{files[index].name}: {taken} of its {shown} frames are taken, spread evenly; take more with --max-frames, or cut "
+                "the clip to take more of less"
             )
         height, width = cache.size(len(frames))
         crop = Crop(**{**clip["crop"], "source": tuple(clip["crop"]["source"])})

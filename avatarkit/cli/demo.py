@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from avatarkit.cli.json_output import write_json
+from avatarkit.cli.options import frames_taken
 from avatarkit.cli.output import ProgressSink, console, metric, short
 
 
@@ -15,11 +16,13 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where everything goes.")] = Path("demo-out"),
     clip: Annotated[Path | None, typer.Option("--clip", metavar="VIDEO", help="Your own video instead of the synthetic subject.", show_default=False)] = None,
     minutes: Annotated[float | None, typer.Option(min=0.05, help="Minutes of training. Default: 2, of a clip 1.75.", show_default=False)] = None,
+    max_frames: Annotated[int | None, typer.Option("--max-frames", metavar="N", help="At most so many frames of your video, spread evenly. Default: 600.", show_default=False)] = None,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
     anyway: Annotated[bool, typer.Option("--anyway", help="Go on with a video that is cut short, shows several people or loses the face for long.")] = False,
     json: Annotated[str | None, typer.Option("--json", metavar="PATH", help="Write the summary as JSON; - for stdout.", show_default=False)] = None,
 ) -> None:  # fmt: skip
     """Reconstruct, score, drive and report: the whole job in a few minutes."""
+    taken = frames_taken(max_frames)
     from avatarkit.demo import run_demo
     from avatarkit.events import Run
     from avatarkit.registry import registry
@@ -28,7 +31,7 @@ def demo(
     run = Run(seed=seed, sinks=(sink,), anyway=anyway)
     registry().connect(run)
     try:
-        summary = run_demo(out, run, clip=clip, minutes=minutes, seed=seed)
+        summary = run_demo(out, run, clip=clip, minutes=minutes, seed=seed, max_frames=taken)
     finally:
         sink.close()
     console.print()

@@ -1,11 +1,13 @@
-"""Options of plugins, as they are given on the command line."""
+"""Options that several commands share: those of plugins, and how much of a video is taken."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from avatarkit.config import parse_overrides
-from avatarkit.errors import ConfigError
+from avatarkit.errors import ConfigError, InputError
+
+FEWEST_FRAMES, MOST_FRAMES = 10, 10_000  # of which one is held out; eight gigabytes of cache at 512²
 
 
 def part_options(flag: str, part: str, pairs: list[str]) -> dict[str, Any]:
@@ -19,3 +21,17 @@ def part_options(flag: str, part: str, pairs: list[str]) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise ConfigError(f"{flag} {key}={text}: not a valid value for '{part}'") from error
     return options
+
+
+def frames_taken(given: int | None) -> int:
+    """``--max-frames``: at most so many frames of videos; the reader's own number where it was not given.
+
+    Raises InputError for a number out of range.
+    """
+    from avatarkit.capture.video import MAX_FRAMES
+
+    if given is None:
+        return MAX_FRAMES
+    if not FEWEST_FRAMES <= given <= MOST_FRAMES:
+        raise InputError(f"--max-frames {given}: expected {FEWEST_FRAMES} to {MOST_FRAMES} frames")
+    return given

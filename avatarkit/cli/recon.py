@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from avatarkit.cli.json_output import write_json
+from avatarkit.cli.options import frames_taken
 from avatarkit.cli.output import ProgressSink, console, metric, short
 from avatarkit.errors import EnvironmentProblem, InputError, LostProcess
 
@@ -26,6 +27,7 @@ def recon(
     tracker: Annotated[str | None, typer.Option(metavar="NAME", help="For videos and images. Default: photometric, which starts from mediapipe.", show_default=False)] = None,
     segmenter: Annotated[str | None, typer.Option(metavar="NAME", help="Where labels come from. Default: head-regions.", show_default=False)] = None,
     size: Annotated[int, typer.Option(min=64, max=2048, help="Side of the square crop around the head, pixels (videos and images).")] = 512,
+    max_frames: Annotated[int | None, typer.Option("--max-frames", metavar="N", help="At most so many frames of a video, or of several together, spread evenly. Default: 600.", show_default=False)] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn.", show_default=False)] = None,
     gpus: Annotated[int | None, typer.Option(min=1, metavar="N", help="Train on N GPUs of this machine; each takes its share of a step's views.", show_default=False)] = None,
     processes: Annotated[int | None, typer.Option(min=1, metavar="N", help="Train in N processes on this machine's cores. For several machines: torchrun … -m avatarkit recon ….", show_default=False)] = None,
@@ -42,6 +44,7 @@ def recon(
     """
     if minutes is not None and iterations is not None:
         raise InputError("give --minutes or --iterations, not both")
+    taken = frames_taken(max_frames)
     if not output.suffix:
         output = output.with_suffix(".avatar")
     from avatarkit.config import load_config, parse_overrides
@@ -64,7 +67,7 @@ def recon(
     from avatarkit.recon.job import Job, run_job, train_along
     from avatarkit.registry import registry
 
-    job = Job(inputs, output, settings, head, tracker, rasterizer, segmenter, size, resume, report)
+    job = Job(inputs, output, settings, head, tracker, rasterizer, segmenter, size, resume, report, taken)
     sink = ProgressSink(quiet)
     run = Run(job.folder, seed=settings.seed, anyway=anyway)
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avatarkit.cli.json_output import write_json
+from avatarkit.cli.options import frames_taken
 from avatarkit.cli.output import ProgressSink, console, short
 from avatarkit.errors import InputError
 
@@ -31,6 +32,7 @@ def render(
     background: Annotated[str | None, typer.Option(metavar="COLOUR", help="A CSS colour name or #rrggbb. Default: the avatar's own.", show_default=False)] = None,
     rasterizer: Annotated[str | None, typer.Option(metavar="NAME", help="Default: gsplat where CUDA works, else cpu.", show_default=False)] = None,
     head: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Where the avatar's head model is, if it was moved.", show_default=False)] = None,
+    max_frames: Annotated[int | None, typer.Option("--max-frames", metavar="N", help="At most so many frames of a driving video, spread evenly. Default: 600.", show_default=False)] = None,
     anyway: Annotated[bool, typer.Option("--anyway", help="Go on with a driving video that is cut short, shows several people or loses the face for long.")] = False,
     json: Annotated[str | None, typer.Option("--json", metavar="PATH", help="Write what was rendered as JSON, with jitter and identity drift; - for stdout.", show_default=False)] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
@@ -41,7 +43,7 @@ def render(
         raise InputError(f"{output}: the suffix must be one of {', '.join((*FILMS, *PICTURES))}")
     if suffix in FILMS and (frame is not None or sheet is not None):
         raise InputError(f"{output}: --frame and --sheet make pictures; use a .png")
-    pixels, colour = _size(size), _colour(background)
+    pixels, colour, taken = _size(size), _colour(background), frames_taken(max_frames)
 
     from avatarkit.drive.filming import film
     from avatarkit.evaluate.reenactment import measure
@@ -63,7 +65,7 @@ def render(
     part = hosted(registry().create("rasterizer", rasterizer or registry().default("rasterizer")))
     moves, driver = subject.motion, None
     if motion is not None:
-        source = read_motion(motion, model, run)
+        source = read_motion(motion, model, run, max_frames=taken)
         moves = driven(source, model, shape=subject.motion.shape, fps=fps, like=subject.motion)
         driver = source.driver
         if driver is not None and source.time is not None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from avatarkit.cli.json_output import write_json
+from avatarkit.cli.options import frames_taken
 from avatarkit.cli.output import ProgressSink, console, metric, short
 from avatarkit.errors import InputError
 
@@ -20,6 +21,7 @@ def track(
     tracker: Annotated[str | None, typer.Option(metavar="NAME", help="Default: photometric, which starts from mediapipe.", show_default=False)] = None,
     head: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Head model: bust, flame, or a FLAME-topology .npz. Default: flame if registered, else bust.", show_default=False)] = None,
     size: Annotated[int, typer.Option(min=64, max=2048, help="Side of the square crop around the head, pixels.")] = 512,
+    max_frames: Annotated[int | None, typer.Option("--max-frames", metavar="N", help="At most so many frames of a video, or of several together, spread evenly. Default: 600.", show_default=False)] = None,
     anyway: Annotated[bool, typer.Option("--anyway", help="Go on with a video that is cut short, shows several people or loses the face for long.")] = False,
     json: Annotated[str | None, typer.Option("--json", metavar="PATH", help="Write the summary as JSON; - for stdout.", show_default=False)] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
@@ -37,6 +39,7 @@ def track(
     from avatarkit.registry import registry
     from avatarkit.track.sequence_files import refuse_foreign_folder, save_sequence
 
+    taken = frames_taken(max_frames)
     refuse_foreign_folder(output)
     require_inputs(inputs)
     model = load_head(head or default_head(), teeth=True)
@@ -48,9 +51,9 @@ def track(
     with tempfile.TemporaryDirectory() as scratch:
         run = Run(Path(scratch), sinks=(sink, seen.append), anyway=anyway)
         registry().connect(run)
-        capture = read_capture(
-            inputs if len(inputs) > 1 else inputs[0], size=size, run=run, locate=getattr(part, "locate", None)
-        )
+        locate = getattr(part, "locate", None)
+        source = inputs if len(inputs) > 1 else inputs[0]
+        capture = read_capture(source, size=size, max_frames=taken, run=run, locate=locate)
         sequence = part.track(capture, model, run)
         if not capture.masked:
             try:

@@ -23,14 +23,15 @@ RIDGE = 0.3
 """How much of a correction is taken for noise."""
 
 
-def followed(tracked: HeadParams, tuned: HeadParams, known: Tensor) -> HeadParams:
+def followed(tracked: HeadParams, tuned: HeadParams, known: Tensor, clips: Tensor | None = None) -> HeadParams:
     """``tuned`` with the timesteps that are not ``known`` (T,) bool corrected as known ones like them were.
 
-    tracked, tuned: T timesteps before and after tuning; identity and offsets are those of ``tuned``.
+    tracked, tuned: T timesteps before and after tuning; identity and offsets are those of ``tuned``.  clips (T,): which clip each
+    timestep is of; the end of one is not near the beginning of the next.
     """
     if not bool(known.any()) or bool(known.all()):
         return tuned
-    kernel = _likeness(tracked, known) + TIME_SHARE * _nearness(len(tracked))
+    kernel = _likeness(tracked, known) + TIME_SHARE * _nearness(len(tracked), clips)
     own = kernel[known][:, known]
     solver = own + RIDGE * torch.eye(len(own), dtype=own.dtype)
     changes: dict[str, Tensor] = {}
@@ -58,7 +59,8 @@ def _likeness(params: HeadParams, known: Tensor) -> Tensor:
     return 1.0 + scaled @ scaled.T / int(used.sum())
 
 
-def _nearness(steps: int) -> Tensor:
-    """(T, T): 1 at the same timestep, falling with distance in time."""
+def _nearness(steps: int, clips: Tensor | None) -> Tensor:
+    """(T, T): 1 at the same timestep, falling with distance in time; 0 between clips."""
     time = torch.arange(steps, dtype=torch.float64)
-    return torch.exp(-0.5 * ((time[:, None] - time[None]) / NEAR) ** 2)
+    near = torch.exp(-0.5 * ((time[:, None] - time[None]) / NEAR) ** 2)
+    return near if clips is None else near * (clips[:, None] == clips[None])

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from avatarkit import __version__
+from avatarkit.capture.video import MAX_FRAMES
 from avatarkit.config import dump_config, from_mapping, read_settings
 from avatarkit.contracts import HeadModel, Rasterizer, Segmenter
 from avatarkit.errors import InputError
@@ -40,7 +41,7 @@ from avatarkit.track.sequence import Sequence
 
 @dataclass(frozen=True)
 class Job:
-    """What was asked for.  ``output`` is the avatar's file; the run folder stands beside it."""
+    """What was asked for.  ``output`` is the avatar's file; the run folder stands beside it.  size, max_frames: of what a video gives."""
 
     inputs: list[Path]
     output: Path
@@ -52,6 +53,7 @@ class Job:
     size: int = 512
     resume: bool = False
     report: bool = True
+    max_frames: int = MAX_FRAMES
 
     @property
     def folder(self) -> Path:
@@ -78,15 +80,17 @@ def run_job(job: Job, run: Run, ranks: Ranks = ALONE) -> dict[str, Any]:
         run.add_sink(sink)
     try:
         tracked = job.folder / TRACKED
-        if job.resume and (tracked / "transforms_train.json").is_file():
+        ours = Path(source_of(job.inputs, run)["sequence"]) == tracked.resolve()  # and not that of an earlier run
+        if job.resume and ours and (tracked / "transforms_train.json").is_file():
             sequence, head = read_known(tracked, job.head, run)
         else:
-            sequence, head = prepare_sequence(job.inputs, run, head=job.head, tracker=job.tracker, size=job.size)
+            sequence, head = prepare_sequence(
+                job.inputs, run, head=job.head, tracker=job.tracker, size=job.size, max_frames=job.max_frames
+            )
         if not ranks.alone:
-            source = Path(source_of(job.inputs, run)["sequence"])
-            if source == tracked.resolve():  # all train on what was written down
+            if ours:  # all train on what was written down
                 sequence, head = read_known(tracked, job.head, run)
-            ranks.from_first({"config": dataclasses.asdict(config), "sequence": str(source)})
+            ranks.from_first({"config": dataclasses.asdict(config), "sequence": source_of(job.inputs, run)["sequence"]})
         head = with_frames(head, config.frames)
         dump_config(config, job.folder / "config.yaml")
         if not job.resume:  # from here on a new run stands in the place of an earlier one

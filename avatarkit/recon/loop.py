@@ -69,15 +69,16 @@ def reconstruct(
     config = config.seen_from(several_sides(sequence))
     held_out = _held_out(sequence, config, device)
     state = checkpoint.load_newest(run) if resume and run.folder and ranks.first else None
+    colours = prior_colours(sequence, head, config)
     if state is None and ranks.first:
-        state = start(sequence, head, config)
+        state = start(sequence, head, config, colours)
         if _wants_labels(config) and segmenter is not None:
             votes = replace(config, label_steps=0)
             state.gaussians.label_logits = label_gaussians(
                 state.gaussians, sequence, head, state.head.pose, segmenter, hosted(rasterizer), votes, run
             )
     state = _everywhere(state, head, ranks, "cpu")
-    aids = _aids(sequence, head, state, config, segmenter, run, device)
+    aids = _aids(sequence, head, state, config, segmenter, run, colours, device)
     state, head = placed(state, device), placed_head(head, device)
     if state.total == 0:
         state.total = (
@@ -158,6 +159,16 @@ def reconstruct(
     return state
 
 
+def clips_of(sequence: Sequence) -> Tensor | None:
+    """(T,) the camera of each timestep, where each has one and so every camera is a clip; else None."""
+    if several_sides(sequence):
+        return None
+    clips = torch.zeros(len(sequence.params), dtype=torch.long)
+    for frame in sequence.capture.frames:
+        clips[frame.timestep] = frame.camera
+    return clips
+
+
 def several_sides(sequence: Sequence) -> bool:
     """Is any timestep seen by two cameras?"""
     frames = sequence.capture.frames
@@ -170,7 +181,7 @@ def _wants_labels(config: ReconConfig) -> bool:
 
 def _aids(
     sequence: Sequence, head: HeadModel, state: TrainState, config: ReconConfig, segmenter: Segmenter | None, run: Run,
-    device: str = "cpu",
+    colours: Tensor | None, device: str,
 ) -> Aids:  # fmt: skip
     """LPIPS, label images, colours of triangles and backgrounds where the config asks for them; what is missing is said."""
     perceptual = None
@@ -178,7 +189,7 @@ def _aids(
         perceptual = lpips_or_none(config.perceptual_net)
         if perceptual is None:
             run.notice(f"D-SSIM stands in for LPIPS in the loss: {why_no_lpips(config.perceptual_net)}", "warning")
-    aids = replace(colour_aids(sequence, head, config, device), perceptual=perceptual)
+    aids = replace(colour_aids(config, colours, device), perceptual=perceptual)
     if not _wants_labels(config):
         return aids
     if segmenter is None:
@@ -186,16 +197,23 @@ def _aids(
     return replace(aids, label_images=LabelImages(sequence, head, state.head.pose, segmenter, device))
 
 
-def colour_aids(sequence: Sequence, head: HeadModel, config: ReconConfig, device: str) -> Aids:
-    """Colours of triangles and backgrounds, where the config asks for them."""
-    colours = triangles_seen(sequence, head).to(device) if config.colour_prior > 0 else None
-    return Aids(colours=colours, backgrounds=Backgrounds(config, device) if config.random_background > 0 else None)
+def prior_colours(sequence: Sequence, head: HeadModel, config: ReconConfig) -> Tensor | None:
+    """``triangles_seen``, where the config asks for a prior of colours."""
+    return triangles_seen(sequence, head) if config.colour_prior > 0 else None
 
 
-def start(sequence: Sequence, head: HeadModel, config: ReconConfig) -> TrainState:
-    """The state before the first step."""
+def colour_aids(config: ReconConfig, colours: Tensor | None, device: str) -> Aids:
+    """``prior_colours`` on the device, and backgrounds where the config asks for them."""
+    return Aids(
+        colours=None if colours is None else colours.to(device),
+        backgrounds=Backgrounds(config, device) if config.random_background > 0 else None,
+    )
+
+
+def start(sequence: Sequence, head: HeadModel, config: ReconConfig, colours: Tensor | None = None) -> TrainState:
+    """The state before the first step; colours: ``prior_colours``, which need not be computed again."""
     head_state = HeadState.start(sequence.params, head)
-    gaussians = initial_gaussians(sequence, head, head_state.pose, config)
+    gaussians = initial_gaussians(sequence, head, head_state.pose, config, colours)
     return fresh_state(gaussians, head_state, mean_triangle_size(head))
 
 
@@ -225,7 +243,7 @@ def follow(state: TrainState, sequence: Sequence, head: HeadModel) -> None:
     known = torch.zeros(len(state.head.params), dtype=torch.bool)
     known[[sequence.capture.frames[i].timestep for i in sequence.capture.indices("train")]] = True
     device = state.head.pose.vertices.device
-    state.head.params = followed(sequence.params, state.head.params.to("cpu"), known).to(device)
+    state.head.params = followed(sequence.params, state.head.params.to("cpu"), known, clips_of(sequence)).to(device)
     rest = torch.nonzero(~known)[:, 0].to(device)
     if len(rest):
         with torch.no_grad():

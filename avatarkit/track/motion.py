@@ -17,7 +17,7 @@ from torch import Tensor
 
 from avatarkit.capture.dataset import is_dataset
 from avatarkit.capture.npz import read_npz
-from avatarkit.capture.video import VIDEO_SUFFIXES
+from avatarkit.capture.video import MAX_FRAMES, VIDEO_SUFFIXES
 from avatarkit.contracts import HeadModel
 from avatarkit.errors import FileFormatError, InputError, nearest
 from avatarkit.events import Run
@@ -89,8 +89,8 @@ def driven(
     return params if fps is None or motion.time is None else resampled(params, motion.time, fps)
 
 
-def read_motion(source: PathArg, head: HeadModel, run: Run) -> Motion:
-    """``source`` of ``load_motion``, transferred to ``head``, at its own times and in its own place."""
+def read_motion(source: PathArg, head: HeadModel, run: Run, *, max_frames: int = MAX_FRAMES) -> Motion:
+    """``source`` of ``load_motion``, transferred to ``head``, at its own times and in its own place; at most ``max_frames`` of a video."""
     path = Path(source)
     with explained(path):
         if not path.exists():
@@ -105,7 +105,7 @@ def read_motion(source: PathArg, head: HeadModel, run: Run) -> Motion:
     if path.is_dir():
         return _from_folder(path, head, run)
     if suffix in VIDEO_SUFFIXES:
-        return _from_video(path, head, run)
+        return _from_video(path, head, run, max_frames)
     raise InputError(
         f"{path}: unknown kind of motion '{suffix or path.name}'; expected .avatar, a data set's folder, a track .npz or a video"
     )
@@ -207,12 +207,12 @@ def _from_folder(path: Path, head: HeadModel, run: Run) -> Motion:
     return Motion(transferred(sequence.params, model, head, run), clock(times), (model, sequence.params))
 
 
-def _from_video(path: Path, head: HeadModel, run: Run) -> Motion:
+def _from_video(path: Path, head: HeadModel, run: Run, max_frames: int) -> Motion:
     from avatarkit.capture.reading import read_capture
     from avatarkit.registry import registry
 
     part = registry().create("tracker", registry().default("tracker"))
-    capture = read_capture(path, run=run, locate=getattr(part, "locate", None))
+    capture = read_capture(path, max_frames=max_frames, run=run, locate=getattr(part, "locate", None))
     sequence = part.track(capture, head, run)
     return Motion(sequence.params, clock(np.array([frame.time for frame in capture.frames])))
 
@@ -289,8 +289,12 @@ def resampled(params: HeadParams, time: FloatArray, fps: float) -> HeadParams:
 
 
 def clock(times: FloatArray) -> FloatArray | None:
-    """Times if they rise; data sets of other systems have none, and then each timestep is a frame."""
-    return times if len(times) > 1 and (np.diff(times) > 0).all() else None
+    """Rising times: clips, whose times begin anew, one after the other; None for data sets without times, where a timestep is a frame."""
+    steps = np.diff(times)
+    rising = steps > 0
+    if not rising.any():
+        return None
+    return np.asarray(times[0] + np.concatenate([[0.0], np.cumsum(np.where(rising, steps, np.median(steps[rising])))]))
 
 
 def mean_rotation(vectors: Tensor) -> Tensor:

@@ -30,14 +30,17 @@ def make_scene(
     patch: bool = False,
     pan: float = 0.0,
     seed: int = 0,
+    tint: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    light: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> Scene:
     """wall_texture: standard deviation in levels; sway, pan: pixels that head and wall move; flicker: exposure; patch: a piece
-    of the shirt has the wall's colour."""
+    of the shirt has the wall's colour; tint: added to the wall, in levels; light: what everything is multiplied by."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:SIZE, :SIZE] + 0.5
     wide = SIZE + 64
     wy, wx = np.mgrid[:SIZE, :wide] / SIZE
     plane = np.stack([150 + 40 * wx + 10 * wy, 160 + 30 * wx, 170 - 25 * wy + 10 * wx], -1)
+    plane = plane + np.array(tint)
     texture = ndimage.gaussian_filter(rng.normal(size=(SIZE, wide)), 2.0)
     plane = plane + (wall_texture * texture / texture.std())[..., None]
     images, alphas, boxes = [], [], []
@@ -63,13 +66,13 @@ def make_scene(
         alpha = np.maximum.reduce([head, fringe, neck.astype(float), body])
         colour = colour + 6 * grain
         image = alpha[..., None] * colour + (1 - alpha[..., None]) * wall
-        image = image * (1 + flicker * np.sin(t)) + rng.normal(size=image.shape) * 2.0
+        image = image * np.array(light) * (1 + flicker * np.sin(t)) + rng.normal(size=image.shape) * 2.0
         images.append(np.clip(image + 0.5, 0, 255).astype(np.uint8))
         alphas.append(alpha)
         boxes.append((cx - rx, cy - ry, cx + rx, cy + ry))
     return Scene(
         np.stack(images),
         np.stack(alphas).astype(np.float32),
-        plane[:, 32 : 32 + SIZE].astype(np.float32),
+        (plane[:, 32 : 32 + SIZE] * light).astype(np.float32),
         np.array(boxes),
     )

@@ -69,6 +69,22 @@ def test_a_head_mask_instead_of_a_box_and_a_lost_face() -> None:
         assert np.abs(alpha - scene.alphas[2]).mean() < 0.01
 
 
+def test_masks_with_shoulders_do_not_hide_the_wall_beside_the_head(tmp_path: Path) -> None:
+    """The head touches the upper edge, off the middle: the wall to its right is seen by what the face box leaves free only."""
+    scene = make_scene(wall_texture=8.0)
+    cut = (slice(None), slice(40, None), slice(0, 140))
+    boxes = scene.boxes - np.array([0.0, 40.0, 0.0, 40.0])
+    close = Scene(np.ascontiguousarray(scene.images[cut]), scene.alphas[cut], scene.wall[cut[1:]], boxes)
+    capture, persons = as_capture(close, tmp_path), close.alphas > 0.9
+
+    def error(faces: np.ndarray | None) -> float:
+        matted = with_mattes(capture, persons, faces=faces)
+        return float(np.mean([np.abs(np.asarray(matted.mask(t)) / 255.0 - close.alphas[t]).mean() for t in (0, 4, 11)]))
+
+    without = error(None)
+    assert error(boxes) < min(0.012, 0.5 * without), "and what was cached without the boxes does not stand for it"
+
+
 def test_mattes_are_steady_over_time() -> None:
     """Noise is new in every frame; the matte of what stands still must not flicker with it."""
     scene = make_scene(sway=0.0)

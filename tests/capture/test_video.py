@@ -151,7 +151,12 @@ def test_several_clips_of_one_person(tmp_path: Path) -> None:
 def test_frames_that_are_left_out_are_said(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "a.mp4", 20)
     for options, said in (
-        ({"max_frames": 5}, ["a.mp4: 5 of its 20 frames are taken, spread evenly; cut the clip to take more of less"]),
+        (
+            {"max_frames": 5},
+            [
+                "a.mp4: 5 of its 20 frames are taken, spread evenly; take more with --max-frames, or cut the clip to take more of less"
+            ],
+        ),
         ({"max_frames": 20}, []),
         ({"every": 4}, []),  # who asks for it knows
     ):

@@ -90,7 +90,7 @@ def test_the_demo_of_a_clip(film: Path, tracker: str, tmp_path: Path, monkeypatc
     from avatarkit.events import Run
 
     whole = demo.Job
-    monkeypatch.setattr(demo, "Job", lambda *given: whole(*given, tracker=tracker, size=SIDE))
+    monkeypatch.setattr(demo, "Job", lambda *given, **named: whole(*given, tracker=tracker, size=SIDE, **named))
     summary = demo.run_demo(tmp_path / "out", Run(), clip=film, minutes=0.02)
     assert Path(summary["film"]).stat().st_size > 1000 and (tmp_path / "out" / "demo.avatar").is_file()
     assert set(summary["metrics"]) == {"val", "test"}

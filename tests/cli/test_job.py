@@ -159,7 +159,11 @@ def test_a_report_without_the_capture_says_so(command: Command, reconstructed: P
     assert said.code == 0 and "the capture that it was made from is not here" in said.err
     assert (tmp_path / "lonely.html").is_file()
     said = command("eval", lonely)
-    assert said.code == 2 and "name it: avatarkit eval" in said.err
+    assert (
+        said.code == 2
+        and "the capture it was made from is not at" in said.err
+        and "name it: avatarkit eval" in said.err
+    )
 
 
 def test_an_avatar_moves_to_another_machine(command: Command, reconstructed: Path, tmp_path: Path) -> None:

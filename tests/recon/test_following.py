@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
 from avatarkit.head.parameters import HeadParams
 from avatarkit.recon.following import followed
+from avatarkit.recon.loop import clips_of
 
 
 def clip(steps: int = 60) -> HeadParams:
@@ -65,3 +67,27 @@ def test_nothing_to_learn_from_or_nothing_to_follow() -> None:
     tuned = biased(tracked)
     for known in (torch.zeros(60, dtype=torch.bool), torch.ones(60, dtype=torch.bool)):
         assert followed(tracked, tuned, known) is tuned
+
+
+def test_the_end_of_a_clip_does_not_follow_the_beginning_of_the_next() -> None:
+    """Two clips of a still face with opposite biases; the last tenth of each is held out."""
+    tracked = HeadParams.zeros(60, 4, 3)
+    clips = torch.arange(60) // 30
+    bias = torch.tensor([0.02, -0.02])[clips]
+    known = torch.arange(60) % 30 < 27
+    moved = torch.where(known[:, None], bias[:, None] * torch.tensor([0.0, 0.0, 1.0]), 0.0)
+    tuned = replace(tracked, translation=moved)
+    apart, mixed = followed(tracked, tuned, known, clips), followed(tracked, tuned, known)
+    first_end = apart.translation[27:30, 2]
+    assert first_end[0] > 0.005 and (first_end > -1e-4).all(), "nothing of the second clip"
+    torch.testing.assert_close(apart.translation[57:, 2], -first_end, atol=1e-6, rtol=0)
+    assert mixed.translation[29, 2] < -0.005
+
+
+def test_clips_are_cameras_that_share_no_timestep(parts: Any) -> None:
+    sequence = parts.sequence
+    assert clips_of(sequence) is None, "three cameras look on at once"
+    capture = sequence.capture
+    first = {frame.timestep: replace(frame, camera=frame.timestep // 4) for frame in capture.frames}
+    filmed = replace(sequence, capture=replace(capture, frames=tuple(first.values())))
+    assert clips_of(filmed).tolist() == [0, 0, 0, 0, 1, 1]

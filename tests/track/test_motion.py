@@ -16,6 +16,7 @@ from avatarkit.head.parameters import HeadParams
 from avatarkit.head.skinning import rotation_matrices
 from avatarkit.track.motion import (
     NECK_LIMIT,
+    clock,
     load_motion,
     mean_rotation,
     placed,
@@ -120,6 +121,16 @@ def test_resampling_is_linear_and_keeps_ends() -> None:
     time = np.array([0.0, 0.1, 0.2, 0.4])
     found = resampled(params, time, 20.0)
     np.testing.assert_allclose(found.expr[:, 0].numpy(), np.interp(np.arange(9) / 20, time, [0, 1, 2, 4]), atol=1e-5)
+
+
+def test_clips_follow_each_other_in_time() -> None:
+    """Two clips of 25 frames a second, whose times begin at 0; a data set without times; times as they are."""
+    two = clock(np.array([0.0, 0.04, 0.08, 0.0, 0.04]))
+    assert two is not None
+    np.testing.assert_allclose(two, [0.0, 0.04, 0.08, 0.12, 0.16])
+    assert clock(np.zeros(5)) is None and clock(np.zeros(1)) is None
+    given = np.array([0.5, 0.52, 0.7])
+    np.testing.assert_allclose(np.asarray(clock(given)), given, atol=1e-12)
 
 
 def test_a_sequence_drives_from_where_the_avatar_is(bust: HeadModel, tmp_path: Path) -> None:

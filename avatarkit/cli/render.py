@@ -54,7 +54,7 @@ def render(
     from avatarkit.pictures.sheet import contact_sheet, write_picture
     from avatarkit.registry import registry
     from avatarkit.render.hosted import hosted
-    from avatarkit.track.motion import driven, read_motion, resampled
+    from avatarkit.track.motion import at_own_pace, driven, read_motion, resampled
 
     sink = ProgressSink(quiet)
     heard: list[Event] = []
@@ -70,6 +70,8 @@ def render(
         driver = source.driver
         if driver is not None and source.time is not None:
             driver = driver[0], resampled(driver[1], source.time, fps)
+    elif suffix in FILMS:
+        moves = at_own_pace(subject, fps)
     carried = measure(subject, model, moves, fps, driver) if motion is not None or json is not None else None
     if suffix in PICTURES:
         chosen = _moments(len(moves), frame, sheet)

@@ -54,7 +54,7 @@ JAWLINE = [
 ]
 EAR_CENTRE, EAR_AXES, EAR_TILT = (-1.245, -0.44), (0.26, 0.515), 0.19  # tilt in radians, the top backwards
 EAR_SIDE = 0.92  # least distance from the middle
-EAR_OUT, EAR_HEIGHTS = 1.27, (-1.1, 0.1)  # between these heights only ears are so far from the middle
+EAR_OUT, EAR_HEIGHTS = 1.27, (-0.95, 0.1)  # between these heights only ears are so far from the middle
 
 
 def head_regions(

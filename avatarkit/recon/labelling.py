@@ -31,6 +31,8 @@ from avatarkit.track.sequence import Sequence
 BACKGROUND = LABEL_INDEX["background"]
 DOUBT = 0.5
 """Votes, in pixels, that every class gets beforehand, so that one stray pixel decides nothing."""
+AT_ONCE = 4
+"""Pictures that a segmenter is shown together."""
 FLOOR = 1e-4
 """Least probability in the cross-entropy: a map that is wrong in one view must not outweigh the others."""
 
@@ -71,17 +73,29 @@ def label_gaussians(
     maps: list[LabelMap] = []
     votes = torch.zeros(NUM_LABELS, len(gaussians))
     with torch.no_grad():
-        for done, (index, view) in enumerate(zip(chosen, views, strict=True)):
-            image = torch.from_numpy(np.array(sequence.capture.image(index))).permute(2, 0, 1)[None].float() / 255.0
-            found = segmenter.segment(image, [view])
-            votes += filled(gaussians, head, view, found, rasterizer, config)
-            maps.append(LabelMap.of(found))
-            run.emit(Progress("labels", done + 1, len(chosen) + config.label_steps))
+        for rows in _alike([(view.cameras.height, view.cameras.width) for view in views]):
+            images = torch.from_numpy(np.stack([sequence.capture.image(chosen[row]) for row in rows]))
+            found = segmenter.segment(images.permute(0, 3, 1, 2).float() / 255.0, [views[row] for row in rows])
+            for row, one in zip(rows, found[:, None], strict=True):
+                votes += filled(gaussians, head, views[row], one, rasterizer, config)
+                maps.append(LabelMap.of(one))
+                run.emit(Progress("labels", row + 1, len(chosen) + config.label_steps))
     share = (votes + DOUBT / NUM_LABELS) / (votes.sum(0) + DOUBT)
     logits = share.T.log().contiguous()
     logits = fitted(logits, gaussians, head, views, maps, rasterizer, config, run)
     run.emit(Finished("labels", time.monotonic() - began, {"views": float(len(chosen))}))
     return logits
+
+
+def _alike(shapes: Many[tuple[int, ...]]) -> list[list[int]]:
+    """The places of pictures in a row that have one shape, at most ``AT_ONCE`` together."""
+    groups: list[list[int]] = []
+    for row, shape in enumerate(shapes):
+        if groups and len(groups[-1]) < AT_ONCE and shapes[groups[-1][0]] == shape:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return groups
 
 
 def fitted(

@@ -16,9 +16,11 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from avatarkit.capture.cache import in_order
 from avatarkit.contracts import HeadModel, View
 from avatarkit.head.parameters import HeadPose
 from avatarkit.labels import LABEL_INDEX, NUM_LABELS
+from avatarkit.render.compiled import thread_count
 from avatarkit.render.mesh import rasterize_mesh
 from avatarkit.segment.colour_evidence import Scenery, brows, recoloured
 from avatarkit.types import Float32Array, IntArray
@@ -56,27 +58,31 @@ class HeadRegions:
 
     def segment(self, images: Tensor, views: Sequence[View]) -> Tensor:
         """images (B, 3, H, W) → probabilities (B, 19, H, W).  A view without a posed head is hair where its mask is."""
-        height, width = images.shape[-2:]
-        found = torch.zeros(len(images), NUM_LABELS, height, width)
-        for at, (image, view) in enumerate(zip(images, views, strict=True)):
-            classes = np.full((height, width), LABEL_INDEX["hair"])
-            drawn = np.zeros((height, width), bool)
-            face, jaw_row = drawn, float(height)
-            if view.head is not None and view.pose is not None:
-                classes, drawn, face, jaw_row = _drawn(view.head, view.pose, view, height, width)
-            mask = torch.from_numpy(drawn).float() if view.mask is None else view.mask.reshape(height, width)
-            if view.mask is None:
-                classes = np.where(drawn, classes, LABEL_INDEX["background"])
-            if face.any():
-                picture = (image.permute(1, 2, 0).numpy() * 255.0).round().astype(np.uint8)
-                below = np.broadcast_to(np.arange(height)[:, None] + 0.5 >= jaw_row, (height, width))
-                classes = recoloured(picture, Scenery(classes, mask.numpy() > CLEAR, face, below, ~drawn))
-                classes = brows(picture, classes)
-            shares = torch.nn.functional.one_hot(torch.from_numpy(classes), NUM_LABELS).permute(2, 0, 1).float()
-            background = torch.zeros(NUM_LABELS, 1, 1)
-            background[LABEL_INDEX["background"]] = 1.0
-            found[at] = mask * shares + (1.0 - mask) * background
+        found = torch.zeros(len(images), NUM_LABELS, *images.shape[-2:])
+        pairs = zip(images, views, strict=True)
+        for at, (classes, mask) in enumerate(in_order(lambda pair: _classes(*pair), pairs, threads=thread_count())):
+            found[at].scatter_(0, torch.from_numpy(classes)[None], mask[None])
+            found[at, LABEL_INDEX["background"]] += 1.0 - mask
         return found
+
+
+def _classes(image: Tensor, view: View) -> tuple[IntArray, Tensor]:
+    """The class of every pixel (H, W) that is the person's, and how far each is (H, W); image (3, H, W)."""
+    height, width = image.shape[-2:]
+    classes = np.full((height, width), LABEL_INDEX["hair"])
+    drawn = np.zeros((height, width), bool)
+    face, jaw_row = drawn, float(height)
+    if view.head is not None and view.pose is not None:
+        classes, drawn, face, jaw_row = _drawn(view.head, view.pose, view, height, width)
+    mask = torch.from_numpy(drawn).float() if view.mask is None else view.mask.reshape(height, width)
+    if view.mask is None:
+        classes = np.where(drawn, classes, LABEL_INDEX["background"])
+    if face.any():
+        picture = (image.permute(1, 2, 0).numpy() * 255.0).round().astype(np.uint8)
+        below = np.broadcast_to(np.arange(height)[:, None] + 0.5 >= jaw_row, (height, width))
+        classes = recoloured(picture, Scenery(classes, mask.numpy() > CLEAR, face, below, ~drawn))
+        classes = brows(picture, classes)
+    return classes, mask
 
 
 def vertex_layers(head: HeadModel) -> list[tuple[int, Float32Array]]:

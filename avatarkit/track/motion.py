@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -28,6 +28,9 @@ from avatarkit.paths import explained
 from avatarkit.track.landmark_rig import rotation_vectors
 from avatarkit.track.sequence_files import load_sequence, tracked_head
 from avatarkit.types import Float32Array, FloatArray, PathArg
+
+if TYPE_CHECKING:
+    from avatarkit.gaussians.avatar import Avatar
 
 NECK_LIMIT = 0.6  # radians: how far a neck joint turns a head before the shoulders have to follow
 NOTICEABLE = 0.05  # a weight that stays below this in a track is not missed
@@ -184,11 +187,8 @@ def _from_avatar(path: Path, head: HeadModel, run: Run) -> Motion:
     from avatarkit.gaussians.head_of import head_of
 
     avatar = load_avatar(path)
-    times = np.zeros(len(avatar.motion))
-    for frame in avatar.frames:
-        times[frame.timestep] = frame.time
     model = head if avatar.head.get("sha256") == head.reference["sha256"] else head_of(avatar.head)
-    return Motion(transferred(avatar.motion, model, head, run), clock(times), (model, avatar.motion))
+    return Motion(transferred(avatar.motion, model, head, run), own_clock(avatar), (model, avatar.motion))
 
 
 def _from_folder(path: Path, head: HeadModel, run: Run) -> Motion:
@@ -286,6 +286,20 @@ def resampled(params: HeadParams, time: FloatArray, fps: float) -> HeadParams:
     after, before = params[torch.from_numpy(right)], params[torch.from_numpy(left)]
     mixed = {name: torch.lerp(getattr(before, name), getattr(after, name), share) for name in PER_TIMESTEP}
     return replace(params, **mixed)
+
+
+def own_clock(avatar: Avatar) -> FloatArray | None:
+    """``clock`` of the frames that an avatar was made from."""
+    times = np.zeros(len(avatar.motion))
+    for frame in avatar.frames:
+        times[frame.timestep] = frame.time
+    return clock(times)
+
+
+def at_own_pace(avatar: Avatar, fps: float) -> HeadParams:
+    """An avatar's own motion as a film of ``fps`` shows it; without a clock every timestep is a picture."""
+    time = own_clock(avatar)
+    return avatar.motion if time is None else resampled(avatar.motion, time, fps)
 
 
 def clock(times: FloatArray) -> FloatArray | None:

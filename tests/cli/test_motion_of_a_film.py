@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from avatarkit.gaussians.avatar_file import load_avatar, save_avatar
 from avatarkit.head.parameters import HeadParams
 from avatarkit.types import ByteArray, FloatArray
 
@@ -187,3 +189,20 @@ def test_a_real_film_drives_with_the_default_tracker(
     seen = np.interp(np.arange(len(motion)) / 4.0, time, gap)
     assert seen.max() > 0.3 and opened.max() > 0.01, "metres"
     assert np.corrcoef(opened, seen)[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("rate", [30.0, 8.0])
+def test_an_avatars_own_motion_is_filmed_at_its_clips_pace(
+    rate: float, command: Command, reconstructed: Path, tmp_path: Path
+) -> None:
+    avatar = load_avatar(reconstructed)
+    frames = tuple(replace(frame, time=frame.timestep / rate) for frame in avatar.frames)
+    save_avatar(replace(avatar, frames=frames), tmp_path / "timed.avatar")
+    seconds = (len(avatar.motion) - 1) / rate
+    said = command("render", tmp_path / "timed.avatar", "-o", tmp_path / "own.mp4", "--fps", 24, "--size", 32, "-q")
+    assert said.code == 0, said.err
+    assert abs(len(decoded(tmp_path / "own.mp4")[0]) - (24 * seconds + 1)) <= 1
+    said = command(
+        "render", tmp_path / "timed.avatar", "-o", tmp_path / "last.png", "--frame", len(avatar.motion) - 1, "-q"
+    )
+    assert said.code == 0, "pictures are of timesteps"

@@ -13,6 +13,7 @@ import torch
 from avatarkit.contracts import View
 from avatarkit.events import Event, Finished, Run
 from avatarkit.labels import LABEL_INDEX, NUM_LABELS
+from avatarkit.recon import labelling
 from avatarkit.recon.head_tuning import posed
 from avatarkit.recon.initial import initial_gaussians
 from avatarkit.recon.labelling import LabelMap, label_field, label_gaussians, label_loss
@@ -24,16 +25,18 @@ class Halves:
     """Skin where the mask is, on the left of the picture; hair on the right.  Every ``wrong``-th view is the other way round."""
 
     def __init__(self, wrong: int = 0) -> None:
-        self.wrong, self.calls = wrong, 0
+        self.wrong, self.seen, self.batches = wrong, 0, list[int]()
 
     def segment(self, images: torch.Tensor, views: Sequence[View]) -> torch.Tensor:
-        self.calls += 1
-        left, right = LABEL_INDEX["skin"], LABEL_INDEX["hair"]
-        if self.wrong and self.calls % self.wrong == 0:
-            left, right = right, left
+        self.batches.append(len(views))
         height, width = images.shape[-2:]
         found = torch.zeros(len(images), NUM_LABELS, height, width)
         for at, view in enumerate(views):
+            self.seen += 1
+            left, right = LABEL_INDEX["skin"], LABEL_INDEX["hair"]
+            if self.wrong and self.seen % self.wrong == 0:
+                left, right = right, left
+            assert (view.cameras.height, view.cameras.width) == (height, width)
             assert view.mask is not None and view.pose is not None and view.head is not None
             found[at, left, :, : width // 2] = view.mask[0, :, : width // 2]
             found[at, right, :, width // 2 :] = view.mask[0, :, width // 2 :]
@@ -120,3 +123,22 @@ def test_the_stage_is_heard(parts: Parts) -> None:
     run = Run(sinks=(heard.append,))
     label_gaussians(gaussians, parts.sequence, parts.head, pose, Halves(), parts.rasterizer, config, run)
     assert any(isinstance(event, Finished) and event.stage == "labels" for event in heard)
+
+
+def test_pictures_of_one_size_are_shown_together_and_come_back_in_order(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sequence, config = front_only(parts), parts.config(label_views=3, free_gaussians=0, label_steps=0)
+    pose = posed(parts.head, sequence.params)
+    gaussians = initial_gaussians(sequence, parts.head, pose, config)
+    made = []
+    for at_once in (4, 2, 1):
+        monkeypatch.setattr(labelling, "AT_ONCE", at_once)
+        halves = Halves(wrong=3)
+        logits = label_gaussians(gaussians, sequence, parts.head, pose, halves, parts.rasterizer, config, Run())
+        made.append((logits, halves.batches))
+    assert [batches for _, batches in made] == [[3], [2, 1], [1, 1, 1]]
+    assert all(torch.equal(made[0][0], logits) for logits, _ in made)
+    assert labelling._alike([(8, 8), (8, 8), (8, 9), (8, 8)]) == [[0], [1], [2], [3]], "one at a time now"
+    monkeypatch.setattr(labelling, "AT_ONCE", 4)
+    assert labelling._alike([(8, 8), (8, 8), (8, 9), (8, 8)]) == [[0, 1], [2], [3]]

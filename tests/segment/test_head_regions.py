@@ -132,3 +132,13 @@ def test_a_collar_above_the_jaw_is_cloth_and_hair_beside_the_face_is_hair() -> N
     top = SIDE / 2 - 400.0 * float(chosen[:, 1].max()) / 1.0
     assert found[int(top) + 12, min(column + 3, SIDE - 1)] == LABEL_INDEX["cloth"]
     assert classes(view)[SIDE // 2 - 30, 30] == LABEL_INDEX["hair"]
+
+
+def test_pictures_together_are_as_pictures_alone() -> None:
+    soft = torch.zeros(1, SIDE, SIDE)
+    soft[:, 20:, 30:170] = 0.7
+    views = [front(torch.ones(1, SIDE, SIDE)), front(None), front(soft)]
+    images = torch.rand(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    together = HeadRegions().segment(images, views)
+    alone = torch.cat([HeadRegions().segment(images[i : i + 1], [view]) for i, view in enumerate(views)])
+    assert torch.equal(together, alone) and not torch.equal(together[0], together[2])

@@ -30,6 +30,7 @@ TUFT = 46  # locks in it
 CURLS = {"curly": 0.0018, "wavy": 0.0012}  # metres, radius of a curl
 STUBBLE_COAT, COAT = 0.22, 0.88  # opacity of the layer under the locks
 UNDER = 0.80  # its brightness, of theirs
+LYING = 0.008  # metres from where hair grows within which a piece of a lock lies on that skin; beyond, it hangs from its root
 
 
 @dataclass(frozen=True)
@@ -221,9 +222,27 @@ def _grow(
     paths = off_skin(paths, anatomy, np.linspace(0.0006, 0.0008 if growth.stubble else 0.0020, growth.pieces + 1))
     hair = locks(paths, normals, np.full(len(own), growth.thin), root_shade=0.75)
     colours = strewn(wish.colour, len(own), growth.pieces, random)
-    owners = np.concatenate([places.triangles[coat], np.repeat(places.triangles[own], growth.pieces)])
+    carried = _beneath(hair.points, np.repeat(own, growth.pieces), growing, places)
+    owners = np.concatenate([places.triangles[coat], places.triangles[carried]])
     shade = wish.colour if growth.stubble else UNDER * wish.colour
     return [Piece(under, shade, material("undercoat")), Piece(hair, colours, wish.material)], owners
+
+
+def _beneath(points: FloatArray, roots: IntArray, growing: IntArray, places: _Places) -> IntArray:
+    """(N,) the place whose skin carries each piece of a lock: of those where hair is ``growing``, the nearest on its root's side of the mouth.
+
+    Skin stretches under hair that lies on it, so that pieces of a lock go with what is below each of them; on the root's triangle alone
+    tips of a moustache slide over a smile by a third of their length.  points (N, 3); roots (N,) places that they grow from.
+    """
+    found = roots.copy()
+    for above in (True, False):
+        here = growing[(places.up[growing] > 0) == above]
+        own = np.flatnonzero((places.up[roots] > 0) == above)
+        if len(here) and len(own):
+            gaps, nearest = cKDTree(places.points[here]).query(points[own])
+            lying = np.asarray(gaps) < LYING
+            found[own[lying]] = here[np.asarray(nearest)[lying]]
+    return found
 
 
 def _handlebars(wish: Wish, anatomy: Anatomy, bulk: float, random: np.random.Generator) -> tuple[Discs, IntArray]:

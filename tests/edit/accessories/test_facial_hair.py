@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
+from avatarkit.edit.accessories.facial_hair import _beneath, _Places
 from avatarkit.edit.accessories.skin import closest_barycentrics
 from avatarkit.types import FloatArray
 
@@ -159,3 +160,37 @@ def test_few_gaussians(mean_subject: Any) -> None:
     for form in ("", "full", "short", "stubble", "goatee", "curly"):
         assert 1000 < len(mean_subject.made("beard", form=form)) <= 4000
     assert len(mean_subject.made("hair", form="curly")) <= 7500
+
+
+@pytest.mark.parametrize("form", ["", "full"])
+def test_a_moustache_goes_with_the_lip_that_a_smile_stretches(mean_subject: Any, form: str) -> None:
+    """Hair that lies on the lip is moved by the skin below it, from root to tip, and not as a rod by its root."""
+    subject = mean_subject
+    made, faces = subject.made("moustache", form=form), subject.head.faces
+    expr = torch.zeros(1, subject.head.num_expr)
+    for side in ("Left", "Right"):
+        for name in ("mouthSmile", "mouthStretch"):
+            expr[0, subject.head.expr_names.index(name + side)] = 0.7
+    rest, smiling = (subject.posed(made, p).means for p in (None, subject.moved(expr=expr)))
+    before, after = (subject.head.pose(p).vertices[0] for p in (subject.moved(), subject.moved(expr=expr)))
+    near = subject.anatomy.skin.nearest(rest.double().numpy())
+    corners = faces[torch.from_numpy(near.triangles)]
+    weights = torch.from_numpy(closest_barycentrics(near.points, before[corners].double().numpy()))[:, :, None]
+    skin = (((after - before)[corners]) * weights).sum(1)
+    slid = ((smiling - rest) - skin).norm(dim=1)[torch.from_numpy(near.heights < 4 * MM)]
+    moved = float(skin.norm(dim=1).median())
+    assert float(slid.mean()) < 0.1 * moved and float(slid.quantile(0.9)) < 0.25 * moved
+
+
+def test_what_hangs_over_the_mouth_goes_with_the_lip_that_it_grows_on() -> None:
+    """A lock's tip may lie nearer to the chin than to its root: the mouth opens between them, and hair does not go across."""
+    above, below = (
+        np.array([[0.01 * k, 0.012, 0.0] for k in range(3)]),
+        np.array([[0.01 * k, 0.0, 0.0] for k in range(3)]),
+    )
+    points, none = np.concatenate([above, below]), np.zeros(6)
+    places = _Places(points, points, np.arange(6) + 40, none, np.repeat([0.1, -0.1], 3), none, none, none)
+    pieces = np.array([[0.0, 0.011, 0.002], [0.0, 0.005, 0.002], [0.011, 0.001, 0.002], [0.0, -0.02, 0.0]])
+    from_above, from_below = (_beneath(pieces, np.full(4, root), np.arange(6), places) for root in (0, 3))
+    assert from_above.tolist() == [0, 0, 0, 0]  # the third lies too far from any hair of its own side
+    assert from_below.tolist() == [3, 3, 4, 3]

@@ -59,8 +59,8 @@ def where_thin(scene: Scene, weights: Tensor) -> list[Seen]:
 
 
 def as_seen(
-    scene: Scene, edited: Avatar, share: Tensor, pictures: list[Seen], wanted: Callable[[Tensor], Tensor]
-) -> Avatar:
+    scene: Scene, edited: Avatar, share: Tensor, pictures: list[Seen], wanted: Callable[[Tensor], Tensor], rounds: int = ROUNDS
+) -> Avatar:  # fmt: skip
     """``edited`` with its members' colours moved until pictures show what ``wanted`` makes of those of ``scene``.
 
     share (N,) in [0, 1]: how far each Gaussian may follow; wanted: sRGB (M, 3) → (M, 3).
@@ -70,7 +70,7 @@ def as_seen(
         new = wanted(one.before.permute(1, 2, 0).reshape(-1, 3)).reshape(*one.before.shape[1:], 3).permute(2, 0, 1)
         targets.append(one.before + one.dense * (new - one.before))
     nothing = torch.zeros(len(share), 1)
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         now = scene.with_avatar(edited)
         missing, seen = torch.zeros(len(share), 3), torch.zeros(len(share))
         for one, target in zip(pictures, targets, strict=True):

@@ -14,6 +14,7 @@ import torch
 from scipy import ndimage
 
 from avatarkit.capture.background import head_boxes
+from avatarkit.capture.cache import in_order
 from avatarkit.capture.dataset import is_dataset, read_dataset
 from avatarkit.capture.reading import read_capture, require_inputs
 from avatarkit.capture.video import MAX_FRAMES
@@ -25,6 +26,7 @@ from avatarkit.paths import atomic_path
 from avatarkit.recon.drawn_head import drawn_head
 from avatarkit.recon.head_tuning import posed
 from avatarkit.registry import registry
+from avatarkit.render.compiled import thread_count
 from avatarkit.track.sequence import Sequence
 from avatarkit.track.sequence_files import load_sequence, save_sequence, tracked_head
 from avatarkit.types import FloatArray, PathArg
@@ -126,9 +128,14 @@ def drawn_heads(sequence: Sequence, head: HeadModel) -> tuple[np.ndarray, FloatA
     above, sure = body.mean(1) < 0.5, ~ears & (body.max(1) == 0)
     with torch.no_grad():
         pose = posed(head, sequence.params)
-    drawn = [drawn_head(sequence, pose, faces, index).triangle for index in range(len(sequence.capture))]
-    boxes = head_boxes(np.stack([(t >= 0) & above[np.maximum(t, 0)] for t in drawn]))
-    return np.stack([_surely(t, sure, ears, box) for t, box in zip(drawn, boxes, strict=True)]), boxes
+
+    def of(index: int) -> tuple[np.ndarray, FloatArray]:
+        drawn = drawn_head(sequence, pose, faces, index).triangle
+        box = head_boxes(((drawn >= 0) & above[np.maximum(drawn, 0)])[None])[0]
+        return _surely(drawn, sure, ears, box), box
+
+    found = list(in_order(of, range(len(sequence.capture)), threads=thread_count()))
+    return np.stack([head for head, _ in found]), np.stack([box for _, box in found])
 
 
 def _surely(drawn: np.ndarray, sure: np.ndarray, never: np.ndarray, box: FloatArray) -> np.ndarray:

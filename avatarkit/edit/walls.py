@@ -163,6 +163,8 @@ def _inside_hair(scene: Scene, at: float, hair: Tensor) -> Tensor:
     points = points[torch.from_numpy(near)]
     around = torch.from_numpy(cKDTree(means.numpy()).query(points.numpy(), k=min(AROUND, len(hair)))[1])
     points = points[hair[around].float().mean(1) > MOSTLY]
+    if not len(points):
+        return points
     skin = Skin(scene.rest.vertices.double().numpy(), scene.head.faces.long().numpy(), _outer(scene).numpy())
     return points[torch.from_numpy(skin.nearest(points.double().numpy()).heights > -DEPTH)]
 

@@ -206,3 +206,14 @@ def test_an_edit_of_a_half_is_undone_to_the_bit(bare: Labelled) -> None:
     back = undone(edited).gaussians
     for name, value in scene.avatar.gaussians.tensors().items():
         assert torch.equal(getattr(back, name), value)
+
+
+def test_a_few_hairs_among_skin_get_no_wall(bare: Labelled) -> None:
+    scene = long_haired(bare, 0.9)
+    lone = torch.zeros(len(scene.avatar.gaussians), dtype=torch.bool)
+    lone[scene.rest.means[:, 0].abs().argmin()] = True
+    at = float(scene.rest.means[lone, 0])
+    assert len(walls._inside_hair(scene, at, lone)) == 0
+    assert len(walls._inside_hair(scene, at + 0.9 * walls.WITHIN, lone)) == 0
+    made = walls.walled(scene, scene.avatar, lone, at).gaussians
+    assert torch.equal(made.ids[: len(lone)], scene.avatar.gaussians.ids)

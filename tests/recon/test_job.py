@@ -115,13 +115,16 @@ class Interrupted(HeadRegions):
 
     def segment(self, images, views):
         type(self).calls += 1
-        if self.calls == 2:
+        if self.calls == 2:  # of one picture each: the test says so
             raise KeyboardInterrupt
         return super().segment(images, views)
 """
 
 
-def test_who_interrupts_labelling_keeps_the_avatar(parts: Parts, tiny_capture: Path, tmp_path: Path) -> None:
+def test_who_interrupts_labelling_keeps_the_avatar(
+    parts: Parts, tiny_capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("avatarkit.recon.labelling.AT_ONCE", 1)
     (tmp_path / "interrupted.py").write_text(INTERRUPTED)
     asked = job(parts, tiny_capture, tmp_path, 3)
     config = replace(asked.config, label_views=4, label_steps=2)

@@ -11,29 +11,9 @@ from typing import Any
 import pytest
 
 from ..capture.scene import make_scene
+from .test_track import TRACKER
 
 Command = Callable[..., Any]
-TRACKER = '''
-import numpy as np
-from avatarkit.contracts import FaceLandmarks
-from avatarkit.head.loading import load_head
-from avatarkit.track.landmark_tracking import track_landmarks
-
-
-class Still:
-    """Finds the landmarks of bust at rest in the middle of every frame."""
-
-    def track(self, capture, head, run, initial=None):
-        return track_landmarks(self, capture, head, run).sequence
-
-    def detect(self, images):
-        bust = load_head("bust")
-        marks = bust.landmarks.points(bust.template, bust.faces).numpy()
-        points = np.zeros((478, 3), np.float32)
-        middle = images[0].shape[1] / 2
-        points[bust.landmarks.indices.numpy(), :2] = middle + 300 * marks[:, :2] * [1, -1]
-        return [FaceLandmarks(points.copy(), {}, 1, 1.0) for _ in images]
-'''
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +27,8 @@ def panning(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tracker(tmp_path: Path) -> str:
-    (tmp_path / "still.py").write_text(TRACKER)
-    return f"{tmp_path / 'still.py'}:Still"
+    (tmp_path / "scripted.py").write_text(TRACKER)
+    return f"{tmp_path / 'scripted.py'}:Scripted"
 
 
 def digest(folder: Path) -> dict[str, str]:

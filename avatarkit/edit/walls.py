@@ -62,13 +62,15 @@ def walled(scene: Scene, avatar: Avatar, hair: Tensor, at: float) -> Avatar:
 
 def _as_it_was(scene: Scene, avatar: Avatar, count: int) -> Avatar:
     """``avatar`` with its last ``count`` Gaussians in such colours that pictures look like those of ``scene`` again."""
+    if not count:
+        return avatar
     new = (torch.arange(len(avatar.gaussians)) >= len(avatar.gaussians) - count).float()
     walled_scene = scene.with_avatar(avatar)
     pictures = [
         Seen(place, region_mask(walled_scene, new, place), scene.picture(place))
         for place in spread_places(scene, LOOKS)
     ]
-    return as_seen(scene, avatar, new, pictures, lambda pixels: pixels, ROUNDS) if count else avatar
+    return as_seen(scene, avatar, new, pictures, lambda pixels: pixels, ROUNDS)
 
 
 def _wall(scene: Scene, avatar: Avatar, points: Tensor, scales: Tensor, colour: Tensor) -> Gaussians:

@@ -143,7 +143,8 @@ def train_mapping(
 ) -> Mapping:
     """Learn the mask of a target from masks of stage 1; at most ``seconds``.
 
-    weights (N,): the target's membership; masks: places of the avatar's training frames, and (1, H, W) in [0, 1] there.
+    weights (N,): the target's membership; masks: places of the avatar's training frames, and (1, H, W) in [0, 1] there; seed: of the
+    net's first values and of the order of lessons, so that the same masks give the same net.
     """
     began = time.monotonic()
     kept = trusted([(mask, region_mask(scene, weights, place)) for place, mask in masks])
@@ -153,7 +154,9 @@ def train_mapping(
     base = lifted(scene, learning)
     samples = [Sample(place, _inputs(scene, place, weights, base), _shrunk(mask)) for place, mask in learning]
     timesteps = torch.tensor(sorted({place.timestep for place, _ in masks}))
-    net = MappingNet(timesteps, _moves(scene)[timesteps])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = MappingNet(timesteps, _moves(scene)[timesteps])
     _learn(net, scene, samples, run, began + seconds, seed)
     mapping = Mapping(net, weights, base)
     mapping.scores = _judged(mapping, scene, judging) | {"left out": float(len(kept) - sum(kept))}

@@ -34,7 +34,7 @@ def explained(path: PathArg) -> Iterator[None]:
         raise InputError(f"{error.filename or path}: no such file or folder") from error
     except PermissionError as error:
         raise EnvironmentProblem(
-            f"{error.filename or path}: no permission; choose another folder or change its mode"
+            f"{_meant(error, path)}: no permission; choose another folder or change its mode"
         ) from error
     except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
         wrong = "is a folder" if isinstance(error, IsADirectoryError) else "a file stands where a folder is needed"
@@ -45,6 +45,26 @@ def explained(path: PathArg) -> Iterator[None]:
         if error.errno == errno.EROFS:
             raise EnvironmentProblem(f"{path}: the file system is read-only; choose another folder") from error
         raise
+
+
+def _meant(error: OSError, path: PathArg) -> object:
+    """What the error is about, and not the temporary file beside ``path`` that nobody asked for."""
+    if isinstance(error.filename, str) and not Path(error.filename).name.startswith(f".{Path(path).name}."):
+        return error.filename
+    return path
+
+
+def require_file_place(path: PathArg) -> None:
+    """Raise now what writing a result to ``path`` would raise hours later; makes its folder.
+
+    InputError: a folder is there. EnvironmentProblem: the folder cannot be written.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise InputError(f"{target}: is a folder; name a file to write with -o")
+    with explained(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=target.parent, prefix=f".{target.name}.").close()
 
 
 @contextlib.contextmanager

@@ -136,3 +136,15 @@ def test_a_folder_that_may_not_be_written_is_one_line(person: Person) -> None:
         assert err.endswith(": no permission; choose another folder or change its mode\n"), err
     assert told[0] == 0, told
     assert digest(results) == before
+
+
+def test_an_avatar_that_could_not_be_kept_is_not_trained(person: Person) -> None:
+    """Its run folder is there and may be written, from an earlier day; the folder of the avatar itself may not."""
+    output = person.results / "tiny.avatar"
+    run = output.with_suffix(".run")
+    set_modes(run, 0o755, 0o644, person.user)
+    kept = output.read_bytes()
+    done = person.python("-m", "avatarkit", "recon", person.capture, "-o", output, "--iterations", 5, "--head", "bust")
+    assert done.returncode == 3
+    assert done.stderr.strip() == f"avatarkit: {output}: no permission; choose another folder or change its mode"
+    assert output.read_bytes() == kept

@@ -33,7 +33,7 @@ from avatarkit.events import Picture, Run
 from avatarkit.gaussians.avatar import Avatar
 from avatarkit.gaussians.avatar_file import load_avatar, save_avatar
 from avatarkit.gaussians.head_of import head_of
-from avatarkit.paths import atomic_write_text, explained
+from avatarkit.paths import atomic_write_text, explained, require_file_place
 from avatarkit.pictures.sheet import encode, to_bytes, write_picture
 from avatarkit.recon.log import EventLog
 from avatarkit.registry import registry
@@ -145,10 +145,9 @@ def undo_edit(job: EditJob) -> dict[str, Any]:
 
 
 def _check_output(job: EditJob) -> None:
-    """Raise InputError for an output that cannot be written, and names that nothing has, before anything is done."""
+    """Raise for an output that cannot be written, and for names that nothing has, before anything is done."""
     assert job.output is not None
-    if job.output.is_dir():
-        raise InputError(f"{job.output}: is a folder; name a file to write with -o")
+    require_file_place(job.output)
     registry().get("editor", job.editor)
     registry().get("refiner", job.llm)
     if job.discriminator != NO_DISCRIMINATOR:

@@ -19,6 +19,7 @@ from avatarkit.recon.views import Views
 from avatarkit.render.hosted import settle
 
 WARM_UP, MEASURED = 4, 20
+EXTREME = 2  # of the measured steps at either end
 THRESHOLD_GROWTH = 9
 """How often as many Gaussians a run with a threshold is taken to have: nobody knows beforehand, and most come with its first events."""
 OVERLAP = 1.2
@@ -64,7 +65,10 @@ def _seconds(
     state: TrainState, splats: int, views: Views, head: HeadModel, config: ReconConfig, schedule: Schedule,
     rasterizer: Rasterizer, aids: Aids, ranks: Ranks, *, half: bool,
 ) -> float:  # fmt: skip
-    """Median time of a step with ``splats`` Gaussians, on a copy."""
+    """Time of a step with ``splats`` Gaussians, on a copy: the mean, since some steps count more than others, without the extremes.
+
+    It is a step of the middle of the run, at full size, when all losses and all terms of a colour take part.
+    """
     gaussians = state.gaussians.detach().select(torch.arange(len(state.gaussians), device=state.gaussians.means.device))
     random = np.random.default_rng([config.seed, 4])
     while len(gaussians) < splats:
@@ -75,6 +79,7 @@ def _seconds(
     background = torch.tensor(config.background, device=gaussians.means.device)
     times = []
     for i in range(WARM_UP + MEASURED):
+        trial.step = i if half else config.iterations // 2 + i
         order = view_order(len(views), config.seed, i, config.batch)
         own = ranks.share(order)
         for view in (views.view(j, half) for j in own):  # what is made once and kept does not count
@@ -87,7 +92,8 @@ def _seconds(
         )
         settle(gaussians.means)
         times.append(time.perf_counter() - began)
-    return float(np.median(times[WARM_UP:]))
+    middle = sorted(times[WARM_UP:])[EXTREME:-EXTREME] if MEASURED > 2 * EXTREME else times[WARM_UP:]
+    return float(np.mean(middle))
 
 
 def _tuning_seconds(state: TrainState, head: HeadModel, config: ReconConfig) -> float:

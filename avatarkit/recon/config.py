@@ -16,7 +16,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "sh_every": (1, MANY), "gaussians_per_triangle": (1, 1000), "first_bound": (0, MANY), "free_gaussians": (0, MANY), "free_voxel": (1e-4, 1.0),
     "tune_every": (1, MANY), "l1": (0.0, WEIGHT), "dssim": (0.0, WEIGHT), "l2": (0.0, WEIGHT), "perceptual": (0.0, WEIGHT), "label_l2": (0.0, WEIGHT),
     "label_perceptual": (0.0, WEIGHT), "position": (0.0, WEIGHT), "position_threshold": (0.0, WEIGHT), "scale": (0.0, WEIGHT),
-    "scale_threshold": (0.0, WEIGHT), "colour_prior": (0.0, WEIGHT), "trim": (0.0, 1.0), "line_of_sight": (0.0, WEIGHT), "line_of_sight_every": (1, MANY), "scale_alone": (0.0, WEIGHT), "colour_prior_alone": (0.0, WEIGHT), "smooth": (0.0, WEIGHT),
+    "scale_threshold": (0.0, WEIGHT), "colour_prior": (0.0, WEIGHT), "trim": (0.0, 1.0), "line_of_sight": (0.0, WEIGHT), "line_of_sight_every": (1, MANY), "depth_spread": (0.0, WEIGHT), "aside": (0.0, WEIGHT), "aside_every": (1, MANY), "scale_alone": (0.0, WEIGHT), "colour_prior_alone": (0.0, WEIGHT), "smooth": (0.0, WEIGHT),
     "max_splats": (1, MANY), "densify_from": (0, MANY), "densify_until": (0, MANY), "densify_every": (0, MANY), "densify_gradient": (0.0, WEIGHT),
     "clone_size": (0.0, WEIGHT), "prune_opacity": (0.0, 0.999), "reset_every": (0, MANY), "label_views": (0, MANY), "label_steps": (0, MANY),
     "coarse_until": (0, MANY), "checkpoint_every": (0.0, WEIGHT * WEIGHT), "log_every": (1, MANY), "eval_every": (0, MANY), "eval_frames": (0, MANY),
@@ -96,6 +96,13 @@ class ReconConfig:
     """Weight of what holds depth and thickness along the line of sight.  Costs 0.1
     to 0.2 dB in a real clip's held-out head, and after ten minutes a view from 35 degrees aside is a head, not a cloud of needles."""
     line_of_sight_every: int = 4
+    """Steps between those that count it and ``depth_spread``, as many times heavier."""
+    depth_spread: float = 0.005
+    """Weight of how far apart in depth the Gaussians of one pixel are beyond 2 mm, centimetres (``losses.depth_spread``), at full size.
+    A face that is turned away by 35 degrees is clean with it; without, full of what stood behind the skin."""
+    aside: float = 0.05
+    """Weight of how much shows through the head in views turned aside (``recon.aside``).  Without it temples and cheeks have holes there."""
+    aside_every: int = 5
     """Steps between those that count it, as many times heavier."""
     scale_alone: float = 0.01
     """The least weight of ``scale`` there.  A hundredth of the published one leaves what fills the picture as it is, and keeps what hardly
@@ -187,7 +194,7 @@ class ReconConfig:
     def seen_from(self, several_sides: bool) -> ReconConfig:
         """What holds for a capture where some timestep is seen by two cameras, or none is."""
         if several_sides:
-            return replace(self, line_of_sight=0.0, least_gradient=0.0)
+            return replace(self, line_of_sight=0.0, least_gradient=0.0, depth_spread=0.0, aside=0.0)
         return replace(
             self,
             scale=max(self.scale, self.scale_alone),

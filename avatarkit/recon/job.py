@@ -23,13 +23,14 @@ from avatarkit.gaussians.avatar_file import save_avatar
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.head.frames import with_frames
 from avatarkit.interrupts import interruptible
-from avatarkit.paths import atomic_write_text, explained
+from avatarkit.paths import atomic_write_text, explained, require_file_place
 from avatarkit.recon import checkpoint
+from avatarkit.recon.aside import aside_views
 from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.contribution import contributing
 from avatarkit.recon.labelling import label_gaussians
 from avatarkit.recon.log import EventLog, TensorBoard, tensorboard_sink
-from avatarkit.recon.loop import reconstruct
+from avatarkit.recon.loop import reconstruct, several_sides
 from avatarkit.recon.prepare import TRACKED, head_source, prepare_sequence, read_known, source_of
 from avatarkit.recon.ranks import ALONE, Ranks
 from avatarkit.recon.step import TrainState
@@ -65,8 +66,7 @@ def run_job(job: Job, run: Run, ranks: Ranks = ALONE) -> dict[str, Any]:
 
     Of several processes (``ranks``) the first one does, and the others ``train_along``.
     """
-    if job.output.is_dir():
-        raise InputError(f"{job.output}: is a folder; name a file to write with -o")
+    require_file_place(job.output)
     rasterizer = hosted(registry().create("rasterizer", job.rasterizer or registry().default("rasterizer")))
     config = resumed_config(job) if job.resume else job.config
     require_shares(config, ranks)
@@ -105,7 +105,11 @@ def run_job(job: Job, run: Run, ranks: Ranks = ALONE) -> dict[str, Any]:
         if not run.stopping:
             state.gaussians = shown(state)
         if config.trim > 0 and not run.stopping:
-            state.gaussians = contributing(state.gaussians, sequence, head, state.head.pose, rasterizer, config, run)
+            seen = config.seen_from(several_sides(sequence))
+            beside = aside_views(sequence, head, seen) if seen.aside > 0 else None
+            state.gaussians = contributing(
+                state.gaussians, sequence, head, state.head.pose, rasterizer, config, run, beside
+            )
         if segmenter is not None and not run.stopping:
             # labelling takes a while: who interrupts it keeps the head, and --resume goes on here
             save_avatar(make_avatar(state, sequence, head, job, config, run), job.output)

@@ -21,6 +21,7 @@ from avatarkit.losses.perceptual import lpips_or_none, why_no_lpips
 from avatarkit.recon import checkpoint, head_tuning
 from avatarkit.recon.adam import parameters
 from avatarkit.recon.adapt import densify, reset_opacity
+from avatarkit.recon.aside import aside_views
 from avatarkit.recon.backgrounds import Backgrounds
 from avatarkit.recon.calibrate import measured_total
 from avatarkit.recon.config import ReconConfig
@@ -190,6 +191,8 @@ def _aids(
         if perceptual is None:
             run.notice(f"D-SSIM stands in for LPIPS in the loss: {why_no_lpips(config.perceptual_net)}", "warning")
     aids = replace(colour_aids(config, colours, device), perceptual=perceptual)
+    if config.aside > 0:
+        aids = replace(aids, aside=aside_views(sequence, head, config, device))
     if not _wants_labels(config):
         return aids
     if segmenter is None:

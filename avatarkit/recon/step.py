@@ -13,11 +13,13 @@ from avatarkit.bodies import compiled
 from avatarkit.contracts import HeadModel, Rasterizer, Render
 from avatarkit.gaussians.binding import pose_gaussians
 from avatarkit.gaussians.gaussians import Gaussians
+from avatarkit.losses.depth_spread import CHANNELS, depth_features, depth_spread_loss
 from avatarkit.losses.line_of_sight import line_of_sight_loss
 from avatarkit.losses.perceptual import Perceptual
 from avatarkit.losses.photometric import photometric_loss
 from avatarkit.losses.regularisers import colour_loss, position_loss, scale_loss
 from avatarkit.recon.adam import Adam, parameters, require_gradients
+from avatarkit.recon.aside import Aside, aside_loss
 from avatarkit.recon.backgrounds import Backgrounds
 from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.guard import finite, sound
@@ -62,12 +64,14 @@ class Aids:
 
     perceptual: LPIPS, or None where D-SSIM stands in.  label_images: for the label losses, else None.  colours (F, 3): of triangles in
     the training pictures, for the prior of colours.  backgrounds: of steps that have another one, else None.
+    aside: views from aside for some steps, else None.
     """
 
     perceptual: Perceptual | None = None
     label_images: LabelImages | None = None
     colours: Tensor | None = None
     backgrounds: Backgrounds | None = None
+    aside: Aside | None = None
 
 
 def fresh_state(gaussians: Gaussians, head_state: HeadState, unit: float) -> TrainState:
@@ -100,7 +104,9 @@ def train_step(
     waits = compiled(state.gaussians.means) or not ranks.alone
     device = state.gaussians.means.device
     count = len(batch) if ranks.alone else len(timesteps)
-    counts_sight = config.line_of_sight > 0 and (state.step + 1) % config.line_of_sight_every == 0
+    counts_depth = (state.step + 1) % config.line_of_sight_every == 0
+    counts_sight = config.line_of_sight > 0 and counts_depth
+    counts_spread = config.depth_spread > 0 and counts_depth and not schedule.coarse(state.step)
     for leaf in parameters(state.gaussians).values():
         leaf.grad = None
     visible = torch.zeros(len(state.gaussians), dtype=torch.bool, device=device)
@@ -118,17 +124,22 @@ def train_step(
             camera_centre=view.cameras.centres()[0], sh_degree=schedule.sh_degree(state.step), skin=state.head.pose.skin,
         )  # fmt: skip
         labels = None if aids.label_images is None else label_colours(state.gaussians)
+        features, backs = [posed.colours], [behind]
+        if labels is not None:
+            features, backs = [*features, labels], [*backs, palette(device)[0]]
+        if counts_spread:
+            depths = depth_features(posed, state.gaussians.binding, vertices, head.faces, view.cameras)
+            features, backs = [*features, depths], [*backs, torch.zeros(CHANNELS, device=device)]
+        several = len(features) > 1
         render = rasterizer.render(
-            posed.means, posed.quats, posed.scales, posed.opacities,
-            posed.colours if labels is None else torch.cat([posed.colours, labels], 1), view.cameras,
-            background=behind if labels is None else torch.cat([behind, palette(device)[0]]),
-            antialiased=config.antialiased,
+            posed.means, posed.quats, posed.scales, posed.opacities, torch.cat(features, 1) if several else posed.colours,
+            view.cameras, background=torch.cat(backs) if several else behind, antialiased=config.antialiased,
         )  # fmt: skip
-        drawn = render.features if labels is None else render.features[:, :3]
+        drawn = render.features[:, :3].contiguous() if several else render.features
         parts, loss = picture_losses(drawn, target, config, aids)
         if aids.label_images is not None:
             truth = aids.label_images(view.frame, view.cameras.height, view.cameras.width)
-            label_parts, label_loss = label_losses(render.features[:, 3:], truth, config, aids)
+            label_parts, label_loss = label_losses(render.features[:, 3:6], truth, config, aids)
             parts, loss = parts | label_parts, loss + label_loss
         loss = loss / count
         shows = render.radii[0] > 0
@@ -145,6 +156,10 @@ def train_step(
             sight = line_of_sight_loss(state.gaussians, posed, vertices, joints, head.faces, view.cameras, shows)
             loss = loss + config.line_of_sight * config.line_of_sight_every * sight / count
             parts["line_of_sight"] = sight
+        if counts_spread:
+            spread = depth_spread_loss(render.features[:, -CHANNELS:], render.alpha)
+            loss = loss + config.depth_spread * config.line_of_sight_every * spread / count
+            parts["depth_spread"] = spread
         # A broken head makes Gaussians invisible, not NaN.
         parts |= {"loss": loss * count}
         if measure:
@@ -159,6 +174,16 @@ def train_step(
         loss.backward()
         visible |= shows
         gathered.append((view, vertices, joints, render))
+    beside = aids.aside.at(state.step) if aids.aside is not None and batch and not broken else None
+    if beside is not None:
+        through, shows = aside_loss(
+            state.gaussians, beside, state.head.pose.skin, head, rasterizer, antialiased=config.antialiased
+        )
+        broken = waits and not bool(torch.isfinite(through))
+        if not broken:
+            (config.aside * config.aside_every * len(batch) / count * through).backward()  # type: ignore[no-untyped-call]
+            visible |= shows
+            told = [parts | {"aside": through.detach()} for parts in told]
     heads = [(view.timestep, vertices.grad, joints.grad) for view, vertices, joints, _ in gathered if config.tune_head]
     values = None
     if not ranks.alone:

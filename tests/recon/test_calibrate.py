@@ -10,6 +10,9 @@ import torch
 from avatarkit.events import collect
 from avatarkit.recon import calibrate
 from avatarkit.recon.loop import reconstruct, start
+from avatarkit.recon.ranks import ALONE
+from avatarkit.recon.schedule import Schedule
+from avatarkit.recon.step import Aids
 from avatarkit.recon.views import Views
 
 from .conftest import Parts
@@ -41,3 +44,27 @@ def test_measuring_leaves_the_state_alone(parts: Parts, monkeypatch: pytest.Monk
     assert measured.total == measured.step == 50, "the least that a run has"
     plain = reconstruct(parts.sequence, parts.head, parts.config(**fixed), collect()[0], parts.rasterizer)
     assert torch.equal(plain.gaussians.means, measured.gaussians.means)
+
+
+def test_steps_that_count_more_are_counted_as_often_as_they_come(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of the middle of the run: with what only some steps have, and the terms of colour that come later."""
+    now, heavy = 0.0, 3.0
+    degrees = []
+
+    def step(state: Any, batch: Any, head: Any, config: Any, schedule: Schedule, *_: Any, **__: Any) -> None:
+        nonlocal now
+        now += 1.0 + (heavy if (state.step + 1) % 4 == 0 else 0.0)
+        degrees.append(schedule.sh_degree(state.step))
+
+    monkeypatch.setattr(calibrate, "train_step", step)
+    monkeypatch.setattr(calibrate.time, "perf_counter", lambda: now)
+    config = parts.config(iterations=24)
+    views = Views(parts.sequence, parts.sequence.capture.indices("train"), config.background)
+    state, schedule = start(parts.sequence, parts.head, config), Schedule(config, 24)
+    arguments = (state, len(state.gaussians), views, parts.head, config, schedule, parts.rasterizer, Aids(), ALONE)
+    found = calibrate._seconds(*arguments, half=False)
+    assert found == pytest.approx((13 * 1.0 + 3 * 4.0) / 16), "five of twenty, less the two extremes at either end"
+    assert set(degrees) == {1}
+    degrees.clear()
+    calibrate._seconds(*arguments, half=True)
+    assert degrees[0] == 0

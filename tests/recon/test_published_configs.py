@@ -48,7 +48,15 @@ BOTH = [
     ("smooth", 0.0, "no prior over time"),
     ("trim", 0.0, "all that is left at the end is kept"),
 ]  # fmt: skip
-OURS_ALONE = ("line_of_sight", "colour_prior", "scale_alone", "colour_prior_alone", "least_gradient")
+OURS_ALONE = (
+    "line_of_sight",
+    "colour_prior",
+    "scale_alone",
+    "colour_prior_alone",
+    "least_gradient",
+    "depth_spread",
+    "aside",
+)
 BASELINE = [
     ("l1", 0.8, "1 - lambda_dssim"),
     ("dssim", 0.2, "lambda_dssim"),
@@ -104,7 +112,7 @@ def test_our_own_losses_and_priors_are_off(name: str) -> None:
 # What changes no picture of such a run: its length and logs, labels after the pictures, and settings of what is off.
 COURSE = {"run_iterations", "minutes", "seed", "checkpoint_every", "log_every", "eval_every", "eval_frames"}
 LABELS = {"label_views", "label_steps", "lr_labels"}
-OFF = {"free_voxel", "line_of_sight_every", "perceptual_net"}
+OFF = {"free_voxel", "line_of_sight_every", "aside_every", "perceptual_net"}
 
 
 @pytest.mark.parametrize("name", ["gaussianavatars", "dynamicavatars"])

@@ -14,6 +14,8 @@ def test_what_one_camera_does_not_tell() -> None:
     alone, several = config.seen_from(several_sides=False), config.seen_from(several_sides=True)
     assert alone.line_of_sight == config.line_of_sight > 0 and several.line_of_sight == 0
     assert alone.least_gradient == config.least_gradient > 0 and several.least_gradient == 0
+    assert alone.depth_spread == config.depth_spread > 0 and several.depth_spread == 0
+    assert alone.aside == config.aside > 0 and several.aside == 0
     assert alone.scale == config.scale_alone > several.scale == 0
     assert alone.colour_prior == config.colour_prior_alone > several.colour_prior == config.colour_prior > 0
     published = ReconConfig(scale=1.0, colour_prior=0.7)

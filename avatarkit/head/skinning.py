@@ -94,12 +94,13 @@ def make_rig(
         raise InputError(
             f"head model: parents {list(parents)} are no tree with the root first and parents before children"
         )
+    moved = torch.einsum("jv,vce->ejc", J_regressor.double(), exprdirs.double())  # to the bit for any number of threads
     return Rig(
         template.contiguous(),
         shapedirs.permute(2, 1, 0).reshape(-1, 3 * vertices).contiguous(),
         torch.cat([exprdirs, posedirs], -1).permute(2, 1, 0).reshape(-1, 3 * vertices).contiguous(),
         J_regressor.contiguous(),
-        torch.einsum("jv,vce->ejc", J_regressor, exprdirs).reshape(exprdirs.shape[-1], joints * 3).contiguous(),
+        moved.to(exprdirs.dtype).reshape(exprdirs.shape[-1], joints * 3).contiguous(),
         weights.T.contiguous(),
         tuple(int(parent) for parent in parents),
     )

@@ -78,7 +78,7 @@ CONFIGS: dict[str, dict[str, object]] = {
     "default": {"tune_head": False, "sh_degree": 0},
     "everything": {
         "tune_head": True, "sh_degree": 2, "sh_every": 1, "position": 0.01, "scale": 0.01, "line_of_sight": 0.05,
-        "line_of_sight_every": 1, "l2": 0.1, "batch": 2,
+        "line_of_sight_every": 1, "depth_spread": 0.01, "coarse_until": 0, "l2": 0.1, "batch": 2,
         "densify_until": 21,  # five events, none of which has to choose between two that are as good
     },
     "label losses": {"tune_head": False, "label_l2": 0.1, "label_perceptual": 0.1},

@@ -109,7 +109,7 @@ class HeadModel(Protocol):
 
     name: "flame" or "bust" or a file's stem.        reference: what an avatar file stores to find the model again
     ({"name", "sha256", "vertices", "shape", "expr"}).
-    faces (F, 3) int64; template (V, 3) float32; expr_names: one per expression mode, "" where a mode has no name;
+    faces (F, 3) int64, counterclockwise from outside; template (V, 3) float32; expr_names: one per expression mode, "" where a mode has no name;
     joint_names, parents (J,): joints are root, neck, jaw, l_eye, r_eye for both built-ins;
     regions: name → (V,) float32 weights in [0, 1] (see ``avatarkit.head.regions``);
     landmarks: embedding of MediaPipe landmarks, or None.

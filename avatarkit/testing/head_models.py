@@ -78,6 +78,14 @@ def at_rest_it_is_the_template(part: Any) -> str:
     return f"within {error:.1e} m"
 
 
+def triangles_look_outwards(part: Any) -> str:
+    """Corners are counterclockwise from outside: what they enclose with the head's middle has a positive volume."""
+    corners = (part.template - part.template.mean(0)).detach().double()[part.faces.long()]
+    volumes = torch.linalg.det(corners)
+    require(float(volumes.sum()) > 0, "triangles look inwards; reverse the order of their corners")
+    return f"{float((volumes > 0).double().mean()):.0%} look away from the middle"
+
+
 def joints_are_rigid(part: Any) -> str:
     joints = part.pose(_random(part, 3)).joints
     rotation = joints[..., :3, :3]
@@ -157,6 +165,7 @@ CHECKS: tuple[Check, ...] = (
     the_topology_is_whole,
     the_reference_names_the_model,
     at_rest_it_is_the_template,
+    triangles_look_outwards,
     joints_are_rigid,
     translation_and_rotation_move_it_rigidly,
     timesteps_are_independent,

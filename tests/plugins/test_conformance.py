@@ -115,6 +115,8 @@ def test_a_faulty_head_model_is_found() -> None:
     bad_faces = whole.faces.clone()
     bad_faces[0, 0] = len(whole.template)
     assert "the topology is whole" in failures(conformance.check(FaultyHead(faces=bad_faces), "head_model"))
+    inwards = FaultyHead(faces=whole.faces.flip(1))
+    assert "triangles look outwards" in failures(conformance.check(inwards, "head_model"))
     off = whole.template + 0.001
     assert "at rest it is the template" in failures(conformance.check(FaultyHead(template=off), "head_model"))
 

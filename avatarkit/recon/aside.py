@@ -16,7 +16,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from avatarkit.cameras import Cameras
-from avatarkit.contracts import HeadModel, Rasterizer
+from avatarkit.contracts import HeadModel, Rasterizer, Render
 from avatarkit.gaussians.binding import pose_gaussians
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.head.parameters import Skinning
@@ -87,30 +87,31 @@ def aside_views(sequence: Sequence, head: HeadModel, config: ReconConfig, device
 def aside_loss(
     gaussians: Gaussians, view: AsideView, skin: Skinning | None, head: HeadModel, rasterizer: Rasterizer, *, antialiased: bool
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """How much shows through where a head surely is, mean over these pixels, in [0, 1]; and which Gaussians show, (N,) bool.
-
-    The far side of the head closes no hole: what is bound to a triangle that looks away does not count.
-    """
-    placed = pose_gaussians(gaussians, view.vertices, view.joints, head.faces, sh_degree=0, skin=skin)
-    render = rasterizer.render(
-        placed.means, placed.quats, placed.scales, placed.opacities * near_side(gaussians.binding, view, head.faces),
-        placed.colours[:, :1].detach(), view.cameras, antialiased=antialiased,
-    )  # fmt: skip
+    """How much shows through where a head surely is, mean over these pixels, in [0, 1]; and which Gaussians show, (N,) bool."""
+    render = _near_side_drawn(gaussians, view, skin, head, rasterizer, antialiased)
     return ((1.0 - render.alpha) * view.sure).sum() / view.sure.sum().clamp(min=1.0), render.radii[0] > 0
 
 
 def closing(
     gaussians: Gaussians, view: AsideView, skin: Skinning | None, head: HeadModel, rasterizer: Rasterizer, *, antialiased: bool
 ) -> Tensor:  # fmt: skip
-    """(N,) Σ α·T of each Gaussian where a head surely is, in pixels of the pictures, without the far side."""
+    """(N,) Σ α·T of each Gaussian where a head surely is, in pixels of the pictures."""
     with torch.no_grad():
-        placed = pose_gaussians(gaussians, view.vertices, view.joints, head.faces, sh_degree=0, skin=skin)
-        sums = rasterizer.render(
-            placed.means, placed.quats, placed.scales, placed.opacities * near_side(gaussians.binding, view, head.faces),
-            placed.colours[:, :1], view.cameras, masks=view.sure, antialiased=antialiased,
-        ).sums  # fmt: skip
+        sums = _near_side_drawn(gaussians, view, skin, head, rasterizer, antialiased, masks=view.sure).sums
     assert sums is not None
-    return 4.0 * sums[0, 0]
+    return 4.0 * sums[0, 0]  # the view has half their size
+
+
+def _near_side_drawn(
+    gaussians: Gaussians, view: AsideView, skin: Skinning | None, head: HeadModel, rasterizer: Rasterizer, antialiased: bool,
+    masks: Tensor | None = None,
+) -> Render:  # fmt: skip
+    """``view`` without what is bound to triangles that look away: the far side of a head closes no hole in the near one."""
+    placed = pose_gaussians(gaussians, view.vertices, view.joints, head.faces, sh_degree=0, skin=skin)
+    return rasterizer.render(
+        placed.means, placed.quats, placed.scales, placed.opacities * near_side(gaussians.binding, view, head.faces),
+        placed.colours[:, :1].detach(), view.cameras, masks=masks, antialiased=antialiased,
+    )  # fmt: skip
 
 
 def near_side(binding: Tensor, view: AsideView, faces: Tensor) -> Tensor:

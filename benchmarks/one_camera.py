@@ -18,18 +18,27 @@ import math
 from pathlib import Path
 from typing import Any
 
+from avatarkit.paths import atomic_write_text
+
 EVERY = 3  # of the training timesteps that are scored from aside
 
 
 def main() -> None:
-    arguments = parser().parse_args()
+    asked = parser()
+    arguments = asked.parse_args()
     capture, out = arguments.capture, arguments.out
     lists = {
         split: json.loads((capture / f"transforms_{split}.json").read_text())
         for split in ("train", "val", "test")
         if (capture / f"transforms_{split}.json").is_file()
     }
+    if "train" not in lists:
+        asked.error(f"{capture}: no data set; expected transforms_train.json in it")
     frames = [frame for listed in lists.values() for frame in listed["frames"]]
+    cameras = {frame["camera_index"] for frame in frames}
+    unknown = {*arguments.near, *arguments.far, *([] if arguments.camera is None else [arguments.camera])} - cameras
+    if unknown:
+        asked.error(f"{capture}: no camera {min(unknown)}; there are {', '.join(map(str, sorted(cameras)))}")
     if arguments.camera is None:
         for line in places(frames):
             print(line)
@@ -56,7 +65,7 @@ def write(capture: Path, folder: Path, shared: dict[str, Any], splits: dict[str,
         if not path.name.startswith("transforms_") and not link.exists():
             link.symlink_to(path)
     for split, frames in splits.items():
-        (folder / f"transforms_{split}.json").write_text(json.dumps(shared | {"frames": frames}))
+        atomic_write_text(folder / f"transforms_{split}.json", json.dumps(shared | {"frames": frames}))
         print(f"{folder}: {split} {len(frames)} frames")
 
 

@@ -33,3 +33,12 @@ def test_two_data_sets_of_one(tiny_capture: Path, tmp_path: Path) -> None:
 def test_it_says_where_the_cameras_stand(tiny_capture: Path) -> None:
     lines = run(tiny_capture).splitlines()
     assert len(lines) == 3 and all(line.startswith(f"camera {i}: ") for i, line in enumerate(lines))
+
+
+def test_what_is_not_there_is_said(tiny_capture: Path, tmp_path: Path) -> None:
+    for arguments, words in (
+        ((tmp_path,), "no data set; expected transforms_train.json"),
+        ((tiny_capture, "--camera", 0, "--near", 7, "--out", tmp_path / "out"), "no camera 7; there are 0, 1, 2"),
+    ):
+        done = subprocess.run([sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True, text=True)
+        assert done.returncode == 2 and words in done.stderr and not list(tmp_path.iterdir())

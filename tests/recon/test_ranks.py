@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from avatarkit.errors import InputError, LostProcess
@@ -62,7 +63,15 @@ def together(tiny_capture: Path, environment: dict[str, str], tmp_path_factory: 
 
 
 def alone(parts: Parts, folder: Path, **changes: Any) -> tuple[Tensors, dict[str, Any]]:
-    state = reconstruct(parts.sequence, parts.head, parts.config(log_every=1, **changes), Run(folder), parts.rasterizer)
+    """One process, in one thread as each of the two is: a matrix product may round otherwise in two, and one Gaussian of 16600
+    then shows in a picture more."""
+    config, threads = parts.config(log_every=1, **changes), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            state = reconstruct(parts.sequence, parts.head, config, Run(folder), parts.rasterizer)
+    finally:
+        torch.set_num_threads(threads)
     return load_tensors(checkpoint.save(state, Run(folder)), checkpoint.FORMAT)
 
 

@@ -83,7 +83,7 @@ def reconstruct(
     state, head = placed(state, device), placed_head(head, device)
     if state.total == 0:
         state.total = (
-            measured_total(state, views, head, config, run, rasterizer, aids, ranks)
+            measured_total(state, views, head, config, run, rasterizer, aids, ranks, several=several_sides(sequence))
             if config.minutes
             else config.run_iterations or config.iterations
         )
@@ -99,6 +99,8 @@ def reconstruct(
     try:
         while state.step < state.total and not ranks.stopping(run):
             step = state.step
+            if schedule.resets(step - 1):  # now, so that what is scored, kept or ended with is not next to transparent
+                reset_opacity(state)
             order = view_order(len(views), config.seed, step, config.batch)
             batch = [views.view(i, schedule.coarse(step)) for i in ranks.share(order)]
             timesteps = [views.timestep(i) for i in order]
@@ -120,8 +122,6 @@ def reconstruct(
                 head_tuning.update(state.head, head, config, schedule.head_factor(step))
             if schedule.densifies(step):
                 densify(state, config, schedule, head)
-            if schedule.resets(step):
-                reset_opacity(state)
             state.step += 1
             if schedule.densifies(step):
                 state = _alike(state, head, ranks, run, device)

@@ -64,8 +64,13 @@ class Schedule:
         return max(1, (last - 1) // every - (step + 1) // every + 1)
 
     def resets(self, step: int) -> bool:
-        every = self.scaled(self.config.reset_every)
-        return every > 0 and (step + 1) % every == 0 and step + 1 < self.scaled(self.config.densify_until)
+        """True after step ``step`` (0-based) if opacity is reset now.  Each reset is placed by itself: by a rounded interval the one that is
+        due at ``densify_until``, and so none, would fall a few steps before it."""
+        c, done = self.config, step + 1
+        if c.reset_every == 0:
+            return False
+        place = round(done * c.iterations / (self.total * c.reset_every))
+        return place > 0 and place * c.reset_every < c.densify_until and self.scaled(place * c.reset_every) == done
 
 
 def view_order(count: int, seed: int, step: int, batch: int = 1) -> list[int]:

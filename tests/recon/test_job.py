@@ -71,7 +71,7 @@ def test_the_steps_that_fit_into_minutes_are_kept_from_the_first_step(
 ) -> None:
     """Killed before its first checkpoint a run would else measure another rate."""
     totals = iter([61, 62])
-    monkeypatch.setattr("avatarkit.recon.loop.measured_total", lambda *_: next(totals))
+    monkeypatch.setattr("avatarkit.recon.loop.measured_total", lambda *_, **__: next(totals))
     asked = job(parts, tiny_capture, tmp_path, 3)
     asked = replace(asked, config=replace(asked.config, minutes=1.0, run_iterations=None))
     run = Run(asked.folder)

@@ -76,6 +76,20 @@ def test_a_stop_and_a_resume_change_no_bit(
     assert untimed[0] == untimed[1] and [row["step"] for row in untimed[0]] == [12, 24]
 
 
+def test_a_reset_of_opacity_comes_after_what_is_scored_and_kept(parts: Parts, tmp_path: Path) -> None:
+    """Due where the run is scored, stopped and goes on: once, to the bit, and never on what is looked at."""
+    config = parts.config(log_every=1, reset_every=12, iterations=24, densify_until=20)
+    folders = [tmp_path / name for name in ("whole", "parted")]
+    unbroken = trained(parts, config, folders[0])
+    stopped = trained(parts, config, folders[1], stop=12)
+    assert stopped.step == 12 and float(stopped.gaussians.opacity_logits.detach().max()) > 0.0, "not reset yet"
+    resumed = trained(parts, config, folders[1], resume=True)
+    assert same(tensors_of(unbroken, folders[0]), tensors_of(resumed, folders[1])) == []
+    never = trained(parts, parts.config(log_every=1), tmp_path / "never")
+    assert unbroken.curve[0]["val_psnr"] == never.curve[0]["val_psnr"], "scored before"
+    assert float(unbroken.gaussians.opacity_logits.detach().mean()) < float(never.gaussians.opacity_logits.detach().mean()) - 0.5
+
+
 def test_what_holds_for_one_camera_resumes_to_the_bit(
     parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

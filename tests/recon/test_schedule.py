@@ -28,6 +28,15 @@ def test_density_events_keep_their_number_when_the_run_is_shortened(total: int) 
     assert [schedule.densify_left(step) for step in events] == list(range(len(events), 0, -1))
 
 
+@given(total=st.integers(20, 50_000))
+def test_opacity_is_reset_as_often_in_a_run_of_any_length_and_never_at_its_end(total: int) -> None:
+    """Rounded intervals put a tenth reset two steps before the end of 8382, with next to nothing left to see."""
+    schedule = Schedule(ReconConfig(iterations=600_000, densify_until=600_000, reset_every=60_000), total)
+    resets = [step + 1 for step in range(total) if schedule.resets(step)]
+    assert len(resets) == 9
+    assert all(abs(done - (k + 1) * total / 10) <= 0.5 for k, done in enumerate(resets))
+
+
 def test_sh_degree_rises_and_stops_at_the_configured_one() -> None:
     schedule = Schedule(ReconConfig(iterations=600_000, sh_degree=3, sh_every=1000), 6000)
     assert [schedule.sh_degree(step) for step in (0, 9, 10, 20, 30, 5000)] == [0, 0, 1, 2, 3, 3]

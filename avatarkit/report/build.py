@@ -66,9 +66,20 @@ def write_report(
         tracking=_tracking(run_folder),
         curves=_curves(curves),
         film=None,
-        settings=yaml.safe_dump({**meta, "avatarkit": __version__, "python": platform.python_version(), "torch": str(torch.__version__)}, sort_keys=False),
+        settings=yaml.safe_dump(_settings(meta), sort_keys=False),
     )  # fmt: skip
     atomic_write_text(path, page)
+
+
+def _settings(meta: dict[str, Any]) -> dict[str, Any]:
+    """What the page says of how the avatar was made: inputs by name, for a page is sent to others and folders are nobody's business."""
+    shown = {name: value for name, value in meta.items() if name != "training"}
+    if "training" in meta:  # its curve is drawn
+        shown["training"] = {name: value for name, value in meta["training"].items() if name != "curve"}
+    if "inputs" in meta:
+        shown["inputs"] = [Path(name).name for name in meta["inputs"]]
+    machine = {"avatarkit": __version__, "python": platform.python_version(), "torch": str(torch.__version__)}
+    return shown | machine
 
 
 def novel_views(avatar: Avatar, head: HeadModel, rasterizer: Rasterizer, height: int = 300) -> ByteArray:

@@ -27,6 +27,7 @@ from avatarkit.head.skinning import rotation_matrices
 from avatarkit.paths import explained
 from avatarkit.track.landmark_rig import rotation_vectors
 from avatarkit.track.sequence_files import load_sequence, tracked_head
+from avatarkit.track.soft_modes import shift_of, shifted
 from avatarkit.types import Float32Array, FloatArray, PathArg
 
 if TYPE_CHECKING:
@@ -218,13 +219,18 @@ def _from_video(path: Path, head: HeadModel, run: Run, max_frames: int) -> Motio
 
 
 def transferred(params: HeadParams, source: HeadModel, head: HeadModel, run: Run) -> HeadParams:
-    """``params`` of ``source`` → expression, jaw, eyes and pose of ``head``; identity is left at zero."""
-    if params.dynamic_offset is not None and bool(params.dynamic_offset.any()):
+    """``params`` of ``source`` → expression, jaw, eyes and pose of ``head``; identity is left at zero.
+
+    The sideways shift of the jaw that photometric tracking finds goes over; other offsets of vertices do not, and that is said.
+    """
+    units = shift_of(params, source)
+    if units is None:
         run.notice(
             "the driver's own offsets of single vertices over time are not transferred: they are of its face", "warning"
         )
     if source.reference["sha256"] == head.reference["sha256"]:
-        return replace(params, static_offset=None, dynamic_offset=None)
+        plain = replace(params, static_offset=None, dynamic_offset=None)
+        return plain if units is None else shifted(plain, head, units)
     mapping = retarget_matrix(source, head)
     expr, jaw, eyes = mapping(params.expr)
     moves = mapping.expr.abs().sum(0) + mapping.jaw.abs().sum(0) + mapping.eyes.abs().sum(0) > 1e-6
@@ -241,17 +247,18 @@ def transferred(params: HeadParams, source: HeadModel, head: HeadModel, run: Run
         run.notice(
             f"expressions of '{source.name}' are fitted onto those of '{head.name}', which has other modes: expect the gist of them"
         )
-    return HeadParams(
+    carried = HeadParams(
         torch.zeros(head.num_shape), expr, params.rotation, params.translation, params.neck_pose, jaw + params.jaw_pose,
         eyes + params.eyes_pose,
     )  # fmt: skip
+    return carried if units is None else shifted(carried, head, units)
 
 
 # --- placing and resampling ----------------------------------------------------------------------------------------------------
 
 
 def placed(params: HeadParams, head: HeadModel, shape: Tensor | None, like: HeadParams | None) -> HeadParams:
-    """``params`` moved to where ``like`` has the head: global pose relative to each one's mean, identity and offset of ``like``.
+    """``params`` moved to where ``like`` has the head: global pose relative to each one's mean, identity and static offset of ``like``.
 
     Without ``like`` the head stays at the origin and faces +z.
     """
@@ -269,7 +276,6 @@ def placed(params: HeadParams, head: HeadModel, shape: Tensor | None, like: Head
         translation=base.translation.median(0).values.expand(steps, 3) + shift,
         neck_pose=rotvecs(neck),
         static_offset=base.static_offset,
-        dynamic_offset=None,
     )
 
 
@@ -285,6 +291,8 @@ def resampled(params: HeadParams, time: FloatArray, fps: float) -> HeadParams:
     ]
     after, before = params[torch.from_numpy(right)], params[torch.from_numpy(left)]
     mixed = {name: torch.lerp(getattr(before, name), getattr(after, name), share) for name in PER_TIMESTEP}
+    if before.dynamic_offset is not None and after.dynamic_offset is not None:
+        mixed["dynamic_offset"] = torch.lerp(before.dynamic_offset, after.dynamic_offset, share[..., None])
     return replace(params, **mixed)
 
 

@@ -87,7 +87,10 @@ def test_a_reset_of_opacity_comes_after_what_is_scored_and_kept(parts: Parts, tm
     assert same(tensors_of(unbroken, folders[0]), tensors_of(resumed, folders[1])) == []
     never = trained(parts, parts.config(log_every=1), tmp_path / "never")
     assert unbroken.curve[0]["val_psnr"] == never.curve[0]["val_psnr"], "scored before"
-    assert float(unbroken.gaussians.opacity_logits.detach().mean()) < float(never.gaussians.opacity_logits.detach().mean()) - 0.5
+    assert (
+        float(unbroken.gaussians.opacity_logits.detach().mean())
+        < float(never.gaussians.opacity_logits.detach().mean()) - 0.5
+    )
 
 
 def test_what_holds_for_one_camera_resumes_to_the_bit(

@@ -153,6 +153,13 @@ def test_the_settings_are_those_of_the_run(page: Page, reconstructed: Path) -> N
     assert shown["training"]["steps"] == 150
 
 
+def test_it_names_the_inputs_and_not_where_they_were(page: Page, tiny_capture: Path) -> None:
+    """A page is sent to others; whose folder it was is nobody's business."""
+    (text,) = page.said("pre")
+    assert yaml.safe_load(text)["inputs"] == [tiny_capture.name]
+    assert str(tiny_capture.parent) not in page.text
+
+
 def test_it_needs_nothing_outside_itself(page: Page) -> None:
     for tag, own in page.tags:
         assert tag not in OUTSIDE, tag

@@ -30,8 +30,10 @@ from .conftest import make_capture as noise_capture
 STEPS, SIDE, FOCAL = 10, 224, 560.0
 
 
-def drawn(head: HeadModel, steps: int, azimuths: tuple[float, ...]) -> Sequence:
-    """A head with mottled skin, moving as a talking one does, drawn at twice the size by the mesh renderer and halved."""
+def drawn(head: HeadModel, steps: int, azimuths: tuple[float, ...], offsets: torch.Tensor | None = None) -> Sequence:
+    """A head with mottled skin, moving as a talking one does, drawn at twice the size by the mesh renderer and halved.
+
+    offsets (T, V, 3): what its vertices do besides."""
     rng = np.random.default_rng(5)
     rest = head.template.double().numpy()
     waves = rng.normal(size=(24, 3)) * rng.uniform(60, 500, (24, 1))
@@ -46,7 +48,7 @@ def drawn(head: HeadModel, steps: int, azimuths: tuple[float, ...]) -> Sequence:
     params = replace(
         HeadParams.zeros(steps, head.num_shape, head.num_expr), expr=torch.tensor(expr, dtype=torch.float32),
         neck_pose=torch.tensor(neck, dtype=torch.float32), translation=torch.tensor(place, dtype=torch.float32),
-        shape=torch.tensor(0.5 * rng.normal(size=head.num_shape), dtype=torch.float32),
+        shape=torch.tensor(0.5 * rng.normal(size=head.num_shape), dtype=torch.float32), dynamic_offset=offsets,
     )  # fmt: skip
     K = intrinsics(FOCAL, FOCAL, SIDE / 2 + 3, SIDE / 2 - 4)
     views = [orbit(azimuth, 0.05, 0.9, np.array([0.0, 0.01, 0.0])) for azimuth in azimuths]

@@ -92,7 +92,8 @@ class Rasterizer(Protocol):
         masks (B, M, H, W) float32 weights for ``Render.sums``.  ``absgrad``: accumulate |∂/∂means2d| per pixel instead of
         the signed sum.  Differentiable in means, quats, scales, opacities, features, background and both camera tensors.
 
-        Conventions: low-pass 0.3 px² on the 2D covariance; ``antialiased`` multiplies opacity by √(det Σ / det(Σ + 0.3 I));
+        Conventions: low-pass 0.3 px² on the 2D covariance; ``antialiased``: 0.1 px², about what a pixel is wide, and opacity times
+        √(det Σ / det(Σ + 0.1 I)), so that a head looks the same from farther away (Mip-Splatting, Yu et al. 2024, section 5.2);
         α < 1/255 is cut, α ≤ 0.999; near plane 0.01 m; a pixel stops once its transmittance falls below 1e-4.
         A Gaussian with a non-finite parameter, a zero quaternion or a non-positive scale is invisible; shapes or dtypes that
         do not fit raise InputError.

@@ -25,9 +25,9 @@ from avatarkit.render.memory import prefetch
 from avatarkit.render.projection import (
     CHUNK,
     LOG2E,
-    LOW_PASS,
     MX,
     MY,
+    PIXEL,
     RECORD,
     TILE,
     A,
@@ -162,9 +162,9 @@ def _project_rows_backward(  # type: ignore[no-untyped-def]
             load_strided(covariances, 3 * first + 2, 3),
         )
         full = quotient(0.5 * d_log_opacity, xx * yy - xy * xy)
-        thin = quotient(0.5 * d_log_opacity, (xx - LOW_PASS) * (yy - LOW_PASS) - xy * xy)
-        gxx = gxx + (thin * (yy - LOW_PASS) - full * yy)
-        gyy = gyy + (thin * (xx - LOW_PASS) - full * xx)
+        thin = quotient(0.5 * d_log_opacity, (xx - PIXEL) * (yy - PIXEL) - xy * xy)
+        gxx = gxx + (thin * (yy - PIXEL) - full * yy)
+        gyy = gyy + (thin * (xx - PIXEL) - full * xx)
         gxy = gxy + (full * xy - thin * xy)
 
     mean_x, mean_y, mean_z = (

@@ -16,7 +16,7 @@ from avatarkit.cameras import Cameras
 from avatarkit.contracts import Render
 from avatarkit.render.arguments import Scene, checked
 
-LOW_PASS, ALPHA_CUT, ALPHA_CAP, NEAR, STOP = 0.3, 1.0 / 255.0, 0.999, 0.01, 1e-4
+LOW_PASS, PIXEL, ALPHA_CUT, ALPHA_CAP, NEAR, STOP = 0.3, 0.1, 1.0 / 255.0, 0.999, 0.01, 1e-4
 
 
 class ReferenceRasterizer:
@@ -116,7 +116,7 @@ def _render_one(scene: Scene, cameras: Cameras, view: int, antialiased: bool, ab
     order = order[torch.argsort(camera_means.detach()[order, 2].float(), stable=True)]  # ties: by index
     x, y, z = camera_means[order].unbind(-1)
 
-    # Σ = R S Sᵀ Rᵀ; Σ' = J W Σ Wᵀ Jᵀ + 0.3 I.  J's x/z is clamped a little outside the image, as in gsplat.
+    # Σ = R S Sᵀ Rᵀ; Σ' = J W Σ Wᵀ Jᵀ + 0.3 I (0.1 I antialiased).  J's x/z is clamped a little outside the image, as in gsplat.
     factor = rotation_matrices(quats[order]) * scales[order, None, :]
     factor = viewmat[:3, :3] @ factor
     margin_x, margin_y = 0.15 * width / fx.detach(), 0.15 * height / fy.detach()
@@ -126,7 +126,7 @@ def _render_one(scene: Scene, cameras: Cameras, view: int, antialiased: bool, ab
     jacobian = torch.stack([fx / z, zero, -fx * u / z, zero, fy / z, -fy * v / z], -1).unflatten(-1, (2, 3))
     root = jacobian @ factor
     thin = root @ root.transpose(1, 2)
-    covariance = thin + LOW_PASS * torch.eye(2).to(thin)
+    covariance = thin + (PIXEL if antialiased else LOW_PASS) * torch.eye(2).to(thin)
     means2d = torch.stack([fx * x / z + cx, fy * y / z + cy], -1)
     opacity = opacities[order]
     if antialiased:

@@ -1,6 +1,6 @@
 """``contracts.Rasterizer`` on gsplat's kernels (Ye et al., gsplat: an open-source library for Gaussian splatting, 2024).
 
-gsplat's conventions are ours (low-pass 0.3, alpha cut 1/255, cap 0.999, pixel centres at +0.5) but for one: a pixel stops *before*
+gsplat's conventions are ours (alpha cut 1/255, cap 0.999, pixel centres at +0.5; the low-pass is asked for) but for one: a pixel stops *before*
 the splat that would take its transmittance below 1e-4, not after it.  Five things that it lacks are made here: gradients by
 intrinsics, backgrounds that are images, sums of α·T under masks, the top contributor, and invisibility of unusable splats.
 
@@ -21,7 +21,7 @@ from avatarkit.errors import InputError
 from avatarkit.render.arguments import Scene, checked
 from avatarkit_gsplat.kernels import load_kernels
 
-LOW_PASS, NEAR = 0.3, 0.01
+LOW_PASS, PIXEL, NEAR = 0.3, 0.1, 0.01
 MOST_CHANNELS = 512  # what gsplat's kernels are instantiated for, less the depth
 
 
@@ -119,7 +119,7 @@ class GsplatRasterizer:
             cameras.width,
             cameras.height,
             near_plane=NEAR,
-            eps2d=LOW_PASS,
+            eps2d=PIXEL if antialiased else LOW_PASS,
             packed=False,
             absgrad=absgrad,
             rasterize_mode="antialiased" if antialiased else "classic",

@@ -46,7 +46,8 @@ def fake_rasterization(
     assert opacities.shape == (*batch_dims, count) and Ks.shape == (*batch_dims, cameras, 3, 3)
     assert colors.shape[:-1] in ((*batch_dims, count), (*batch_dims, cameras, count))
     assert viewmats.shape == (*batch_dims, cameras, 4, 4) and len(batch_dims) <= 1
-    assert not Ks.requires_grad and not packed and (near_plane, eps2d) == (0.01, 0.3)
+    assert not Ks.requires_grad and not packed and near_plane == 0.01
+    assert eps2d == {"classic": 0.3, "antialiased": 0.1}[rasterize_mode]
     assert colors.shape[-1] <= channel_chunk or not absgrad
     total = viewmats.reshape(-1, 4, 4).shape[0]
     if batch_dims:

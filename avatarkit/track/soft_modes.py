@@ -28,7 +28,7 @@ ALIKE = 1e-5  # metres
 ABOVE_LOBE = 0.01  # metres above the ear lobes at which cheeks begin to go along
 BEHIND = (0.01, 0.06)  # metres behind the front of the ears over which it fades
 THROAT = 0.04  # metres below the chin over which it fades
-EDGE_ROUNDS = 12  # how far the mode fades beyond the face, over as many rings of vertices
+EDGE_ROUNDS = 6  # about ears and neck it fades over a few rings of vertices
 FACE, LIPS, EARS = ("face",), ("lips", "u_lip", "l_lip"), ("l_ear", "r_ear")
 ON_JAW = ("teeth", "tongue")  # go along by how far they hang on the jaw's joint
 
@@ -145,8 +145,9 @@ def shift_of(params: HeadParams, head: HeadModel) -> Tensor | None:
 
 def shifted(params: HeadParams, head: HeadModel, units: Tensor) -> HeadParams:
     """``params`` of ``head`` whose jaw is shifted by ``units`` (T,); no offsets where that is next to nothing, or where ``head`` cannot."""
-    mode = jaw_shift(head)
-    if mode is None or not len(units) or float(units.abs().max()) * UNIT < LEAST:
+    still = not len(units) or float(units.abs().max()) * UNIT < LEAST
+    mode = None if still else jaw_shift(head)
+    if mode is None:
         return replace(params, dynamic_offset=None)
     return replace(params, dynamic_offset=units[:, None, None] * torch.tensor(mode, dtype=torch.float32))
 
@@ -154,7 +155,8 @@ def shifted(params: HeadParams, head: HeadModel, units: Tensor) -> HeadParams:
 def jaw_shift(head: HeadModel) -> FloatArray | None:
     """(V, 3) metres: one unit of the lower face's way to the subject's left; None for a head without the regions it takes.
 
-    It rises from above the ear lobes to the lips, fades over the edge of the face, and takes along of the teeth what hangs on the jaw.
+    It rises from above the ear lobes to the lips, fades about the ears, behind them and down the throat, and takes along of the teeth what
+    hangs on the jaw.
     """
     rest, faces = head.template.double().numpy(), head.faces.numpy()
     face, ears, lips = (_inside(head, names) for names in (FACE, EARS, LIPS))
@@ -164,12 +166,14 @@ def jaw_shift(head: HeadModel) -> FloatArray | None:
     if top <= whole:
         return None
     share = _ramp(-rest[:, 1], -top, -whole)
-    share *= faded((~ears & ~_inside(head, ("neck",))).astype(np.float64), faces, EDGE_ROUNDS // 2)
+    share *= faded((~ears & ~_inside(head, ("neck",))).astype(np.float64), faces, EDGE_ROUNDS)
     share *= _ramp(rest[:, 2], rest[ears, 2].max() - BEHIND[1], rest[ears, 2].max() - BEHIND[0])
     share *= _ramp(rest[:, 1], rest[face, 1].min() - THROAT, rest[face, 1].min())
     hanging = _inside(head, ON_JAW)
-    weights = np.asarray(require_rig(head).weights, np.float64)
-    share[hanging] = weights[head.joint_names.index("jaw")][hanging] if "jaw" in head.joint_names else 0.0
+    share[hanging] = 0.0
+    rig = getattr(head, "rig", None)
+    if rig is not None and "jaw" in head.joint_names:
+        share[hanging] = np.asarray(rig.weights, np.float64)[head.joint_names.index("jaw")][hanging]
     return cast(FloatArray, share[:, None] * np.array([UNIT, 0.0, 0.0]))
 
 

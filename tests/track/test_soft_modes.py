@@ -182,6 +182,19 @@ def test_it_moves_other_heads_too(bust: HeadModel, test_data: Path) -> None:
     assert any("not transferred" in event.text for event in events if isinstance(event, Notice))
 
 
+def test_a_head_without_a_rig_can_be_driven(bust: HeadModel) -> None:
+    """Tracking needs the rig; motion does not."""
+    import copy
+
+    bare = copy.copy(bust)
+    bare.rig = None  # type: ignore[attr-defined]
+    units = torch.tensor([1.0])
+    carried = transferred(shifted(HeadParams.zeros(1, bust.num_shape, bust.num_expr), bust, units), bust, bare, Run())
+    assert carried.dynamic_offset is not None
+    teeth = bust.regions["teeth"] > 0.5
+    assert not carried.dynamic_offset[:, teeth].any() and float(carried.dynamic_offset.max()) > 0.9 * UNIT
+
+
 def test_it_is_interpolated_between_timesteps(bust: HeadModel) -> None:
     params = shifted(HeadParams.zeros(3, bust.num_shape, bust.num_expr), bust, torch.tensor([0.0, 1.0, -1.0]))
     finer = resampled(params, np.array([0.0, 0.1, 0.2]), 20.0)

@@ -79,7 +79,7 @@ CONFIGS: dict[str, dict[str, object]] = {
     "everything": {
         "tune_head": True, "sh_degree": 2, "sh_every": 1, "position": 0.01, "scale": 0.01, "line_of_sight": 0.05,
         "line_of_sight_every": 1, "depth_spread": 0.01, "coarse_until": 0, "l2": 0.1, "batch": 2,
-        "densify_until": 21,  # five events, none of which has to choose between two that are as good
+        "densify_until": 25,  # so many events that the one here has not to choose between two that are as good
     },
     "label losses": {"tune_head": False, "label_l2": 0.1, "label_perceptual": 0.1},
 }  # fmt: skip

@@ -79,7 +79,7 @@ CONFIGS: dict[str, dict[str, object]] = {
     "everything": {
         "tune_head": True, "sh_degree": 2, "sh_every": 1, "position": 0.01, "scale": 0.01, "line_of_sight": 0.05,
         "line_of_sight_every": 1, "depth_spread": 0.01, "coarse_until": 0, "l2": 0.1, "batch": 2,
-        "densify_until": 25,  # so many events that the one here has not to choose between two that are as good
+        "densify_until": 21,  # five events, none of which has to choose between two that are as good
     },
     "label losses": {"tune_head": False, "label_l2": 0.1, "label_perceptual": 0.1},
 }  # fmt: skip
@@ -186,10 +186,14 @@ def test_reading_is_what_the_test_above_would_notice(parts: Parts, fresh_constan
 
 @pytest.mark.parametrize("name", ["default", "everything"])
 def test_the_plain_step_does_what_the_compiled_one_does(parts: Parts, name: str) -> None:
-    """Five steps by each, a density event among them: losses, parameters, moments and counters agree."""
+    """Five steps by each, a density event among them: losses, parameters, moments and counters agree.
+
+    With an epsilon for Adam: it moves by the sign of a gradient that is all rounding, else.
+    """
     ended, told = [], []
     for plain in (False, True):
         config, state, head = settings(parts, name)
+        state.adam.floor.fill_(1e-6)
         views = Views(parts.sequence, parts.sequence.capture.indices("train"), config.background)
         schedule, white, values = Schedule(config, state.total), torch.ones(3), []
         for step in range(5):
@@ -206,8 +210,8 @@ def test_the_plain_step_does_what_the_compiled_one_does(parts: Parts, name: str)
         told.append(values)
     for step, (ours, theirs) in enumerate(zip(*told, strict=True)):
         assert ours.keys() == theirs.keys()
-        for key, value in ours.items():  # Adam's first moves are signs of gradients: rounding grows with the steps
-            assert theirs[key] == pytest.approx(value, rel=0.02 if step else 5e-4, abs=1e-5), key
+        for key, value in ours.items():
+            assert theirs[key] == pytest.approx(value, rel=2e-3 if step else 5e-4, abs=1e-5), key
     one, other = ended
     assert len(one.gaussians) == len(other.gaussians)
     for ours, theirs in ((one.adam.steps, other.adam.steps), (one.seen, other.seen)):
@@ -222,7 +226,7 @@ def test_the_plain_step_does_what_the_compiled_one_does(parts: Parts, name: str)
     assert same.double().mean() > 0.99
     for ours, theirs in close:
         rows = same if len(ours) == len(same) else slice(None)
-        assert (ours[rows] - theirs[rows]).norm() <= 0.1 * ours[rows].norm()
+        assert (ours[rows] - theirs[rows]).norm() <= 0.02 * ours[rows].norm()
 
 
 def test_a_bad_number_moves_nothing_and_is_read_with_the_log(parts: Parts) -> None:

@@ -25,12 +25,12 @@ THRESHOLD_GROWTH = 11
 ``gaussianavatars`` four captures ended with 9 to 14 times as many."""
 OVERLAP, OVERLAP_SEVERAL = 1.2, 1.35
 """How much longer a full-size step takes later in a run than here: trained Gaussians overlap more than freshly split ones, and more so where
-several cameras see them (medians of 1.34 and 1.31, 30k Gaussians, AVX2; one camera's are kept small by its scale loss)."""
+several cameras see them (medians of 1.34 and 1.31 of four, 27k Gaussians, AVX2; one camera's are kept small by its scale loss)."""
 
 
 def measured_total(
     state: TrainState, views: Views, head: HeadModel, config: ReconConfig, run: Run, rasterizer: Rasterizer,
-    aids: Aids = Aids(), ranks: Ranks = ALONE, *, several: bool = True,
+    aids: Aids = Aids(), ranks: Ranks = ALONE, *, several: bool,
 ) -> int:  # fmt: skip
     """Steps for ``config.minutes``: the rate is measured after compilation on copies, at the first size and at the budget.
 

@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-OUT ?= out/demo
 CLIP ?=
+OUT ?= out/$(if $(CLIP),$(basename $(notdir $(CLIP))),demo)
 # Processes that run tests; each takes one to two gigabytes.  0: this one alone, which a debugger needs.
 WORKERS ?= 2
 # What is type checked besides the core: the shipped plugins.

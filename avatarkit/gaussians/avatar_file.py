@@ -4,6 +4,9 @@ Tensors: ``gaussians/<field>``, ``motion/<field>``, ``viewmats``, ``Ks``, ``back
 ``timestep_names``, ``frames`` (rows of timestep, camera, split, source, time), ``cameras`` (rows of name, width, height),
 ``source``, ``history``, ``meta``.  Edit ``i`` of the history can be undone with ``undo/i/<name>``: whole rows of the Gaussians that it
 changed or took away, ``order`` (ids of all Gaussians before it) and the tensors of the motion that it changed.
+
+Offsets over time that are one mode times a number, as tracking finds them (``track.soft_modes``), are kept so instead of as
+``motion/dynamic_offset``: ``motion/offset_mode`` (V, 3) metres, ``motion/offset_weight`` (T,), at most 1.  A clip's avatar is a third as large by it.
 """
 
 from __future__ import annotations
@@ -27,7 +30,9 @@ from avatarkit.types import Json, PathArg
 
 FORMAT = "avatarkit/1"
 _INTEGERS = {"binding": torch.int32, "ids": torch.int64, "parents": torch.int64, "groups": torch.int32}
-_OPTIONAL = ("motion/static_offset", "motion/dynamic_offset")
+_MODE, _WEIGHT, _OFFSETS = "motion/offset_mode", "motion/offset_weight", "motion/dynamic_offset"
+_OPTIONAL = ("motion/static_offset", _OFFSETS, _MODE, _WEIGHT)
+SAME_OFFSETS = 1e-6  # of the largest: offsets of one mode are rounded to float32, and no farther from it than that
 
 
 def save_avatar(avatar: Avatar, path: PathArg) -> None:
@@ -36,6 +41,9 @@ def save_avatar(avatar: Avatar, path: PathArg) -> None:
     tensors |= {f"gaussians/{name}": value for name, value in avatar.gaussians.tensors().items()}
     motion = {f"motion/{f.name}": getattr(avatar.motion, f.name) for f in fields(HeadParams)}
     tensors |= {name: value for name, value in motion.items() if value is not None}
+    if _OFFSETS in tensors and (one_mode := factored(tensors[_OFFSETS])):
+        tensors[_MODE], tensors[_WEIGHT] = one_mode
+        del tensors[_OFFSETS]
     tensors |= {f"undo/{i}/{name}": value for i, back in enumerate(avatar.undo) for name, value in back.items()}
     metadata = {
         "head": avatar.head,
@@ -58,6 +66,9 @@ def load_avatar(path: PathArg) -> Avatar:
     problem = next(_problems(tensors, metadata), None)
     if problem:
         raise FileFormatError(f"{path}: {problem}")
+
+    if _MODE in tensors:
+        tensors[_OFFSETS] = tensors.pop(_WEIGHT)[:, None, None] * tensors.pop(_MODE)
 
     def group(prefix: str) -> dict[str, Any]:
         return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
@@ -82,13 +93,34 @@ def load_avatar(path: PathArg) -> Avatar:
         raise FileFormatError(f"{path}: {error}") from error
 
 
+def factored(offsets: Tensor) -> tuple[Tensor, Tensor] | None:
+    """``offsets`` (T, V, 3) as a mode (V, 3) and its weights (T,): the timestep that moves most is the mode, and has weight 1.
+
+    None where the product is not the same to a millionth of the largest offset.  A head's avatar that is read and written again stays the same.
+    """
+    if offsets.ndim != 3 or not offsets.numel():
+        return None
+    rows = offsets.detach().double().flatten(1)
+    lengths = (rows**2).sum(1)
+    if not (bool(torch.isfinite(lengths).all()) and float(lengths.max()) > 0):
+        return None
+    most = int(lengths.argmax())
+    mode, weight = offsets[most].clone(), (rows @ rows[most] / lengths[most]).float()
+    left = (weight[:, None, None] * mode - offsets).abs().max()
+    return (mode, weight) if float(left) <= SAME_OFFSETS * float(offsets.abs().max()) else None
+
+
 def _problems(tensors: dict[str, Tensor], metadata: Json) -> Iterator[str]:
     """What is wrong, in words; the first problem is enough to refuse a file, later ones may assume that it is mended."""
     yield from _metadata_problems(metadata)
     expected = {f"gaussians/{f.name}" for f in fields(Gaussians)} | {f"motion/{f.name}" for f in fields(HeadParams)}
-    expected |= {"viewmats", "Ks", "background"}
+    expected |= {"viewmats", "Ks", "background", _MODE, _WEIGHT}
     for name in sorted(expected - set(_OPTIONAL) - tensors.keys()):
         yield f"tensor '{name}' is missing"
+    if (_MODE in tensors) != (_WEIGHT in tensors):
+        yield f"one of '{_MODE}' and '{_WEIGHT}' is missing"
+    if _MODE in tensors and _OFFSETS in tensors:
+        yield f"'{_MODE}' and '{_OFFSETS}' say the same thing twice"
     backs = {name for name in tensors if name.startswith("undo/")}
     for name in sorted(tensors.keys() - expected - backs):
         yield f"unknown tensor '{name}'"
@@ -123,7 +155,7 @@ def _shapes(tensors: dict[str, Tensor], metadata: Json) -> dict[str, tuple[int, 
         "gaussians/groups": (count,), "motion/shape": (head["shape"],), "motion/expr": (steps, head["expr"]),
         "motion/rotation": (steps, 3), "motion/translation": (steps, 3), "motion/neck_pose": (steps, 3),
         "motion/jaw_pose": (steps, 3), "motion/eyes_pose": (steps, 6), "motion/static_offset": (head["vertices"], 3),
-        "motion/dynamic_offset": (steps, head["vertices"], 3), "viewmats": (cameras, 4, 4), "Ks": (cameras, 3, 3),
+        _OFFSETS: (steps, head["vertices"], 3), _MODE: (head["vertices"], 3), _WEIGHT: (steps,), "viewmats": (cameras, 4, 4), "Ks": (cameras, 3, 3),
         "background": (3,),
     }  # fmt: skip
 

@@ -77,6 +77,57 @@ def test_it_knows_its_held_out_frames_and_cameras(saved: Path) -> None:
     assert (camera.width, camera.height, len(camera)) == (50, 60, 1)
 
 
+def moving(offsets: torch.Tensor) -> Avatar:
+    """Two timesteps of 900 vertices with ``offsets`` (2, 900, 3)."""
+    made = an_avatar()
+    motion = replace(made.motion, static_offset=None, dynamic_offset=offsets)
+    return replace(made, head={**made.head, "vertices": 900}, motion=motion, history=[], undo=[])
+
+
+def test_offsets_of_one_mode_are_kept_as_the_mode_and_its_weights(tmp_path: Path) -> None:
+    random = torch.Generator().manual_seed(1)
+    mode, weight = 0.004 * torch.randn(900, 3, generator=random), torch.tensor([-0.31, 1.7])
+    avatar = moving(weight[:, None, None] * mode)
+    first, second = tmp_path / "a.avatar", tmp_path / "b.avatar"
+    save_avatar(avatar, first)
+    tensors, _ = load_tensors(first, FORMAT)
+    assert "motion/dynamic_offset" not in tensors and tensors["motion/offset_mode"].shape == (900, 3)
+    assert float(tensors["motion/offset_weight"].abs().max()) == 1.0
+    once = load_avatar(first)
+    assert once.motion.dynamic_offset is not None and avatar.motion.dynamic_offset is not None
+    assert float((once.motion.dynamic_offset - avatar.motion.dynamic_offset).abs().max()) < 1e-8
+    save_avatar(once, second)
+    assert second.read_bytes() == first.read_bytes()
+
+
+def test_any_other_offsets_are_kept_as_they_are(tmp_path: Path) -> None:
+    offsets = 0.004 * torch.randn(2, 900, 3, generator=torch.Generator().manual_seed(2))
+    for kept in (offsets, torch.zeros_like(offsets)):
+        save_avatar(moving(kept), tmp_path / "a.avatar")
+        read = load_avatar(tmp_path / "a.avatar").motion.dynamic_offset
+        assert read is not None and torch.equal(read, kept)
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ({"motion/offset_mode": torch.ones(9, 3)}, "one of 'motion/offset_mode' and 'motion/offset_weight' is missing"),
+        ({"motion/offset_mode": torch.ones(9, 3), "motion/offset_weight": torch.ones(3)}, r"has shape \(3,\); expected \(2,\)"),
+        (
+            {"motion/offset_mode": torch.ones(9, 3), "motion/offset_weight": torch.ones(2), "motion/dynamic_offset": torch.ones(2, 9, 3)},
+            "say the same thing twice",
+        ),
+    ],
+)  # fmt: skip
+def test_half_a_mode_or_two_kinds_of_offsets_are_refused(
+    saved: Path, tmp_path: Path, extra: dict[str, torch.Tensor], words: str
+) -> None:
+    tensors, metadata = load_tensors(saved, FORMAT)
+    save_tensors(tmp_path / "bad.avatar", tensors | extra, metadata, FORMAT)
+    with pytest.raises(FileFormatError, match=words):
+        load_avatar(tmp_path / "bad.avatar")
+
+
 CHANGES: list[tuple[str, Any, str]] = [
     ("gaussians/means", None, "'gaussians/means' is missing"),
     ("gaussians/quats", torch.zeros(7, 3), r"'gaussians/quats' has shape \(7, 3\); expected \(7, 4\)"),

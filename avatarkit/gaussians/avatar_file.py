@@ -6,7 +6,8 @@ Tensors: ``gaussians/<field>``, ``motion/<field>``, ``viewmats``, ``Ks``, ``back
 changed or took away, ``order`` (ids of all Gaussians before it) and the tensors of the motion that it changed.
 
 Offsets over time that are one mode times a number, as tracking finds them (``track.soft_modes``), are kept so instead of as
-``motion/dynamic_offset``: ``motion/offset_mode`` (V, 3) metres, ``motion/offset_weight`` (T,), at most 1.  A clip's avatar is a third as large by it.
+``motion/dynamic_offset``: ``motion/offset_mode`` (V, 3) metres, ``motion/offset_weight`` (T,), at most 1.  The avatar of a clip
+of seven seconds is a sixth as large by it.
 """
 
 from __future__ import annotations

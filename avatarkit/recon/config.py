@@ -104,6 +104,9 @@ class ReconConfig:
     """Weight of how much shows through the head in views turned aside (``recon.aside``).  Without it temples and cheeks have holes there."""
     aside_every: int = 5
     """Steps between those that count it, as many times heavier."""
+    in_gamut: bool = True
+    """Each Gaussian's own colour stays in [0, 1].  Without it some are three times as bright as white, behind others that are as dark: where a new
+    expression or view parts the two, there are lights on a forehead."""
     scale_alone: float = 0.01
     """The least weight of ``scale`` there.  A hundredth of the published one leaves what fills the picture as it is, and keeps what hardly
     shows from swelling into haze behind ears and neck."""
@@ -195,7 +198,7 @@ class ReconConfig:
     def seen_from(self, several_sides: bool) -> ReconConfig:
         """What holds for a capture where some timestep is seen by two cameras, or none is."""
         if several_sides:
-            return replace(self, line_of_sight=0.0, least_gradient=0.0, depth_spread=0.0, aside=0.0)
+            return replace(self, line_of_sight=0.0, least_gradient=0.0, depth_spread=0.0, aside=0.0, in_gamut=False)
         return replace(
             self,
             scale=max(self.scale, self.scale_alone),

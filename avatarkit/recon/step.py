@@ -30,7 +30,9 @@ from avatarkit.recon.schedule import Schedule
 from avatarkit.recon.shared_step import Learnt, over_ranks
 from avatarkit.recon.views import TrainingView
 from avatarkit.render.compiled import kernel
+from avatarkit.render.sh import Y00
 
+GAMUT = ((1 / 512 - 0.5) / Y00, (511 / 512 - 0.5) / Y00)  # the constant term of all but black and all but white
 MEASURED = 50  # steps between measurements of the usual gradient
 
 
@@ -215,6 +217,9 @@ def train_step(
     if config.least_gradient > 0 and state.step % MEASURED == 0:
         state.adam.measure(state.gaussians, config.least_gradient)
     state.adam.step(state.gaussians, schedule.gaussian_rates(state.step), visible)
+    if config.in_gamut:
+        with torch.no_grad():
+            state.gaussians.sh[:, 0].clamp_(*GAMUT)
     if kept is None:
         return _told(_means(told, count) if values is None else values)
     bad = torch.zeros(2, dtype=torch.int32, device=device) if state.unsound is None else state.unsound

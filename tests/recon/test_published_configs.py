@@ -56,6 +56,7 @@ OURS_ALONE = (
     "least_gradient",
     "depth_spread",
     "aside",
+    "in_gamut",
 )
 BASELINE = [
     ("l1", 0.8, "1 - lambda_dssim"),

@@ -16,6 +16,7 @@ def test_what_one_camera_does_not_tell() -> None:
     assert alone.least_gradient == config.least_gradient > 0 and several.least_gradient == 0
     assert alone.depth_spread == config.depth_spread > 0 and several.depth_spread == 0
     assert alone.aside == config.aside > 0 and several.aside == 0
+    assert alone.in_gamut and not several.in_gamut
     assert alone.scale == config.scale_alone > several.scale == 0
     assert alone.colour_prior == config.colour_prior_alone > several.colour_prior == config.colour_prior > 0
     published = ReconConfig(scale=1.0, colour_prior=0.7)

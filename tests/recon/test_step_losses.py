@@ -14,7 +14,10 @@ from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.head_tuning import posed
 from avatarkit.recon.label_images import LabelImages, label_colours
 from avatarkit.recon.loop import reconstruct, start
-from avatarkit.recon.step import Aids, label_losses, picture_losses
+from avatarkit.recon.schedule import Schedule
+from avatarkit.recon.step import Aids, label_losses, picture_losses, train_step
+from avatarkit.recon.views import Views
+from avatarkit.render.sh import Y00
 from avatarkit.segment.head_regions import HeadRegions
 
 from .conftest import Parts
@@ -110,6 +113,24 @@ def test_every_loss_of_the_paper_has_its_curve(parts: Parts) -> None:
     assert curves and {"l2", "dssim", "label_l2", "label_dssim"} <= set(curves[-1])
     assert state.gaussians.label_logits.abs().max() > 0, "labels are voted before the first step"
     assert sum("stands in for LPIPS" in getattr(event, "text", "") for event in events) == 1
+
+
+def test_colours_of_one_camera_stay_what_a_screen_has(parts: Parts) -> None:
+    def colours(**changes: object) -> Tensor:
+        config = parts.config(tune_head=False, coarse_until=0, lr_colour=1.0, lr_colour_final=1.0, **changes)
+        config = config.seen_from(several_sides=False)
+        state = start(parts.sequence, parts.head, config)
+        view = Views(parts.sequence, parts.sequence.capture.indices("train"), config.background).view(0)
+        schedule, white = Schedule(config, 24), torch.ones(3)
+        for _ in range(4):
+            assert train_step(state, [view], parts.head, config, schedule, parts.rasterizer, white) is not None
+            state.step += 1
+        return 0.5 + Y00 * state.gaussians.sh[:, 0].detach()
+
+    free = colours(in_gamut=False)
+    assert float(free.max()) > 1.05 and float(free.min()) < -0.05
+    held = colours()
+    assert 0.0 < float(held.min()) < 0.003 and 0.997 < float(held.max()) < 1.0
 
 
 def test_label_losses_need_a_segmenter(parts: Parts) -> None:

@@ -33,6 +33,7 @@ FORMAT = "avatarkit/1"
 _INTEGERS = {"binding": torch.int32, "ids": torch.int64, "parents": torch.int64, "groups": torch.int32}
 _MODE, _WEIGHT, _OFFSETS = "motion/offset_mode", "motion/offset_weight", "motion/dynamic_offset"
 _OPTIONAL = ("motion/static_offset", _OFFSETS, _MODE, _WEIGHT)
+ROUNDINGS = 8
 SAME_OFFSETS = 1e-6  # of the largest: offsets of one mode are rounded to float32, and no farther from it than that
 
 
@@ -101,12 +102,21 @@ def factored(offsets: Tensor) -> tuple[Tensor, Tensor] | None:
     """
     if offsets.ndim != 3 or not offsets.numel():
         return None
-    rows = offsets.detach().double().flatten(1)
-    lengths = (rows**2).sum(1)
+    lengths = (offsets.detach().double() ** 2).flatten(1).sum(1)
     if not (bool(torch.isfinite(lengths).all()) and float(lengths.max()) > 0):
         return None
     most = int(lengths.argmax())
-    mode, weight = offsets[most].clone(), (rows @ rows[most] / lengths[most]).float()
+    mode = offsets[most].clone()
+    along = mode.double() / lengths[most]
+
+    def weights(of: Tensor) -> Tensor:
+        return torch.einsum("tvc,vc->t", of.double(), along).float()
+
+    weight = weights(offsets)
+    for _ in range(ROUNDINGS):  # until the rounded product says the same weights again
+        before, weight = weight, weights(weight[:, None, None] * mode)
+        if torch.equal(before, weight):
+            break
     left = (weight[:, None, None] * mode - offsets).abs().max()
     return (mode, weight) if float(left) <= SAME_OFFSETS * float(offsets.abs().max()) else None
 

@@ -78,15 +78,22 @@ def test_it_knows_its_held_out_frames_and_cameras(saved: Path) -> None:
 
 
 def moving(offsets: torch.Tensor) -> Avatar:
-    """Two timesteps of 900 vertices with ``offsets`` (2, 900, 3)."""
-    made = an_avatar()
-    motion = replace(made.motion, static_offset=None, dynamic_offset=offsets)
-    return replace(made, head={**made.head, "vertices": 900}, motion=motion, history=[], undo=[])
+    """As many timesteps of as many vertices as ``offsets`` (T, V, 3) has."""
+    made, (steps, vertices, _) = an_avatar(), offsets.shape
+    motion = replace(HeadParams.zeros(steps, 4, 3), dynamic_offset=offsets)
+    names = tuple(f"t{i}" for i in range(steps))
+    return replace(
+        made, head={**made.head, "vertices": vertices}, motion=motion, timestep_names=names, history=[], undo=[]
+    )
 
 
-def test_offsets_of_one_mode_are_kept_as_the_mode_and_its_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize("even", [True, False])
+def test_offsets_of_one_mode_are_kept_as_the_mode_and_its_weights(tmp_path: Path, even: bool) -> None:
+    """even: one shift for all vertices, so that all products round alike."""
     random = torch.Generator().manual_seed(1)
-    mode, weight = 0.004 * torch.randn(900, 3, generator=random), torch.tensor([-0.31, 1.7])
+    mode = torch.zeros(900, 3)
+    mode[:600, 0] = 0.004 if even else 0.004 * torch.rand(600, generator=random)
+    weight = torch.randn(300, generator=random)
     avatar = moving(weight[:, None, None] * mode)
     first, second = tmp_path / "a.avatar", tmp_path / "b.avatar"
     save_avatar(avatar, first)

@@ -15,7 +15,7 @@ from avatarkit.capture.capture import Frame
 from avatarkit.edit.history import with_entry
 from avatarkit.errors import FileFormatError, InputError
 from avatarkit.gaussians.avatar import Avatar, AvatarCamera
-from avatarkit.gaussians.avatar_file import FORMAT, load_avatar, save_avatar
+from avatarkit.gaussians.avatar_file import FORMAT, factored, load_avatar, save_avatar
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.gaussians.tensor_file import load_tensors, save_tensors
 from avatarkit.head.parameters import HeadParams
@@ -105,6 +105,18 @@ def test_offsets_of_one_mode_are_kept_as_the_mode_and_its_weights(tmp_path: Path
     assert float((once.motion.dynamic_offset - avatar.motion.dynamic_offset).abs().max()) < 1e-8
     save_avatar(once, second)
     assert second.read_bytes() == first.read_bytes()
+
+
+def test_rounding_does_not_move_the_weights_from_save_to_save() -> None:
+    for seed in range(20):
+        random = torch.Generator().manual_seed(seed)
+        mode = torch.zeros(60, 3)
+        mode[:40, 0] = 0.01 * torch.rand(1, generator=random)
+        mode[:20, 0] *= torch.rand(20, generator=random)
+        first = factored(torch.randn(300, generator=random)[:, None, None] * mode)
+        assert first is not None
+        again = factored(first[1][:, None, None] * first[0])
+        assert again is not None and torch.equal(again[0], first[0]) and torch.equal(again[1], first[1]), seed
 
 
 def test_any_other_offsets_are_kept_as_they_are(tmp_path: Path) -> None:

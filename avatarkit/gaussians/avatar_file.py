@@ -33,7 +33,7 @@ FORMAT = "avatarkit/1"
 _INTEGERS = {"binding": torch.int32, "ids": torch.int64, "parents": torch.int64, "groups": torch.int32}
 _MODE, _WEIGHT, _OFFSETS = "motion/offset_mode", "motion/offset_weight", "motion/dynamic_offset"
 _OPTIONAL = ("motion/static_offset", _OFFSETS, _MODE, _WEIGHT)
-ROUNDINGS = 8
+ROUNDINGS = 8  # at most, until weights that are read from their rounded product are the same
 SAME_OFFSETS = 1e-6  # of the largest: offsets of one mode are rounded to float32, and no farther from it than that
 
 
@@ -113,12 +113,13 @@ def factored(offsets: Tensor) -> tuple[Tensor, Tensor] | None:
         return torch.einsum("tvc,vc->t", of.double(), along).float()
 
     weight = weights(offsets)
-    for _ in range(ROUNDINGS):  # until the rounded product says the same weights again
+    if float((weight[:, None, None] * mode - offsets).abs().max()) > SAME_OFFSETS * float(offsets.abs().max()):
+        return None
+    for _ in range(ROUNDINGS):
         before, weight = weight, weights(weight[:, None, None] * mode)
         if torch.equal(before, weight):
             break
-    left = (weight[:, None, None] * mode - offsets).abs().max()
-    return (mode, weight) if float(left) <= SAME_OFFSETS * float(offsets.abs().max()) else None
+    return mode, weight
 
 
 def _problems(tensors: dict[str, Tensor], metadata: Json) -> Iterator[str]:

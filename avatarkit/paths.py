@@ -31,14 +31,14 @@ def explained(path: PathArg) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise InputError(f"{error.filename or path}: no such file or folder") from error
+        raise InputError(f"{_meant(error, path)}: no such file or folder") from error
     except PermissionError as error:
         raise EnvironmentProblem(
             f"{_meant(error, path)}: no permission; choose another folder or change its mode"
         ) from error
     except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
         wrong = "is a folder" if isinstance(error, IsADirectoryError) else "a file stands where a folder is needed"
-        raise InputError(f"{error.filename or path}: {wrong}; choose another path") from error
+        raise InputError(f"{_meant(error, path)}: {wrong}; choose another path") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise EnvironmentProblem(f"{path}: the disk is full; free some space, nothing was overwritten") from error

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from avatarkit import paths
-from avatarkit.errors import EnvironmentProblem, InputError
+from avatarkit.errors import AvatarkitError, EnvironmentProblem, InputError
 
 
 def test_a_write_replaces_and_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -72,3 +72,18 @@ def test_files_get_the_umask_of_the_person(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (tmp_path / "f").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("kind", [FileNotFoundError, PermissionError, NotADirectoryError])
+def test_an_error_names_the_file_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[OSError]
+) -> None:
+    """And not the temporary one beside it: some file systems let nobody make files."""
+
+    def refuse(dir: Path, prefix: str) -> None:
+        raise kind(0, "no", str(dir / f"{prefix}17myzoxa"))
+
+    monkeypatch.setattr("avatarkit.paths.tempfile.TemporaryFile", refuse)
+    with pytest.raises(AvatarkitError) as raised:
+        paths.require_file_place(tmp_path / "a.avatar")
+    assert str(raised.value).startswith(f"{tmp_path / 'a.avatar'}: ")

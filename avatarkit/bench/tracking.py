@@ -19,25 +19,29 @@ from scipy.spatial.transform import Rotation
 from avatarkit.capture.capture import Crop
 from avatarkit.contracts import HeadModel
 from avatarkit.errors import InputError
+from avatarkit.events import Run
+from avatarkit.recon.prepare import read_known
 from avatarkit.track.canonical_face import similarity
 from avatarkit.track.fit_priors import fit_embedding
 from avatarkit.track.landmark_rig import rotations
 from avatarkit.track.sequence import Sequence
-from avatarkit.track.sequence_files import OURS, load_sequence
+from avatarkit.track.sequence_files import OURS
 from avatarkit.types import FloatArray, PathArg
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-def run(tracked: PathArg, true: PathArg, head: HeadModel) -> dict[str, Any]:
-    """Score the sequence folder ``tracked`` against the data set ``true``; both hold parameters of ``head``.
+def run(tracked: PathArg, true: PathArg, head: str | None) -> dict[str, Any]:
+    """Score the sequence folder ``tracked`` against the data set ``true``; both hold parameters of the head model ``head``, one
+    of them with teeth perhaps, which tracking adds.
 
     Returns {"timesteps", "cameras", "rotation_deg", "vertices_mm", "landmarks_px", "focal_ratio"}, the middle three with
     "mean", "median", "p95" and "worst" (the mean of the worst timestep).  Raises InputError when the two do not show the same timesteps.
     """
-    ours, theirs = load_sequence(tracked, head), load_sequence(true, head)
-    return score(ours, theirs, head, crops(tracked, len(ours.Ks)))
+    ours, own = read_known(tracked, head, Run())
+    theirs, model = read_known(true, head, Run())
+    return score(ours, theirs, (own, model), crops(tracked, len(ours.Ks)))
 
 
 def crops(folder: PathArg, cameras: int) -> list[Crop | None]:
@@ -49,23 +53,25 @@ def crops(folder: PathArg, cameras: int) -> list[Crop | None]:
     return [None if row is None else Crop(**{**row, "source": tuple(row["source"])}) for row in rows]
 
 
-def score(ours: Sequence, theirs: Sequence, head: HeadModel, cut: list[Crop | None]) -> dict[str, Any]:
-    """``run`` for sequences in memory; ``cut``: by camera of ``ours``."""
+def score(
+    ours: Sequence, theirs: Sequence, heads: tuple[HeadModel, HeadModel], cut: list[Crop | None]
+) -> dict[str, Any]:
+    """``run`` for sequences in memory, each of its own head model of one topology; ``cut``: by camera of ``ours``."""
     if len(ours.params) != len(theirs.params) or len(ours.Ks) != len(theirs.Ks):
         raise InputError(
             f"{ours.capture.name}: {len(ours.params)} timesteps and {len(ours.Ks)} cameras were tracked; the true data set has "
             f"{len(theirs.params)} and {len(theirs.Ks)}"
         )
-    face = head.regions["face"].numpy() > 0.5
-    marks = fit_embedding(head)
+    shared = min(len(head.template) for head in heads)  # teeth come last
+    face = np.flatnonzero(np.all([head.regions["face"].numpy()[:shared] > 0.5 for head in heads], axis=0))
     turns, faces, flat = [], [], []
-    for sequence, windows in ((ours, cut), (theirs, [None] * len(theirs.Ks))):
+    for sequence, head, windows in ((ours, heads[0], cut), (theirs, heads[1], [None] * len(theirs.Ks))):
         with torch.no_grad():
             vertices = head.pose(sequence.params).vertices
         first = sequence.viewmats[0].double().numpy()
         turns.append(first[:3, :3] @ skull(sequence))
         faces.append(vertices[:, face].double().numpy() @ first[:3, :3].T + first[:3, 3])
-        world = marks.points(vertices, head.faces).double().numpy()
+        world = fit_embedding(head).points(vertices, head.faces).double().numpy()
         flat.append(np.stack([_pixels(world, sequence, camera, windows[camera]) for camera in range(len(windows))]))
     sources = [theirs.capture.frames[i] for i in range(len(theirs.capture))]
     seen = np.zeros((len(theirs.Ks), len(theirs.params)), bool)

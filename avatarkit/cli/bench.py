@@ -67,11 +67,8 @@ def track(
 ) -> None:
     """A tracked sequence against true head parameters: rotation, face vertices and projected landmarks."""
     from avatarkit.bench.tracking import run, table
-    from avatarkit.events import Run
-    from avatarkit.recon.prepare import read_known
 
-    _, model = read_known(true, head, Run())
-    result = run(tracked, true, model)
+    result = run(tracked, true, head)
     console.print(table(result))
     write_json(result, json)
 

@@ -12,11 +12,13 @@ import torch
 from scipy.spatial.transform import Rotation
 from typer.testing import CliRunner
 
-from avatarkit.bench.tracking import crops, score, turned
+from avatarkit.bench.tracking import crops, run, score, turned
 from avatarkit.capture.capture import Crop
 from avatarkit.cli.main import app
+from avatarkit.contracts import HeadModel
 from avatarkit.errors import InputError
 from avatarkit.head.loading import load_head
+from avatarkit.head.parameters import HeadParams
 from avatarkit.track.sequence import Sequence
 from avatarkit.track.sequence_files import load_sequence, save_sequence
 
@@ -26,8 +28,13 @@ def true(tiny_capture: Path) -> Sequence:
     return load_sequence(tiny_capture, load_head("bust"))
 
 
+def both(head: HeadModel) -> tuple[HeadModel, HeadModel]:
+    """Tracked with the head model of the truth."""
+    return head, head
+
+
 def test_the_truth_scores_nothing(true: Sequence) -> None:
-    result = score(true, true, load_head("bust"), [None] * 3)
+    result = score(true, true, both(load_head("bust")), [None] * 3)
     assert all(result[name]["worst"] < 1e-3 for name in ("rotation_deg", "vertices_mm", "landmarks_px"))
     assert result["focal_ratio"] == 1.0
 
@@ -44,7 +51,7 @@ def test_a_constant_turn_counts_for_nothing_and_a_changing_one_in_full() -> None
 
 
 def test_size_and_place_count_for_nothing_and_depth_noise_in_millimetres(true: Sequence) -> None:
-    head = load_head("bust")
+    head = both(load_head("bust"))
     shift = torch.zeros_like(true.params.translation)
     shift[::2, 2], shift[1::2, 2] = 0.004, -0.004
     moved = replace(true, params=replace(true.params, translation=true.params.translation + shift))
@@ -55,7 +62,7 @@ def test_size_and_place_count_for_nothing_and_depth_noise_in_millimetres(true: S
 
 def test_landmarks_are_compared_in_the_true_pictures(true: Sequence) -> None:
     """Tracked on a crop at half size: the same head, other pixels."""
-    head = load_head("bust")
+    head = both(load_head("bust"))
     window = Crop(10.0, 6.0, 60, 60, 2.0, (80, 80))
     Ks = true.Ks.clone()
     Ks[:, :2] = Ks[:, :2] / 2.0
@@ -82,4 +89,22 @@ def test_other_timesteps_are_refused(true: Sequence) -> None:
     capture = replace(true.capture, frames=frames, timestep_names=true.capture.timestep_names[:4])
     short = replace(true, capture=capture, params=true.params[:4])
     with pytest.raises(InputError, match="4 timesteps and 3 cameras were tracked"):
-        score(short, true, load_head("bust"), [None] * 3)
+        score(short, true, both(load_head("bust")), [None] * 3)
+
+
+def test_teeth_that_tracking_added_are_no_other_head(true: Sequence, test_data: Path, tmp_path: Path) -> None:
+    """A tracked folder in FLAME topology has them where the jaw was pushed aside; the data set of the true parameters has none."""
+    file = test_data / "flame2023_open" / "flame2023_open_arkit.npz"
+    plain, toothed = load_head(file), load_head(file, teeth=True)
+    steps = len(true.params)
+    params = HeadParams(
+        torch.zeros(plain.num_shape), torch.zeros(steps, plain.num_expr), true.params.rotation, true.params.translation,
+        *(torch.zeros(steps, count) for count in (3, 3, 6)),
+    )  # fmt: skip
+    theirs = replace(true, params=params, head=plain.reference)
+    pushed = torch.zeros(steps, len(toothed.template), 3)
+    pushed[:, len(plain.template) :] = 0.01  # teeth alone, which are not scored
+    ours = replace(true, params=replace(params, dynamic_offset=pushed), head=toothed.reference)
+    folders = [save_sequence(sequence, tmp_path / name) for sequence, name in ((ours, "ours"), (theirs, "theirs"))]
+    result = run(*folders, str(file))
+    assert all(result[name]["worst"] < 1e-3 for name in ("rotation_deg", "vertices_mm", "landmarks_px"))

@@ -90,7 +90,7 @@ def disturbed(true: Sequence, seed: int = 0) -> Sequence:
 
 
 def errors(found: Sequence, true: Sequence, head: HeadModel) -> tuple[float, float, float]:
-    result = score(found, true, head, [None] * len(true.Ks))
+    result = score(found, true, (head, head), [None] * len(true.Ks))
     return tuple(result[name]["mean"] for name in ("rotation_deg", "vertices_mm", "landmarks_px"))  # type: ignore[return-value]
 
 

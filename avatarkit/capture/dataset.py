@@ -102,6 +102,8 @@ def read_dataset(
     key, for anything missing, misspelt, of a wrong size, damaged or not finite; InputError where there is no data set.
     """
     folder = Path(path).absolute()
+    if ".." in folder.parts:  # what stands beside it is told by its real place
+        folder = folder.resolve()
     if not folder.is_dir():
         raise InputError(f"{path}: no such folder")
     if not is_dataset(folder):

@@ -44,6 +44,18 @@ def test_everything_that_was_written_comes_back(small: Path, frames_dir: Path) -
     assert data.dynamic_offset is None and data.canonical is None
 
 
+def test_a_data_set_may_be_named_by_a_way_up_and_down(
+    small: Path, frames_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = small.parent / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert len(read_dataset(Path("..") / small.name, cache_dir=frames_dir).capture) == 8
+    linked = elsewhere / "linked"
+    linked.symlink_to(small, target_is_directory=True)  # its real neighbours are beside the real folder
+    assert len(read_dataset(linked / ".." / small.name, cache_dir=frames_dir).capture) == 8
+
+
 def test_cameras_are_converted_to_opencv(small: Path, frames_dir: Path) -> None:
     cameras = read_dataset(small, cache_dir=frames_dir).capture.cameras
     for index, camera in enumerate(cameras):

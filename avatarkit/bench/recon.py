@@ -22,7 +22,7 @@ from avatarkit.gaussians.binding import pose_gaussians
 from avatarkit.head.frames import with_frames
 from avatarkit.recon import density, step
 from avatarkit.recon.config import ReconConfig
-from avatarkit.recon.loop import colour_aids, prior_colours, reconstruct, several_sides, start
+from avatarkit.recon.loop import colour_aids, prior_colours, reconstruct, several_sides, start, weights_of
 from avatarkit.recon.placing import placed, placed_head
 from avatarkit.recon.prepare import read_known
 from avatarkit.recon.schedule import Schedule, view_order
@@ -109,7 +109,9 @@ def measured_steps(
     others = config.random_background > 0
     views = Views(sequence, sequence.capture.indices("train"), config.background, device, through=others)
     colours = prior_colours(sequence, head, config)
-    state = placed(grown(start(sequence, head, config, colours), splats, config.seed), device)
+    state = placed(
+        grown(start(sequence, head, config, colours, weights_of(sequence, config)), splats, config.seed), device
+    )
     aids = colour_aids(config, colours, device)
     head = placed_head(head, device)
     schedule, background = Schedule(config, config.iterations), torch.tensor(config.background, device=device)
@@ -162,6 +164,7 @@ def bare_seconds(
                 head.faces,
                 sh_degree=0,
                 skin=pose.skin,
+                weights=None if pose.weights is None else pose.weights[view.timestep],
             )
         upstream = torch.full_like(view.target, 1.0 / view.target.numel())
         ready.append(([value.detach().requires_grad_(True) for value in posed], view.cameras, upstream))

@@ -91,7 +91,13 @@ class Pipeline:
         filmed = self.filmed
         made = [
             pose_gaussians(
-                filmed.gaussians, pose.vertices[t], pose.joints[t], filmed.head.faces, sh_degree=0, skin=pose.skin
+                filmed.gaussians,
+                pose.vertices[t],
+                pose.joints[t],
+                filmed.head.faces,
+                sh_degree=0,
+                skin=pose.skin,
+                weights=pose.weights,
             )
             for t in range(self.batch)
         ]

@@ -42,7 +42,7 @@ def export(
     run = Run(sinks=(ProgressSink(quiet),))
     registry().connect(run)
     with torch.no_grad():
-        pose = None if rest else model.pose(subject.motion[chosen])
+        pose = None if rest else subject.posed(model, subject.motion[chosen])
     part.export(subject, output, pose, head=model, run=run, drop_free=drop_free)
     if not quiet:
         console.print(f"[bold]{short(output)}[/]  {len(subject.gaussians)} Gaussians")

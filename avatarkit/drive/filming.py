@@ -30,11 +30,11 @@ def film(
     labels: bool = False,
 ) -> Iterator[ByteArray]:
     """(H, W, 3) uint8 pictures of ``motion``'s timesteps.  ``labels`` paints the label field instead of colours."""
-    middle = head_middle(_posed(head, motion, 0))
+    middle = head_middle(_posed(avatar, head, motion, 0))
     cameras = camera_path(camera, len(motion), middle, own_cameras(avatar), size)
     colour = avatar.background if background is None else torch.tensor(background)
     for timestep, view in enumerate(cameras):
-        pose = _posed(head, motion, timestep)
+        pose = _posed(avatar, head, motion, timestep)
         if labels:
             drawn = label_picture(avatar, pose, head.faces, view, rasterizer)
         else:
@@ -43,6 +43,6 @@ def film(
         yield to_bytes(drawn.permute(1, 2, 0).numpy())
 
 
-def _posed(head: HeadModel, motion: HeadParams, timestep: int) -> HeadPose:
+def _posed(avatar: Avatar, head: HeadModel, motion: HeadParams, timestep: int) -> HeadPose:
     with torch.no_grad():
-        return head.pose(motion[timestep])
+        return avatar.posed(head, motion[timestep])

@@ -26,14 +26,14 @@ def way_back(before: Avatar, after: Avatar) -> dict[str, Tensor]:
     old, new = before.gaussians, after.gaussians
     at = _rows_of(new.ids, old.ids)
     same = at >= 0
-    for name, value in old.tensors().items():
+    for name, value in old.stored().items():
         now = getattr(new, name)
         if now.shape[1:] != value.shape[1:]:
             same &= False
             break
         rows = now[at.clamp(min=0)]
         same &= (rows == value).reshape(len(value), -1).all(1)
-    back = {f"gaussians/{name}": value for name, value in old.select(~same).tensors().items()}
+    back = {f"gaussians/{name}": value for name, value in old.select(~same).stored().items()}
     back["order"] = old.ids
     for f in fields(HeadParams):
         was, now = getattr(before.motion, f.name), getattr(after.motion, f.name)
@@ -67,7 +67,7 @@ def undone(avatar: Avatar) -> Avatar:
     if not avatar.history:
         raise InputError("this avatar has no edit to undo")
     back, entry = avatar.undo[-1], avatar.history[-1]
-    kept = Gaussians(**{f.name: back[f"gaussians/{f.name}"] for f in fields(Gaussians)})
+    kept = Gaussians(**{name: back[f"gaussians/{name}"] for name in avatar.gaussians.stored()})
     order = back["order"]
     from_kept, from_now = _rows_of(kept.ids, order), _rows_of(avatar.gaussians.ids, order)
     if bool(((from_kept < 0) & (from_now < 0)).any()):

@@ -97,16 +97,21 @@ class Scene:
         """The head at one timestep of the avatar's motion."""
         if timestep not in self._poses:
             with torch.no_grad():
-                self._poses[timestep] = self.head.pose(self.avatar.motion[timestep])
+                self._poses[timestep] = self.avatar.posed(self.head, self.avatar.motion[timestep])
         return self._poses[timestep]
 
     @cached_property
     def rest(self) -> Rest:
         """The avatar at rest."""
         with torch.no_grad():
-            pose = self.head.pose(neutral(self.avatar.motion))
+            pose = self.avatar.posed(self.head, neutral(self.avatar.motion))
             posed = pose_gaussians(
-                self.avatar.gaussians, pose.vertices[0], pose.joints[0], self.head.faces, skin=pose.skin
+                self.avatar.gaussians,
+                pose.vertices[0],
+                pose.joints[0],
+                self.head.faces,
+                skin=pose.skin,
+                weights=pose.weights,
             )
         return Rest(posed.means, posed.quats, posed.scales, pose)
 
@@ -122,7 +127,13 @@ class Scene:
         pose = self.pose(place.timestep)
         with torch.no_grad():
             posed = pose_gaussians(
-                self.avatar.gaussians, pose.vertices[0], pose.joints[0], self.head.faces, sh_degree=0, skin=pose.skin
+                self.avatar.gaussians,
+                pose.vertices[0],
+                pose.joints[0],
+                self.head.faces,
+                sh_degree=0,
+                skin=pose.skin,
+                weights=pose.weights,
             )
             drawn = self.rasterizer.render(
                 posed.means, posed.quats, posed.scales, posed.opacities, values, place.cameras,
@@ -135,7 +146,13 @@ class Scene:
         pose = self.pose(place.timestep)
         with torch.no_grad():
             posed = pose_gaussians(
-                self.avatar.gaussians, pose.vertices[0], pose.joints[0], self.head.faces, sh_degree=0, skin=pose.skin
+                self.avatar.gaussians,
+                pose.vertices[0],
+                pose.joints[0],
+                self.head.faces,
+                sh_degree=0,
+                skin=pose.skin,
+                weights=pose.weights,
             )
             drawn = self.rasterizer.render(
                 posed.means, posed.quats, posed.scales, posed.opacities, posed.colours, place.cameras,
@@ -148,7 +165,13 @@ class Scene:
         pose, cameras = self.pose(place.timestep), place.cameras
         with torch.no_grad():
             posed = pose_gaussians(
-                self.avatar.gaussians, pose.vertices[0], pose.joints[0], self.head.faces, sh_degree=0, skin=pose.skin
+                self.avatar.gaussians,
+                pose.vertices[0],
+                pose.joints[0],
+                self.head.faces,
+                sh_degree=0,
+                skin=pose.skin,
+                weights=pose.weights,
             )
             at = posed.means @ cameras.viewmats[0, :3, :3].T + cameras.viewmats[0, :3, 3]
             pixel = at @ cameras.Ks[0].T

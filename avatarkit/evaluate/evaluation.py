@@ -47,7 +47,7 @@ def avatar_predictor(
     def predict(index: int) -> Float32Array:
         timestep = sequence.capture.frames[index].timestep
         with torch.no_grad():
-            pose = head.pose(params[timestep])
+            pose = avatar.posed(head, params[timestep])
         drawn = picture(avatar, pose, head.faces, sequence.cameras([index]), rasterizer)
         return drawn.permute(1, 2, 0).numpy()
 

@@ -108,7 +108,7 @@ def measure(
     skulls, colours = [], []
     for timestep in chosen:
         with torch.no_grad():
-            pose = head.pose(motion[timestep])
+            pose = avatar.posed(head, motion[timestep])
             skulls.append(pose.vertices[0, rigid])
             colours.append(_colours(avatar, head, pose))
     return Reenactment(
@@ -154,6 +154,7 @@ def _colours(avatar: Avatar, head: HeadModel, pose: HeadPose) -> Tensor:
         head.faces,
         camera_centre=None if world else centre,
         skin=pose.skin,
+        weights=pose.weights,
     )
     if not world:
         return posed.colours

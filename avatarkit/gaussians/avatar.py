@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -10,9 +10,11 @@ from torch import Tensor
 
 from avatarkit.cameras import Cameras
 from avatarkit.capture.capture import Frame
+from avatarkit.contracts import HeadModel
 from avatarkit.errors import InputError
+from avatarkit.gaussians.correctives import PoseWeights
 from avatarkit.gaussians.gaussians import Gaussians
-from avatarkit.head.parameters import HeadParams
+from avatarkit.head.parameters import HeadParams, HeadPose
 
 WORLD_DIRECTIONS = "world"
 """``meta["view_directions"]`` of an avatar whose spherical harmonics are along world directions, as other systems train them;
@@ -38,7 +40,8 @@ class Avatar:
     that held-out frames are found again;
     cameras (C), viewmats (C, 4, 4) OpenCV world-to-camera, Ks (C, 3, 3) pixels; background (3,) sRGB in [0, 1];
     history: one entry for every edit, oldest first; undo: for each of them the tensors that bring the state before it back
-    (``avatarkit.edit.history``); meta: config, seed, metrics, versions and the like, as JSON.
+    (``avatarkit.edit.history``); meta: config, seed, metrics, versions and the like, as JSON;
+    pose_weights: what a pose makes of the Gaussians' correctives, None where they have none.
     """
 
     gaussians: Gaussians
@@ -54,6 +57,7 @@ class Avatar:
     history: list[dict[str, Any]] = field(default_factory=list)
     meta: dict[str, Any] = field(default_factory=dict)
     undo: list[dict[str, Tensor]] = field(default_factory=list)
+    pose_weights: PoseWeights | None = None
 
     def __post_init__(self) -> None:
         for name, value, expected in (
@@ -64,6 +68,11 @@ class Avatar:
         ):
             if value != expected:
                 raise InputError(f"avatar: '{name}' has size {value}; expected {expected}")
+        weights = 0 if self.pose_weights is None else len(self.pose_weights)
+        if weights != self.gaussians.num_correctives:
+            raise InputError(
+                f"avatar: {self.gaussians.num_correctives} correctives and weights of {weights}; expected as many"
+            )
         if len(self.undo) != len(self.history):
             raise InputError(f"avatar: {len(self.history)} edits and {len(self.undo)} ways back; expected one each")
         for i, frame in enumerate(self.frames):
@@ -72,6 +81,14 @@ class Avatar:
                     f"avatar: frame {i} is of timestep {frame.timestep} and camera {frame.camera}; "
                     f"there are {len(self.motion)} and {len(self.cameras)}"
                 )
+
+    def posed(self, head: HeadModel, params: HeadParams) -> HeadPose:
+        """``head`` in the poses ``params``, with the weights of this avatar's correctives.  No gradient goes through the weights."""
+        return self.weighed(head.pose(params), params)
+
+    def weighed(self, pose: HeadPose, params: HeadParams) -> HeadPose:
+        """``pose``, which ``params`` made, with the weights of this avatar's correctives."""
+        return pose if self.pose_weights is None else replace(pose, weights=self.pose_weights(params))
 
     @property
     def sh_degree(self) -> int:

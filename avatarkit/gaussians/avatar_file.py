@@ -2,7 +2,8 @@
 
 Tensors: ``gaussians/<field>``, ``motion/<field>``, ``viewmats``, ``Ks``, ``background``.  JSON metadata: ``head``,
 ``timestep_names``, ``frames`` (rows of timestep, camera, split, source, time), ``cameras`` (rows of name, width, height),
-``source``, ``history``, ``meta``.  Edit ``i`` of the history can be undone with ``undo/i/<name>``: whole rows of the Gaussians that it
+``source``, ``history``, ``meta``.  Correctives, where there are any, are ``gaussians/mean_correctives`` and ``…colour_correctives`` (N, 3, K), and
+``pose_weights/<field>``.  Edit ``i`` of the history can be undone with ``undo/i/<name>``: whole rows of the Gaussians that it
 changed or took away, ``order`` (ids of all Gaussians before it) and the tensors of the motion that it changed.
 
 Offsets over time that are one mode times a number, as tracking finds them (``track.soft_modes``), are kept so instead of as
@@ -22,7 +23,8 @@ from torch import Tensor
 from avatarkit.capture.capture import Frame, Split
 from avatarkit.errors import FileFormatError, InputError
 from avatarkit.gaussians.avatar import Avatar, AvatarCamera
-from avatarkit.gaussians.gaussians import Gaussians
+from avatarkit.gaussians.correctives import PoseWeights
+from avatarkit.gaussians.gaussians import CORRECTIVES, Gaussians
 from avatarkit.gaussians.tensor_file import finite, load_tensors, save_tensors
 from avatarkit.head.parameters import HeadParams
 from avatarkit.labels import NUM_LABELS
@@ -32,7 +34,9 @@ from avatarkit.types import Json, PathArg
 FORMAT = "avatarkit/1"
 _INTEGERS = {"binding": torch.int32, "ids": torch.int64, "parents": torch.int64, "groups": torch.int32}
 _MODE, _WEIGHT, _OFFSETS = "motion/offset_mode", "motion/offset_weight", "motion/dynamic_offset"
-_OPTIONAL = ("motion/static_offset", _OFFSETS, _MODE, _WEIGHT)
+_CORRECTIVES = tuple(f"gaussians/{name}" for name in CORRECTIVES)
+_WEIGHTS = tuple(f"pose_weights/{f.name}" for f in fields(PoseWeights))
+_OPTIONAL = (*_CORRECTIVES, *_WEIGHTS, "motion/static_offset", _OFFSETS, _MODE, _WEIGHT)
 ROUNDINGS = 8  # at most, until weights that are read from their rounded product are the same
 SAME_OFFSETS = 1e-6  # of the largest: offsets of one mode are rounded to float32, and no farther from it than that
 
@@ -40,7 +44,9 @@ SAME_OFFSETS = 1e-6  # of the largest: offsets of one mode are rounded to float3
 def save_avatar(avatar: Avatar, path: PathArg) -> None:
     """Write ``avatar`` to ``path``, atomically.  Raises InputError for an avatar that could not be read again."""
     tensors = {"viewmats": avatar.viewmats, "Ks": avatar.Ks, "background": avatar.background}
-    tensors |= {f"gaussians/{name}": value for name, value in avatar.gaussians.tensors().items()}
+    tensors |= {f"gaussians/{name}": value for name, value in avatar.gaussians.stored().items()}
+    if avatar.pose_weights is not None:
+        tensors |= {f"pose_weights/{f.name}": getattr(avatar.pose_weights, f.name) for f in fields(PoseWeights)}
     motion = {f"motion/{f.name}": getattr(avatar.motion, f.name) for f in fields(HeadParams)}
     tensors |= {name: value for name, value in motion.items() if value is not None}
     if _OFFSETS in tensors and (one_mode := factored(tensors[_OFFSETS])):
@@ -90,6 +96,7 @@ def load_avatar(path: PathArg) -> Avatar:
             history=metadata["history"],
             undo=[group(f"undo/{i}/") for i in range(len(metadata["history"]))],
             meta=metadata["meta"],
+            pose_weights=PoseWeights(**group("pose_weights/")) if _WEIGHTS[0] in tensors else None,
         )
     except InputError as error:
         raise FileFormatError(f"{path}: {error}") from error
@@ -126,9 +133,12 @@ def _problems(tensors: dict[str, Tensor], metadata: Json) -> Iterator[str]:
     """What is wrong, in words; the first problem is enough to refuse a file, later ones may assume that it is mended."""
     yield from _metadata_problems(metadata)
     expected = {f"gaussians/{f.name}" for f in fields(Gaussians)} | {f"motion/{f.name}" for f in fields(HeadParams)}
-    expected |= {"viewmats", "Ks", "background", _MODE, _WEIGHT}
+    expected |= {"viewmats", "Ks", "background", _MODE, _WEIGHT, *_WEIGHTS}
     for name in sorted(expected - set(_OPTIONAL) - tensors.keys()):
         yield f"tensor '{name}' is missing"
+    for name in (*_CORRECTIVES[1:], *_WEIGHTS):
+        if (name in tensors) != (_CORRECTIVES[0] in tensors):
+            yield f"one of '{_CORRECTIVES[0]}' and '{name}' is missing"
     if (_MODE in tensors) != (_WEIGHT in tensors):
         yield f"one of '{_MODE}' and '{_WEIGHT}' is missing"
     if _MODE in tensors and _OFFSETS in tensors:
@@ -159,6 +169,8 @@ def _shapes(tensors: dict[str, Tensor], metadata: Json) -> dict[str, tuple[int, 
     count = means.shape[0] if means.ndim else -1
     degree = round((sh.shape[1] if sh.ndim > 1 else 1) ** 0.5) - 1
     terms = (min(max(degree, 0), MAX_DEGREE) + 1) ** 2
+    axes = tensors.get("pose_weights/axes", torch.zeros(0, 0))
+    correctives = int(axes.shape[0]) if axes.ndim else 0
     steps, cameras, head = len(metadata["timestep_names"]), len(metadata["cameras"]), metadata["head"]
     return {
         "gaussians/means": (count, 3), "gaussians/quats": (count, 4), "gaussians/log_scales": (count, 3),
@@ -168,14 +180,15 @@ def _shapes(tensors: dict[str, Tensor], metadata: Json) -> dict[str, tuple[int, 
         "motion/rotation": (steps, 3), "motion/translation": (steps, 3), "motion/neck_pose": (steps, 3),
         "motion/jaw_pose": (steps, 3), "motion/eyes_pose": (steps, 6), "motion/static_offset": (head["vertices"], 3),
         _OFFSETS: (steps, head["vertices"], 3), _MODE: (head["vertices"], 3), _WEIGHT: (steps,), "viewmats": (cameras, 4, 4), "Ks": (cameras, 3, 3),
-        "background": (3,),
-    }  # fmt: skip
+        "background": (3,), "pose_weights/reference": (3, 3),
+        "pose_weights/mean": (head["expr"] + 6,), "pose_weights/axes": (correctives, head["expr"] + 6), "pose_weights/limits": (correctives,),
+    } | dict.fromkeys(_CORRECTIVES, (count, 3, correctives))  # fmt: skip
 
 
 def _undo_problems(backs: dict[str, Tensor], tensors: dict[str, Tensor], metadata: Json) -> Iterator[str]:
     """Each edit has an order, and rows of the Gaussians' shapes; what it changed of the motion may have another count of nothing."""
     edits = range(len(metadata["history"]))
-    names = {f"gaussians/{f.name}" for f in fields(Gaussians)} | {"order"}
+    names = {f"gaussians/{f.name}" for f in fields(Gaussians) if f"gaussians/{f.name}" in tensors} | {"order"}
     motion = {f"motion/{f.name}" for f in fields(HeadParams)}
     for i in edits:
         missing = sorted(name for name in names if f"undo/{i}/{name}" not in backs)

@@ -23,6 +23,7 @@ from torch import Tensor
 from avatarkit.bodies import compiled
 from avatarkit.errors import InputError
 from avatarkit.gaussians.carriers import carriers
+from avatarkit.gaussians.correctives import corrected
 from avatarkit.gaussians.frames import Frames, triangle_frames
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.head.parameters import Skinning
@@ -54,20 +55,22 @@ def pose_gaussians(
     camera_centre: Tensor | None = None,
     sh_degree: int | None = None,
     skin: Skinning | None = None,
+    weights: Tensor | None = None,
 ) -> Posed:
     """Carry ``gaussians`` to one pose of the head and evaluate their colours for one camera.
 
     vertices (V, 3) world, metres; joints (J, 4, 4) rigid, joint frame → world; faces (F, 3) integers; camera_centre (3,) world, or
     None to use the view-independent part of the colour; sh_degree: at most the stored degree, which is the default; skin: of the
-    same pose, for ``skin_frames`` in place of the triangles' own.
+    same pose, for ``skin_frames`` in place of the triangles' own; weights (K,) or (1, K): of the pose, for the Gaussians' correctives.
 
-    Differentiable in means, quats, log_scales, opacity_logits, sh, vertices and joints (not in the camera centre).  The gradient
+    Differentiable in means, quats, log_scales, opacity_logits, sh, correctives, vertices and joints (not in the camera centre).  The gradient
     for a joint's rotation is the one along rotations: its part off the rotation group, which has no meaning, is zero on the
     CPU.  Gradients for vertices and joints cost nothing when they are not required, and are the same bits for any number
     of threads.  Raises InputError for shapes that do not fit and for a binding outside the head model.
     """
     degree = _degree(gaussians, camera_centre, sh_degree)
-    _check(gaussians, vertices, joints, faces)
+    _check(gaussians, vertices, joints, faces, weights)
+    gaussians = corrected(gaussians, weights)
     if compiled(vertices, gaussians.means):
         from avatarkit.gaussians.binding_cpu import pose_gaussians_cpu
 
@@ -119,7 +122,7 @@ def _degree(gaussians: Gaussians, camera_centre: Tensor | None, sh_degree: int |
     return 0 if camera_centre is None else degree
 
 
-def _check(gaussians: Gaussians, vertices: Tensor, joints: Tensor, faces: Tensor) -> None:
+def _check(gaussians: Gaussians, vertices: Tensor, joints: Tensor, faces: Tensor, weights: Tensor | None) -> None:
     count = len(gaussians)
     expected = {"means": (count, 3), "quats": (count, 4), "log_scales": (count, 3), "opacity_logits": (count,)}
     expected["sh"] = (count, (gaussians.sh_degree + 1) ** 2, 3)
@@ -128,6 +131,10 @@ def _check(gaussians: Gaussians, vertices: Tensor, joints: Tensor, faces: Tensor
         found = tuple(getattr(gaussians, name).shape)
         if found != shape:
             raise InputError(f"Gaussians: '{name}' has shape {found}; expected {shape}")
+    if weights is not None and gaussians.num_correctives and weights.numel() != gaussians.num_correctives:
+        raise InputError(
+            f"{weights.numel()} weights of a pose; these Gaussians have {gaussians.num_correctives} correctives"
+        )
     for name, value, tail in (("vertices", vertices, (3,)), ("joints", joints, (4, 4)), ("faces", faces, (3,))):
         if value.ndim != len(tail) + 1 or tuple(value.shape[1:]) != tail:
             raise InputError(f"pose_gaussians: '{name}' has shape {tuple(value.shape)}; expected (·, {tail})")

@@ -46,7 +46,7 @@ def world_sh(gaussians: Gaussians, pose: HeadPose, faces: Tensor) -> Tensor:
 def world_splats(gaussians: Gaussians, pose: HeadPose, faces: Tensor, *, world_directions: bool = False) -> Splats:
     """Every Gaussian where it stands in one pose, metres.  ``world_directions``: its colours are along world directions already."""
     with torch.no_grad():
-        posed = pose_gaussians(gaussians, pose.vertices[0], pose.joints[0], faces, skin=pose.skin)
+        posed = pose_gaussians(gaussians, pose.vertices[0], pose.joints[0], faces, skin=pose.skin, weights=pose.weights)
         sh = gaussians.sh if world_directions else world_sh(gaussians, pose, faces)
     quats = posed.quats / posed.quats.norm(dim=1, keepdim=True)
     return Splats(
@@ -66,7 +66,7 @@ def off_skin_frames(
     bound, faces = gaussians.select(rows), head.faces
     own = bound.binding.long()
     with torch.no_grad():
-        posed = pose_gaussians(bound, pose.vertices[0], pose.joints[0], faces, skin=pose.skin)
+        posed = pose_gaussians(bound, pose.vertices[0], pose.joints[0], faces, skin=pose.skin, weights=pose.weights)
         here = triangle_frames(pose.vertices[0], faces)
         rotation, size = here.rotation[own], here.size[own]
         sh = bound.sh
@@ -80,7 +80,9 @@ def off_skin_frames(
         moments = _moments(motion)
         for moment in moments:
             then = head.pose(motion[moment])
-            skinned = pose_gaussians(bound, then.vertices[0], then.joints[0], faces, skin=then.skin).means
+            skinned = pose_gaussians(
+                bound, then.vertices[0], then.joints[0], faces, skin=then.skin, weights=then.weights
+            ).means
             frames = triangle_frames(then.vertices[0], faces)
             strays += (_out_of(frames, own, moved.means) - skinned).norm(dim=1) / len(moments)
     return _with_rows(gaussians, rows, moved), strays

@@ -41,6 +41,7 @@ def draw(
         camera_centre=None if world_directions else centre,
         sh_degree=0 if world_directions else sh_degree,
         skin=pose.skin,
+        weights=pose.weights,
     )
     if world_directions:
         degree = gaussians.sh_degree if sh_degree is None else sh_degree
@@ -76,7 +77,9 @@ def label_picture(avatar: Avatar, pose: HeadPose, faces: Tensor, camera: Cameras
     palette = torch.tensor(LABEL_COLOURS, dtype=torch.float32) / 255.0
     colours = palette[gaussians.label_logits.argmax(1)]
     with torch.no_grad():
-        posed = pose_gaussians(gaussians, pose.vertices[0], pose.joints[0], faces, sh_degree=0, skin=pose.skin)
+        posed = pose_gaussians(
+            gaussians, pose.vertices[0], pose.joints[0], faces, sh_degree=0, skin=pose.skin, weights=pose.weights
+        )
         drawn = rasterizer.render(
             posed.means, posed.quats, posed.scales, posed.opacities, colours, camera, antialiased=avatar.antialiased
         )

@@ -49,4 +49,4 @@ def rest_pose(avatar: Avatar, head: HeadModel) -> HeadPose:
     """The avatar's own head at rest: its identity, no expression, at the origin."""
     rest = HeadParams.zeros(1, head.num_shape, head.num_expr)
     with torch.no_grad():
-        return head.pose(replace(rest, shape=avatar.motion.shape, static_offset=avatar.motion.static_offset))
+        return avatar.posed(head, replace(rest, shape=avatar.motion.shape, static_offset=avatar.motion.static_offset))

@@ -25,6 +25,7 @@ from avatarkit.errors import AvatarkitError, FileFormatError, InputError, neares
 from avatarkit.events import Run
 from avatarkit.gaussians.avatar import WORLD_DIRECTIONS, Avatar
 from avatarkit.gaussians.carried import bound_to_triangles, off_skin_frames, world_sh
+from avatarkit.gaussians.correctives import corrected
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.gaussians.ply_file import Splats, read_splats, write_splats
 from avatarkit.head.flame import FLAME_VERTICES, TEETH_VERTICES
@@ -196,6 +197,13 @@ def export_trained(
 def trained_splats(avatar: Avatar, head: HeadModel, pose: HeadPose, run: Run, *, drop_free: bool = False) -> Splats:
     """The avatar's Gaussians, all bound to triangles, with colours along world directions."""
     gaussians = avatar.gaussians.detach()
+    if gaussians.num_correctives:
+        gaussians = corrected(gaussians, pose.weights).with_correctives(0)
+        pose = replace(pose, weights=None)
+        run.notice(
+            "this avatar's Gaussians have correctives, which the format cannot say: they are left out, exact in the chosen pose",
+            "warning",
+        )
     if pose.skin is not None:
         gaussians, strays = off_skin_frames(gaussians, head, pose, avatar.motion)
         head, pose = with_frames(head, "triangle"), replace(pose, skin=None)

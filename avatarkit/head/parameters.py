@@ -84,16 +84,19 @@ class HeadPose:
 
     A joint's frame has its origin at the joint and the axes of the rest pose, so that at rest with zero global pose it is a
     pure translation.  Free Gaussians have coordinates in such a frame.  skin: None where bound Gaussians follow the triangles'
-    own frames, else what skin frames are made of (``avatarkit.gaussians.skin_frames``).
+    own frames, else what skin frames are made of (``avatarkit.gaussians.skin_frames``).  weights (T, K): how far each corrective of
+    an avatar's Gaussians goes (``avatarkit.gaussians.correctives``); None for none.
     """
 
     vertices: Tensor
     joints: Tensor
     skin: Skinning | None = None
+    weights: Tensor | None = None
 
     def __len__(self) -> int:
         return int(self.vertices.shape[0])
 
     def __getitem__(self, index: int | slice) -> HeadPose:
         keep = slice(index, index + 1 or None) if isinstance(index, int) else index
-        return HeadPose(self.vertices[keep], self.joints[keep], self.skin)
+        weights = None if self.weights is None else self.weights[keep]
+        return HeadPose(self.vertices[keep], self.joints[keep], self.skin, weights)

@@ -7,27 +7,32 @@ The state is plain tensors: a checkpoint stores them and resumes to the bit.
 Adam moves by the sign of the gradient, however small: what hardly shows wanders as far as what fills the picture, and is confetti
 from elsewhere.  With an epsilon that is a part of the usual gradient (``measure``) it moves in proportion to what it shows.
 
-Two bodies: one Numba pass on the CPU; on a GPU about twenty launches for all five tensors, laid side by side.
+Two bodies: one Numba pass on the CPU; on a GPU about twenty launches for all tensors, laid side by side.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from avatarkit.bodies import compiled
-from avatarkit.gaussians.gaussians import Gaussians
+from avatarkit.gaussians.gaussians import CORRECTIVES, Gaussians
 from avatarkit.render.compiled import kernel, run_parts, thread_count
 from avatarkit.types import Float32Array
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-15
-RATE_OF = {"means": "means", "quats": "quats", "log_scales": "log_scales", "opacity_logits": "opacity_logits"}
+RATE_OF = {name: name for name in ("means", "quats", "log_scales", "opacity_logits", *CORRECTIVES)}
+ALWAYS = ("means", "quats", "log_scales", "opacity_logits", "sh")
+LOCAL = ("means", "mean_correctives")  # lengths: metres of free Gaussians, triangle units of bound ones
 
 
 def parameters(gaussians: Gaussians) -> dict[str, Tensor]:
     """The tensors that photometric training moves."""
-    return {name: getattr(gaussians, name) for name in (*RATE_OF, "sh")}
+    names = ALWAYS if gaussians.num_correctives == 0 else (*ALWAYS, *CORRECTIVES)
+    return {name: getattr(gaussians, name) for name in names}
 
 
 def require_gradients(gaussians: Gaussians) -> None:
@@ -37,9 +42,9 @@ def require_gradients(gaussians: Gaussians) -> None:
 
 
 class Adam:
-    """Moments (N, …) by tensor name, ``steps`` (N,) int32 and ``floor`` (5,) float32: the epsilon of each tensor.
+    """Moments (N, …) by tensor name, ``steps`` (N,) int32 and ``floor`` (5 or, with correctives, 7,) float32: the epsilon of each tensor.
 
-    ``free_unit``: metres by which the rate of the means of free Gaussians is multiplied, since rates are in triangle units; their
+    ``free_unit``: metres by which the rates of the means and correctives of free Gaussians are multiplied, since rates are in triangle units; their
     gradients, by metres, are that much larger.
     """
 
@@ -60,7 +65,7 @@ class Adam:
         unbiased = -torch.expm1(self.steps.clamp(min=1).double() * float(np.log(BETA2)))
         for place, name in enumerate(parameters(gaussians)):
             size = (self.second[name].reshape(len(moved), -1).double().mean(1) / unbiased).sqrt()
-            if name == "means":
+            if name in LOCAL:
                 size = torch.where(gaussians.free, self.free_unit * size, size)
             mean = (size * moved).sum() / moved.sum().clamp_min(1)
             self.floor[place] = (share * mean).clamp_min(EPS)
@@ -68,7 +73,8 @@ class Adam:
     def step(self, gaussians: Gaussians, rates: dict[str, float], visible: Tensor) -> None:
         """Move the rows where ``visible`` (N,) is true by their ``grad``.
 
-        rates: "means", "quats", "log_scales", "opacity_logits", "sh_dc" and "sh_rest".
+        rates: "means", "quats", "log_scales", "opacity_logits", "sh_dc", "sh_rest" and, where there are any, "mean_correctives" of bound and
+        "free_correctives" of free Gaussians, and "colour_correctives".
         """
         self._most = self.count() + 1
         if self._most >= len(self._roots):
@@ -77,7 +83,7 @@ class Adam:
         if not compiled(gaussians.means):
             self._step_torch(gaussians, rates, visible)
             return
-        arrays: list[np.ndarray] = []
+        arrays: list[Any] = []
         for (name, value), floor in zip(parameters(gaussians).items(), self.floor.numpy(), strict=True):
             width = value.numel() // max(1, len(value))
             gradient = torch.zeros_like(value) if value.grad is None else value.grad.contiguous()
@@ -86,9 +92,12 @@ class Adam:
             if name == "sh":
                 rate[:3] = rates["sh_dc"]
             arrays += [tensor.reshape(-1, width).numpy() for tensor in tensors] + [rate, floor]
+        if gaussians.num_correctives == 0:
+            arrays += 2 * ([np.zeros((0, 0), np.float32)] * 4 + [np.zeros(0, np.float32), np.float32(EPS)])
+        unit = np.float32(self.free_unit)
         run_parts(
             thread_count(), _step, visible.numpy(), self.steps.numpy(), self._roots, self._factors,
-            gaussians.binding.numpy(), np.float32(self.free_unit), *arrays,
+            gaussians.binding.numpy(), unit, np.float32(_ratio(rates)), *arrays,
         )  # fmt: skip
 
     def count(self) -> int:
@@ -114,7 +123,9 @@ class Adam:
         scale = factors[count][:, None]
         free = torch.where(gaussians.free, self.free_unit, 1.0)[:, None]
         floors = [floor.expand(len(visible), width) for floor, width in zip(self.floor, widths, strict=True)]
-        floors[0] = floors[0] / free  # of the means, by metres
+        for place, name in enumerate(rows):
+            if name in LOCAL:
+                floors[place] = floors[place] / free  # by metres
         epsilon = roots[count][:, None] * torch.cat(floors, 1)
         gradients = [
             torch.zeros_like(rows[name]) if value.grad is None else value.grad.reshape(rows[name].shape)
@@ -132,8 +143,10 @@ class Adam:
             if name == "sh":
                 row[:, :3].sub_(step[:, :3], alpha=rates["sh_dc"])
                 row[:, 3:].sub_(step[:, 3:], alpha=rates["sh_rest"])
+            elif name == "mean_correctives":
+                row.sub_(step * torch.where(gaussians.free[:, None], free * _ratio(rates), free), alpha=rates[name])
             else:
-                row.sub_(step * free if name == "means" else step, alpha=rates[RATE_OF[name]])
+                row.sub_(step * free if name in LOCAL else step, alpha=rates[RATE_OF[name]])
 
     def reindex(self, source: Tensor, fresh: Tensor) -> None:
         """Follow a new table of Gaussians: row i came from ``source[i]``; ``fresh`` rows start empty."""
@@ -151,6 +164,11 @@ class Adam:
         self.second[name].zero_()
 
 
+def _ratio(rates: dict[str, float]) -> float:
+    """How many times faster the correctives of free Gaussians are, by the size of what carries them."""
+    return rates.get("free_correctives", 0.0) / max(rates.get("mean_correctives", 0.0), 1e-12)
+
+
 def _corrections(steps: int) -> tuple[Float32Array, Float32Array]:
     """By step count t up to ``steps``: √c2 and √c2 / c1, where c1 = 1 − β1ᵗ and c2 = 1 − β2ᵗ; what t = 0 holds is not used.
 
@@ -162,13 +180,15 @@ def _corrections(steps: int) -> tuple[Float32Array, Float32Array]:
 
 
 @kernel
-def _rows(value, gradient, first, second, rate, floor, unit, visible, steps, roots, factors, binding, begin, end):  # type: ignore[no-untyped-def]
+def _rows(  # type: ignore[no-untyped-def]
+    value, gradient, first, second, rate, floor, unit, faster, visible, steps, roots, factors, binding, begin, end
+):  # fmt: skip
     for i in range(begin, end):
         if not visible[i]:
             continue
         scale, epsilon = factors[steps[i]], floor * roots[steps[i]]
         if binding[i] < 0:
-            scale *= unit
+            scale *= unit * faster
             epsilon /= unit
         for j in range(value.shape[1]):
             g = gradient[i, j]
@@ -181,17 +201,20 @@ def _rows(value, gradient, first, second, rate, floor, unit, visible, steps, roo
 
 @kernel
 def _step(  # type: ignore[no-untyped-def]
-    part, parts, visible, steps, roots, factors, binding, free_unit,
+    part, parts, visible, steps, roots, factors, binding, free_unit, faster,
     means, g0, m0, s0, r0, e0, quats, g1, m1, s1, r1, e1, log_scales, g2, m2, s2, r2, e2,
-    opacities, g3, m3, s3, r3, e3, sh, g4, m4, s4, r4, e4,
+    opacities, g3, m3, s3, r3, e3, sh, g4, m4, s4, r4, e4, own, g5, m5, s5, r5, e5, tints, g6, m6, s6, r6, e6,
 ):  # fmt: skip
-    """All five tensors in one call: waking a thread five times costs more than the arithmetic."""
+    """All tensors in one call: waking a thread for each costs more than the arithmetic."""
     begin, end = len(visible) * part // parts, len(visible) * (part + 1) // parts
     for i in range(begin, end):
         steps[i] += visible[i]
     one = np.float32(1.0)
-    _rows(means, g0, m0, s0, r0, e0, free_unit, visible, steps, roots, factors, binding, begin, end)
-    _rows(quats, g1, m1, s1, r1, e1, one, visible, steps, roots, factors, binding, begin, end)
-    _rows(log_scales, g2, m2, s2, r2, e2, one, visible, steps, roots, factors, binding, begin, end)
-    _rows(opacities, g3, m3, s3, r3, e3, one, visible, steps, roots, factors, binding, begin, end)
-    _rows(sh, g4, m4, s4, r4, e4, one, visible, steps, roots, factors, binding, begin, end)
+    _rows(means, g0, m0, s0, r0, e0, free_unit, one, visible, steps, roots, factors, binding, begin, end)
+    _rows(quats, g1, m1, s1, r1, e1, one, one, visible, steps, roots, factors, binding, begin, end)
+    _rows(log_scales, g2, m2, s2, r2, e2, one, one, visible, steps, roots, factors, binding, begin, end)
+    _rows(opacities, g3, m3, s3, r3, e3, one, one, visible, steps, roots, factors, binding, begin, end)
+    _rows(sh, g4, m4, s4, r4, e4, one, one, visible, steps, roots, factors, binding, begin, end)
+    if len(own) > 0:  # correctives of means and of colours
+        _rows(own, g5, m5, s5, r5, e5, free_unit, faster, visible, steps, roots, factors, binding, begin, end)
+        _rows(tints, g6, m6, s6, r6, e6, one, one, visible, steps, roots, factors, binding, begin, end)

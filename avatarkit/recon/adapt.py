@@ -58,7 +58,9 @@ def _apply(state: TrainState, change: density.Change) -> None:
 def _world_size(state: TrainState, head: HeadModel) -> Tensor:
     """(N,) largest standard deviation in metres, on the first timestep's head."""
     pose = state.head.pose[0]
-    posed = pose_gaussians(state.gaussians, pose.vertices[0], pose.joints[0], head.faces, sh_degree=0, skin=pose.skin)
+    posed = pose_gaussians(
+        state.gaussians, pose.vertices[0], pose.joints[0], head.faces, sh_degree=0, skin=pose.skin, weights=pose.weights
+    )
     return posed.scales.detach().max(1).values
 
 

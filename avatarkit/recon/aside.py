@@ -18,6 +18,7 @@ from torch import Tensor
 from avatarkit.cameras import Cameras
 from avatarkit.contracts import HeadModel, Rasterizer, Render
 from avatarkit.gaussians.binding import pose_gaussians
+from avatarkit.gaussians.correctives import PoseWeights
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.head.parameters import Skinning
 from avatarkit.recon.config import ReconConfig
@@ -35,12 +36,14 @@ UNSURE = ("l_ear", "r_ear", "neck", "boundary", "mouth", "teeth")
 
 @dataclass(frozen=True)
 class AsideView:
-    """vertices (V, 3) and joints (J, 4, 4) of the head; cameras (one), of half the pictures' size; sure (1, 1, H, W): 1 where a head is, else 0."""
+    """vertices (V, 3) and joints (J, 4, 4) of the head; cameras (one), of half the pictures' size; sure (1, 1, H, W): 1 where a head is, else 0;
+    weights (K,): of the pose, None without correctives."""
 
     vertices: Tensor
     joints: Tensor
     cameras: Cameras
     sure: Tensor
+    weights: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,9 @@ class Aside:
         return self.views[(step + 1) // self.every % len(self.views)]
 
 
-def aside_views(sequence: Sequence, head: HeadModel, config: ReconConfig, device: str = "cpu") -> Aside:
+def aside_views(
+    sequence: Sequence, head: HeadModel, config: ReconConfig, device: str = "cpu", weigh: PoseWeights | None = None
+) -> Aside:
     """``COUNT`` of them at the sequence's own parameters, which tuning does not change: a resumed run finds the same."""
     with torch.no_grad():
         pose = posed(head, sequence.params)
@@ -80,7 +85,8 @@ def aside_views(sequence: Sequence, head: HeadModel, config: ReconConfig, device
         inside = drawn.triangle >= 0
         deep = ndimage.distance_transform_edt(inside) > max(1.0, EDGE * float(inside.any(0).sum()))
         counts = torch.from_numpy((deep & sure[np.maximum(drawn.triangle, 0)]).astype(np.float32))[None, None]
-        made.append(AsideView(vertices.to(device), joints.to(device), cameras.to(device), counts.to(device)))
+        weights = None if weigh is None else weigh(sequence.params[frame.timestep])[0].to(device)
+        made.append(AsideView(vertices.to(device), joints.to(device), cameras.to(device), counts.to(device), weights))
     return Aside(made, config.aside_every)
 
 
@@ -107,7 +113,9 @@ def _near_side_drawn(
     masks: Tensor | None = None,
 ) -> Render:  # fmt: skip
     """``view`` without what is bound to triangles that look away: the far side of a head closes no hole in the near one."""
-    placed = pose_gaussians(gaussians, view.vertices, view.joints, head.faces, sh_degree=0, skin=skin)
+    placed = pose_gaussians(
+        gaussians, view.vertices, view.joints, head.faces, sh_degree=0, skin=skin, weights=view.weights
+    )
     return rasterizer.render(
         placed.means, placed.quats, placed.scales, placed.opacities * near_side(gaussians.binding, view, head.faces),
         placed.colours[:, :1].detach(), view.cameras, masks=masks, antialiased=antialiased,

@@ -78,7 +78,7 @@ def _seconds(
         score = torch.from_numpy(random.random(len(gaussians)).astype(np.float32)).to(gaussians.means.device)
         count = min(splats - len(gaussians), len(gaussians))
         gaussians = density.split_worst(gaussians, score, count, state.next_id, random).gaussians
-    trial = fresh_state(gaussians, HeadState.start(state.head.params, head), state.adam.free_unit)
+    trial = fresh_state(gaussians, HeadState.start(state.head.params, head, state.head.weigh), state.adam.free_unit)
     background = torch.tensor(config.background, device=gaussians.means.device)
     times = []
     for i in range(WARM_UP + MEASURED):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from avatarkit.errors import AvatarkitError, FileFormatError, InputError
 from avatarkit.events import Run
-from avatarkit.gaussians.gaussians import Gaussians
+from avatarkit.gaussians.gaussians import CORRECTIVES, Gaussians
 from avatarkit.gaussians.tensor_file import finite, load_tensors, save_tensors
 from avatarkit.head.parameters import PER_TIMESTEP, HeadParams, HeadPose
 from avatarkit.labels import NUM_LABELS
@@ -56,7 +56,7 @@ def contents(state: TrainState) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "gathered.touched": state.head.touched,
     }
     groups = {
-        "gaussians": state.gaussians.tensors(),
+        "gaussians": state.gaussians.stored(),
         "adam.first": state.adam.first,
         "adam.second": state.adam.second,
         "params": {f.name: getattr(state.head.params, f.name) for f in dataclasses.fields(HeadParams)},
@@ -137,7 +137,7 @@ def _problems(state: TrainState) -> Iterator[str]:
     wanted: dict[str, tuple[int, ...]] = {
         "means": (count, 3), "quats": (count, 4), "log_scales": (count, 3), "opacity_logits": (count,), "sh": (count, terms, 3),
         "binding": (count,), "label_logits": (count, NUM_LABELS), "ids": (count,), "parents": (count,), "groups": (count,),
-    }  # fmt: skip
+    } | dict.fromkeys(CORRECTIVES, (count, 3, gaussians.mean_correctives.shape[-1]))  # fmt: skip
     steps, vertices, joints = len(head.params), pose.vertices.shape[1:2], pose.joints.shape[1:2]
     rows: list[tuple[str, Tensor, tuple[int, ...], torch.dtype]] = [
         (name, value, wanted[name], INTEGERS.get(name, torch.float32))

@@ -14,7 +14,7 @@ MANY, WEIGHT = 10**9, 1e6
 LIMITS: dict[str, tuple[float, float]] = {
     "iterations": (1, MANY), "run_iterations": (1, MANY), "minutes": (1e-3, 1e6), "seed": (0, 2**63 - 1), "batch": (1, 4096), "random_background": (0.0, 1.0), "least_gradient": (0.0, WEIGHT), "sh_degree": (0, 3),
     "sh_every": (1, MANY), "gaussians_per_triangle": (1, 1000), "first_bound": (0, MANY), "free_gaussians": (0, MANY), "free_voxel": (1e-4, 1.0),
-    "tune_every": (1, MANY), "l1": (0.0, WEIGHT), "dssim": (0.0, WEIGHT), "l2": (0.0, WEIGHT), "perceptual": (0.0, WEIGHT), "label_l2": (0.0, WEIGHT),
+    "tune_every": (1, MANY), "correctives": (0, 64), "correctives_from": (0, MANY), "l1": (0.0, WEIGHT), "dssim": (0.0, WEIGHT), "l2": (0.0, WEIGHT), "perceptual": (0.0, WEIGHT), "label_l2": (0.0, WEIGHT),
     "label_perceptual": (0.0, WEIGHT), "position": (0.0, WEIGHT), "position_threshold": (0.0, WEIGHT), "scale": (0.0, WEIGHT),
     "scale_threshold": (0.0, WEIGHT), "colour_prior": (0.0, WEIGHT), "trim": (0.0, 1.0), "line_of_sight": (0.0, WEIGHT), "line_of_sight_every": (1, MANY), "depth_spread": (0.0, WEIGHT), "aside": (0.0, WEIGHT), "aside_every": (1, MANY), "scale_alone": (0.0, WEIGHT), "colour_prior_alone": (0.0, WEIGHT), "smooth": (0.0, WEIGHT),
     "max_splats": (1, MANY), "densify_from": (0, MANY), "densify_until": (0, MANY), "densify_every": (0, MANY), "densify_gradient": (0.0, WEIGHT),
@@ -58,6 +58,10 @@ class ReconConfig:
     """At most so many free Gaussians are placed where the matte has more than the head model: hair, shoulders."""
     free_voxel: float = 0.008
     """Spacing of the first free Gaussians, metres."""
+    correctives: int = 8
+    """How many corrective blendshapes every Gaussian has (``gaussians.correctives``); 0: none."""
+    correctives_from: int = 7500
+    """Step from which they are learnt."""
     tune_head: bool = False
     """Fine-tune head parameters with the pictures.  Off: the outline of hair against the background pulls at the pose, so that on
     two real clips held-out frames gained up to 3.5 dB as a whole, and lost 0.9 to 1.3 dB in mouth and eyes (``tune_follow`` on)."""
@@ -139,6 +143,16 @@ class ReconConfig:
     """Of jaw and eyes, radians."""
     lr_translation: float = 1e-4
     """Metres."""
+    lr_correctives: float = 5e-4
+    lr_correctives_final: float = 5e-5
+    """Of correctives of bound Gaussians: the mesh says how they move, and what is learnt here is small.  With sixty times the rate a
+    real clip's held-out last part loses a decibel in the head."""
+    lr_correctives_free: float = 0.1
+    lr_correctives_free_final: float = 0.01
+    """Of correctives of free Gaussians: hair that swings, shoulders that stay behind when a head turns."""
+    lr_correctives_colour: float = 2e-3
+    lr_correctives_colour_final: float = 2e-4
+    """Of the correctives of the constant SH term."""
     lr_shape: float = 1e-3
     lr_offset: float = 0.0
     """Of a static per-vertex offset, metres; 0 keeps the model's own surface."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from avatarkit.contracts import HeadModel
+from avatarkit.gaussians.correctives import PoseWeights
 from avatarkit.head.parameters import PER_TIMESTEP, HeadParams, HeadPose
 from avatarkit.recon.config import ReconConfig
 
@@ -23,6 +24,7 @@ BETAS, EPS = (0.9, 0.999), 1e-8
 class HeadState:
     """Head parameters under optimisation, Adam's moments, gathered gradients, and the cache of posed heads.
 
+    weigh: what poses make of the Gaussians' correctives; ``pose`` holds the weights then.
     vertex_gradient (T, V, 3) and joint_gradient (T, J, 4, 4) hold ∂loss gathered since the last update; ``touched`` (T,) bool.
     """
 
@@ -34,18 +36,20 @@ class HeadState:
     first: dict[str, Tensor] = field(default_factory=dict)
     second: dict[str, Tensor] = field(default_factory=dict)
     counts: dict[str, Tensor] = field(default_factory=dict)
+    weigh: PoseWeights | None = None
 
     @staticmethod
-    def start(params: HeadParams, head: HeadModel) -> HeadState:
+    def start(params: HeadParams, head: HeadModel, weigh: PoseWeights | None = None) -> HeadState:
         params = params.map(lambda value: value.detach().clone())
         with torch.no_grad():
-            pose = posed(head, params)
+            pose = replace(posed(head, params), weights=None if weigh is None else weigh(params))
         state = HeadState(
             params,
             pose,
             torch.zeros_like(pose.vertices),
             torch.zeros_like(pose.joints),
             torch.zeros(len(params), dtype=torch.bool, device=pose.vertices.device),
+            weigh=weigh,
         )
         for name in (*PER_TIMESTEP, "shape", "static_offset"):
             value = getattr(params, name)
@@ -128,6 +132,8 @@ def update(state: HeadState, head: HeadModel, config: ReconConfig, factor: float
             fresh = head.pose(state.params[rows])
             state.pose.vertices[rows] = fresh.vertices
             state.pose.joints[rows] = fresh.joints
+    if state.weigh is not None and state.pose.weights is not None:
+        state.pose.weights[rows] = state.weigh(state.params[rows])
     state.vertex_gradient[rows] = 0.0
     state.joint_gradient[rows] = 0.0
     state.touched.zero_()

@@ -106,7 +106,7 @@ def run_job(job: Job, run: Run, ranks: Ranks = ALONE) -> dict[str, Any]:
             state.gaussians = shown(state)
         if config.trim > 0 and not run.stopping:
             seen = config.seen_from(several_sides(sequence))
-            beside = aside_views(sequence, head, seen) if seen.aside > 0 else None
+            beside = aside_views(sequence, head, seen, weigh=state.head.weigh) if seen.aside > 0 else None
             state.gaussians = contributing(
                 state.gaussians, sequence, head, state.head.pose, rasterizer, config, run, beside
             )
@@ -199,6 +199,7 @@ def make_avatar(
         Ks=sequence.Ks,
         background=torch.tensor(config.background),
         source=source["sequence"],
+        pose_weights=state.head.weigh,
         meta={
             "name": capture.name,
             "inputs": source["inputs"],

@@ -136,7 +136,9 @@ def label_field(
 ) -> Tensor:  # fmt: skip
     """(B, 19, H, W) label probabilities of one timestep's ``pose``: each Gaussian's softmax blended like colour, the rest background."""
     with torch.no_grad():
-        posed = pose_gaussians(gaussians, pose.vertices[0], pose.joints[0], faces, sh_degree=0, skin=pose.skin)
+        posed = pose_gaussians(
+            gaussians, pose.vertices[0], pose.joints[0], faces, sh_degree=0, skin=pose.skin, weights=pose.weights
+        )
     return _blended(posed, logits, cameras, rasterizer, antialiased)
 
 
@@ -163,7 +165,13 @@ def filled(
     """(M, N) Σ α·T·mask over one view's pixels, of masks (1, M, H, W)."""
     assert view.pose is not None
     posed = pose_gaussians(
-        gaussians, view.pose.vertices[0], view.pose.joints[0], head.faces, sh_degree=0, skin=view.pose.skin
+        gaussians,
+        view.pose.vertices[0],
+        view.pose.joints[0],
+        head.faces,
+        sh_degree=0,
+        skin=view.pose.skin,
+        weights=view.pose.weights,
     )
     drawn = rasterizer.render(
         posed.means, posed.quats, posed.scales, posed.opacities, posed.colours, view.cameras, masks=masks.contiguous(),

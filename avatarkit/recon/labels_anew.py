@@ -39,7 +39,7 @@ def labelled_anew(
         raise InputError("labels come from training views: none are left (label_views, and the capture's split)")
     gaussians = avatar.gaussians.detach()
     config = replace(config, antialiased=avatar.antialiased)
-    pose = posed(head, avatar.motion)
+    pose = avatar.weighed(posed(head, avatar.motion), avatar.motion)
     logits = label_gaussians(gaussians, sequence, head, pose, segmenter, rasterizer, config, run)
     meta = {**avatar.meta, "segmenter": name}
     return replace(avatar, gaussians=replace(gaussians, label_logits=logits), meta=meta)

@@ -15,6 +15,7 @@ from torch import Tensor
 from avatarkit.contracts import HeadModel, Rasterizer, Segmenter
 from avatarkit.errors import DivergedError, InputError, LostProcess
 from avatarkit.events import Finished, Progress, Run, Scalars, Started
+from avatarkit.gaussians.correctives import PoseWeights, pose_weights
 from avatarkit.gaussians.draw import draw
 from avatarkit.losses.metrics import psnr
 from avatarkit.losses.perceptual import lpips_or_none, why_no_lpips
@@ -70,16 +71,16 @@ def reconstruct(
     config = config.seen_from(several_sides(sequence))
     held_out = _held_out(sequence, config, device)
     state = checkpoint.load_newest(run) if resume and run.folder and ranks.first else None
-    colours = prior_colours(sequence, head, config)
+    colours, weigh = prior_colours(sequence, head, config), weights_of(sequence, config)
     if state is None and ranks.first:
-        state = start(sequence, head, config, colours)
+        state = start(sequence, head, config, colours, weigh)
         if _wants_labels(config) and segmenter is not None:
             votes = replace(config, label_steps=0)
             state.gaussians.label_logits = label_gaussians(
                 state.gaussians, sequence, head, state.head.pose, segmenter, hosted(rasterizer), votes, run
             )
-    state = _everywhere(state, head, ranks, "cpu")
-    aids = _aids(sequence, head, state, config, segmenter, run, colours, device)
+    state = _everywhere(state, head, ranks, "cpu", weigh)
+    aids = _aids(sequence, head, state, config, segmenter, run, colours, device, weigh)
     state, head = placed(state, device), placed_head(head, device)
     if state.total == 0:
         state.total = (
@@ -113,7 +114,7 @@ def reconstruct(
             if values is None:
                 _skip(state, run)
                 if state.skipped >= MAX_SKIPPED:
-                    state = _posed(placed(_rolled_back(state, run, ranks), device), head)
+                    state = _posed(placed(_rolled_back(state, run, ranks), device), head, weigh)
                 else:
                     state.step += 1
                 continue
@@ -124,7 +125,7 @@ def reconstruct(
                 densify(state, config, schedule, head)
             state.step += 1
             if schedule.densifies(step):
-                state = _alike(state, head, ranks, run, device)
+                state = _alike(state, head, ranks, run, device, weigh)
             state.seconds = time.monotonic() - began
 
             if logs:
@@ -182,7 +183,7 @@ def _wants_labels(config: ReconConfig) -> bool:
 
 def _aids(
     sequence: Sequence, head: HeadModel, state: TrainState, config: ReconConfig, segmenter: Segmenter | None, run: Run,
-    colours: Tensor | None, device: str,
+    colours: Tensor | None, device: str, weigh: PoseWeights | None,
 ) -> Aids:  # fmt: skip
     """LPIPS, label images, colours of triangles and backgrounds where the config asks for them; what is missing is said."""
     perceptual = None
@@ -192,7 +193,7 @@ def _aids(
             run.notice(f"D-SSIM stands in for LPIPS in the loss: {why_no_lpips(config.perceptual_net)}", "warning")
     aids = replace(colour_aids(config, colours, device), perceptual=perceptual)
     if config.aside > 0:
-        aids = replace(aids, aside=aside_views(sequence, head, config, device))
+        aids = replace(aids, aside=aside_views(sequence, head, config, device, weigh))
     if not _wants_labels(config):
         return aids
     if segmenter is None:
@@ -213,31 +214,52 @@ def colour_aids(config: ReconConfig, colours: Tensor | None, device: str) -> Aid
     )
 
 
-def start(sequence: Sequence, head: HeadModel, config: ReconConfig, colours: Tensor | None = None) -> TrainState:
-    """The state before the first step; colours: ``prior_colours``, which need not be computed again."""
-    head_state = HeadState.start(sequence.params, head)
+def weights_of(sequence: Sequence, config: ReconConfig) -> PoseWeights | None:
+    """What poses make of correctives: from the training timesteps at the sequence's own parameters, which tuning does not change.
+    None where the config asks for none, or the head never moves."""
+    frames = sequence.capture.frames
+    steps = sorted({frames[i].timestep for i in sequence.capture.indices("train")})
+    return pose_weights(sequence.params, steps, config.correctives) if config.correctives and steps else None
+
+
+def start(
+    sequence: Sequence,
+    head: HeadModel,
+    config: ReconConfig,
+    colours: Tensor | None = None,
+    weigh: PoseWeights | None = None,
+) -> TrainState:
+    """The state before the first step; colours: ``prior_colours``, which need not be computed again; weigh: ``weights_of``."""
+    head_state = HeadState.start(sequence.params, head, weigh)
     gaussians = initial_gaussians(sequence, head, head_state.pose, config, colours)
+    gaussians = gaussians.with_correctives(0 if weigh is None else len(weigh))
     return fresh_state(gaussians, head_state, mean_triangle_size(head))
 
 
-def _everywhere(state: TrainState | None, head: HeadModel, ranks: Ranks, device: str) -> TrainState:
+def _everywhere(
+    state: TrainState | None, head: HeadModel, ranks: Ranks, device: str, weigh: PoseWeights | None
+) -> TrainState:
     """The first process's state on all."""
     shared = checkpoint.from_first(state, ranks)
     assert shared is not None
-    return _posed(placed(shared, device), head)
+    return _posed(placed(shared, device), head, weigh)
 
 
-def _alike(state: TrainState, head: HeadModel, ranks: Ranks, run: Run, device: str) -> TrainState:
+def _alike(
+    state: TrainState, head: HeadModel, ranks: Ranks, run: Run, device: str, weigh: PoseWeights | None
+) -> TrainState:
     """``state``, which every process should have to the bit; unlike processors may round otherwise."""
     if ranks.same(parameters(state.gaussians).values()):
         return state
     run.notice(f"step {state.step}: the processes have drifted apart; all follow the first one's Gaussians", "warning")
-    return _everywhere(state, head, ranks, device)
+    return _everywhere(state, head, ranks, device, weigh)
 
 
-def _posed(state: TrainState, head: HeadModel) -> TrainState:
-    """``state`` with what checkpoints leave out: how the skin hangs on the joints."""
-    state.head.pose = replace(state.head.pose, skin=head.pose(state.head.params[0]).skin)
+def _posed(state: TrainState, head: HeadModel, weigh: PoseWeights | None) -> TrainState:
+    """``state`` with what checkpoints leave out: how the skin hangs on the joints, and the weights of correctives."""
+    weights = None if weigh is None else weigh(state.head.params)
+    state.head.weigh = weigh
+    state.head.pose = replace(state.head.pose, skin=head.pose(state.head.params[0]).skin, weights=weights)
     return state
 
 
@@ -253,6 +275,8 @@ def follow(state: TrainState, sequence: Sequence, head: HeadModel) -> None:
             fresh = head_tuning.posed(head, state.head.params[rest])
             state.head.pose.vertices[rest] = fresh.vertices
             state.head.pose.joints[rest] = fresh.joints
+        if state.head.weigh is not None and state.head.pose.weights is not None:
+            state.head.pose.weights[rest] = state.head.weigh(state.head.params[rest])
 
 
 def _skip(state: TrainState, run: Run) -> None:

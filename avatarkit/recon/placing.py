@@ -28,7 +28,8 @@ def placed(state: TrainState, device: str) -> TrainState:
             group[name] = value.to(device)
     head.params = head.params.to(device)
     skin = pose.skin and Skinning(pose.skin.neutral.to(device), pose.skin.weights.to(device))
-    head.pose = HeadPose(pose.vertices.to(device), pose.joints.to(device), skin)
+    weights = None if pose.weights is None else pose.weights.to(device)
+    head.pose = HeadPose(pose.vertices.to(device), pose.joints.to(device), skin, weights)
     for name in ("vertex_gradient", "joint_gradient", "touched"):
         setattr(head, name, getattr(head, name).to(device))
     state.screen_gradient, state.seen = state.screen_gradient.to(device), state.seen.to(device)

@@ -31,7 +31,7 @@ class Schedule:
 
     def gaussian_rates(self, step: int) -> dict[str, float]:
         """Learning rate by tensor name."""
-        c = self.config
+        c, corrects = self.config, self.corrects(step)
         return {
             "means": self.rate(c.lr_means, c.lr_means_final, step),
             "quats": self.rate(c.lr_quats, c.lr_quats_final, step),
@@ -39,7 +39,14 @@ class Schedule:
             "opacity_logits": self.rate(c.lr_opacity, c.lr_opacity_final, step),
             "sh_dc": self.rate(c.lr_colour, c.lr_colour_final, step),
             "sh_rest": self.rate(c.lr_sh, c.lr_sh_final, step),
+            "mean_correctives": corrects * self.rate(c.lr_correctives, c.lr_correctives_final, step),
+            "free_correctives": corrects * self.rate(c.lr_correctives_free, c.lr_correctives_free_final, step),
+            "colour_correctives": corrects * self.rate(c.lr_correctives_colour, c.lr_correctives_colour_final, step),
         }
+
+    def corrects(self, step: int) -> bool:
+        """Whether Gaussians follow the pose by correctives at ``step``."""
+        return step >= self.scaled(self.config.correctives_from)
 
     def head_factor(self, step: int) -> float:
         """Factor on the head parameters' rates."""

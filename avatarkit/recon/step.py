@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Many
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -111,6 +111,7 @@ def train_step(
     counts_spread = config.depth_spread > 0 and counts_depth and not schedule.coarse(state.step)
     for leaf in parameters(state.gaussians).values():
         leaf.grad = None
+    weights = state.head.pose.weights if schedule.corrects(state.step) else None
     visible = torch.zeros(len(state.gaussians), dtype=torch.bool, device=device)
     gathered, told, broken = [], [], False
     other = None if aids.backgrounds is None else aids.backgrounds.at(state.step)
@@ -124,6 +125,7 @@ def train_step(
         posed = pose_gaussians(
             state.gaussians, vertices, joints, head.faces,
             camera_centre=view.cameras.centres()[0], sh_degree=schedule.sh_degree(state.step), skin=state.head.pose.skin,
+            weights=None if weights is None else weights[view.timestep],
         )  # fmt: skip
         labels = None if aids.label_images is None else label_colours(state.gaussians)
         features, backs = [posed.colours], [behind]
@@ -179,7 +181,12 @@ def train_step(
     beside = aids.aside.at(state.step) if aids.aside is not None and batch and not broken else None
     if beside is not None:
         through, shows = aside_loss(
-            state.gaussians, beside, state.head.pose.skin, head, rasterizer, antialiased=config.antialiased
+            state.gaussians,
+            beside if weights is not None else replace(beside, weights=None),
+            state.head.pose.skin,
+            head,
+            rasterizer,
+            antialiased=config.antialiased,
         )
         broken = waits and not bool(torch.isfinite(through))
         if not broken:

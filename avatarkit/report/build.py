@@ -88,7 +88,7 @@ def novel_views(avatar: Avatar, head: HeadModel, rasterizer: Rasterizer, height:
     rows = []
     for timestep in sorted({0, steps // 2, steps - 1}):
         with torch.no_grad():
-            pose = head.pose(avatar.motion[timestep])
+            pose = avatar.posed(head, avatar.motion[timestep])
         target, row = head_middle(pose), []
         for spec in NOVEL:
             camera = camera_path(spec, 1, target, own_cameras(avatar), (height * 4 // 5, height))[0]

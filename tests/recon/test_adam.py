@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from avatarkit.bodies import plain_torch
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.recon.adam import Adam, parameters, require_gradients
 
-RATES = {"means": 0.05, "quats": 0.02, "log_scales": 0.03, "opacity_logits": 0.1, "sh_dc": 0.02, "sh_rest": 0.001}
+RATES = {"means": 0.05, "quats": 0.02, "log_scales": 0.03, "opacity_logits": 0.1, "sh_dc": 0.02, "sh_rest": 0.001,
+         "mean_correctives": 0.01, "free_correctives": 0.03, "colour_correctives": 0.004}  # fmt: skip
 
 
-def table(count: int = 7, degree: int = 1) -> Gaussians:
+def table(count: int = 7, degree: int = 1, correctives: int = 0) -> Gaussians:
     generator = torch.Generator().manual_seed(3)
     draw = lambda *shape: torch.randn(*shape, generator=generator)  # noqa: E731
     gaussians = Gaussians.fresh(
         draw(count, 3), draw(count, 3), 0.5, torch.rand(count, 3, generator=generator), torch.arange(count), degree
     )
     gaussians.sh = gaussians.sh + 0.1 * draw(count, (degree + 1) ** 2, 3)
+    gaussians = gaussians.with_correctives(correctives)
     require_gradients(gaussians)
     return gaussians
 
@@ -28,8 +31,9 @@ def set_gradients(gaussians: Gaussians, step: int) -> None:
         value.grad = torch.randn(value.shape, generator=generator)
 
 
-def test_steps_equal_torch_adam_when_everything_shows() -> None:
-    ours, theirs = table(), table()
+@pytest.mark.parametrize("correctives", [0, 2])
+def test_steps_equal_torch_adam_when_everything_shows(correctives: int) -> None:
+    ours, theirs = table(correctives=correctives), table(correctives=correctives)
     dc, rest = theirs.sh.detach()[:, :1].clone().requires_grad_(), theirs.sh.detach()[:, 1:].clone().requires_grad_()
     groups = [{"params": [getattr(theirs, name)], "lr": RATES[name]} for name in parameters(theirs) if name != "sh"]
     groups += [{"params": [dc], "lr": RATES["sh_dc"]}, {"params": [rest], "lr": RATES["sh_rest"]}]
@@ -48,14 +52,15 @@ def test_steps_equal_torch_adam_when_everything_shows() -> None:
         torch.testing.assert_close(value, expected, rtol=2e-5, atol=2e-6)
 
 
-def test_the_plain_body_does_the_same() -> None:
+@pytest.mark.parametrize("correctives", [0, 3])
+def test_the_plain_body_does_the_same(correctives: int) -> None:
     """On rows that show now and then, bound and free, over density changes; what a hidden row's gradient holds does not matter."""
     generator, ended = torch.Generator(), []
     for plain in (False, True):
-        gaussians = table(40, 2)
+        gaussians = table(40, 2, correctives)
         gaussians.binding[::3] = -2
         adam = Adam(gaussians, 0.02)
-        adam.floor = torch.tensor([0.3, 1e-15, 0.1, 0.2, 0.5])
+        adam.floor = torch.tensor([0.3, 1e-15, 0.1, 0.2, 0.5, 0.4, 0.2][: len(adam.first)])
         generator.manual_seed(5)
         for step in range(12):
             visible = torch.rand(40, generator=generator) > 0.4

@@ -120,7 +120,7 @@ def labelled(scene: Scene, sequence: Tracked, maps: dict[Cell, IntArray], seed: 
     config = replace(load_config(ReconConfig, "recon", {}), label_views=len(chosen), seed=seed)
     gaussians = scene.avatar.gaussians.detach()
     with torch.no_grad():
-        pose = scene.head.pose(scene.avatar.motion)
+        pose = scene.avatar.posed(scene.head, scene.avatar.motion)
     logits = label_gaussians(
         gaussians, replace(sequence, capture=only), scene.head, pose, given, scene.rasterizer, config, Run(seed=seed)
     )

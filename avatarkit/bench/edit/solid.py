@@ -74,7 +74,13 @@ def stillness(who: Sitter, edited: Avatar) -> dict[str, float]:
     for step in steps:
         pose = scene.pose(step)
         posed = pose_gaussians(
-            edited.gaussians, pose.vertices[0], pose.joints[0], scene.head.faces, sh_degree=0, skin=pose.skin
+            edited.gaussians,
+            pose.vertices[0],
+            pose.joints[0],
+            scene.head.faces,
+            sh_degree=0,
+            skin=pose.skin,
+            weights=pose.weights,
         )
         points = posed.means[rows]
         true = subject(who.look).pose_head(who.poses[step])

@@ -159,7 +159,9 @@ def rest_params(head: HeadModel, motion: HeadParams) -> HeadParams:
 def visible_splats(gaussians: Gaussians, pose: HeadPose, faces: Tensor) -> tuple[Splats, IntArray | None]:
     """Every Gaussian at rest, opacity 0 for those too faint to count, and its class (N,), or None where none is labelled."""
     with torch.no_grad():
-        posed = pose_gaussians(gaussians, pose.vertices[0], pose.joints[0], faces, sh_degree=0, skin=pose.skin)
+        posed = pose_gaussians(
+            gaussians, pose.vertices[0], pose.joints[0], faces, sh_degree=0, skin=pose.skin, weights=pose.weights
+        )
         quats = torch.nn.functional.normalize(posed.quats, dim=1)
         opacities = posed.opacities.double().numpy()
         splats = Splats(

@@ -101,7 +101,7 @@ def mutated_avatars(avatar: Path, folder: Path, count: int, seed: int) -> None:
         if refused(load_avatar, path):
             continue
         found = load_avatar(path)  # then it says what the file says, and can be written again
-        for name, value in found.gaussians.tensors().items():
+        for name, value in found.gaussians.stored().items():
             assert torch.equal(value, tensors[f"gaussians/{name}"])
         for field in fields(found.motion):
             value = getattr(found.motion, field.name)

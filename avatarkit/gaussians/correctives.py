@@ -46,10 +46,11 @@ class PoseWeights:
         return int(self.axes.shape[0])
 
     def __call__(self, params: HeadParams) -> Tensor:
-        """(T, K) float32 on the device of ``params``; no gradient goes through it."""
-        features = torch.from_numpy(_features(params, self.reference.double().numpy())).float()
-        weights = (features - self.mean) @ self.axes.T
-        return torch.minimum(torch.maximum(weights, -self.limits), self.limits).to(params.expr.device)
+        """(T, K) float32 on the device of ``params``; no gradient goes through it.  A timestep's are the same bits in any company."""
+        features = _features(params, self.reference.double().numpy()) - self.mean.double().numpy()
+        weights = np.einsum("td,kd->tk", features, self.axes.double().numpy())
+        limits = self.limits.double().numpy()
+        return torch.from_numpy(weights.clip(-limits, limits)).float().to(params.expr.device)
 
 
 def pose_weights(params: HeadParams, steps: list[int], count: int) -> PoseWeights | None:

@@ -12,6 +12,7 @@ from avatarkit.edit.history import changed, undone, way_back, with_entry
 from avatarkit.errors import InputError
 from avatarkit.gaussians.avatar import Avatar, AvatarCamera
 from avatarkit.gaussians.avatar_file import load_avatar, save_avatar
+from avatarkit.gaussians.correctives import pose_weights
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.head.parameters import HeadParams
 
@@ -25,9 +26,12 @@ def an_avatar(seed: int = 0) -> Avatar:
         torch.rand(COUNT, 3, generator=random), torch.randint(-2, 9, (COUNT,), generator=random),
     )  # fmt: skip
     motion = replace(HeadParams.zeros(3, 4, 5), expr=torch.rand(3, 5, generator=random))
+    weigh = pose_weights(motion, [0, 1, 2], 2)
+    gaussians = gaussians.with_correctives(2)
+    gaussians.mean_correctives = torch.rand(COUNT, 3, 2, generator=random)
     return Avatar(
         gaussians, {"name": "bust", "sha256": "ab", "vertices": 9, "shape": 4, "expr": 5}, motion, ("0", "1", "2"), (),
-        (AvatarCamera("c", 8, 8),), torch.eye(4)[None], torch.eye(3)[None], meta={"seed": 1},
+        (AvatarCamera("c", 8, 8),), torch.eye(4)[None], torch.eye(3)[None], meta={"seed": 1}, pose_weights=weigh,
     )  # fmt: skip
 
 

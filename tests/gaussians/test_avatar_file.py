@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avatarkit.capture.capture import Frame
-from avatarkit.edit.history import with_entry
+from avatarkit.edit.history import undone, with_entry
 from avatarkit.errors import FileFormatError, InputError
 from avatarkit.gaussians.avatar import Avatar, AvatarCamera
 from avatarkit.gaussians.avatar_file import FORMAT, factored, load_avatar, save_avatar
-from avatarkit.gaussians.gaussians import Gaussians
+from avatarkit.gaussians.correctives import pose_weights
+from avatarkit.gaussians.gaussians import CORRECTIVES, Gaussians
 from avatarkit.gaussians.tensor_file import load_tensors, save_tensors
 from avatarkit.head.parameters import HeadParams
 
@@ -256,3 +257,63 @@ def test_an_avatar_with_nan_is_not_written_over_a_good_one(tmp_path: Path) -> No
 def test_an_inconsistent_avatar_cannot_be_made() -> None:
     with pytest.raises(InputError, match="'timestep_names' has size 1; expected 2"):
         replace(an_avatar(), timestep_names=("t0",))
+
+
+def with_correctives() -> Avatar:
+    plain = undone(an_avatar())
+    weigh = pose_weights(plain.motion, [0, 1], 4)
+    assert weigh is not None and len(weigh) == 1, "two poses differ in one way"
+    gaussians = plain.gaussians.with_correctives(1)
+    gaussians.mean_correctives = torch.rand(7, 3, 1, generator=torch.Generator().manual_seed(4))
+    gaussians.colour_correctives = torch.rand(7, 3, 1, generator=torch.Generator().manual_seed(5))
+    before = replace(plain, gaussians=gaussians, pose_weights=weigh)
+    after = replace(before, gaussians=gaussians.select(torch.arange(2, 7)))
+    return with_entry(before, after, {"prompt": "take it off"})
+
+
+def test_correctives_and_their_weights_come_back_and_edits_of_them_are_undone(tmp_path: Path) -> None:
+    avatar = with_correctives()
+    save_avatar(avatar, tmp_path / "a.avatar")
+    read = load_avatar(tmp_path / "a.avatar")
+    assert read.pose_weights is not None and avatar.pose_weights is not None
+    assert torch.equal(read.pose_weights(avatar.motion), avatar.pose_weights(avatar.motion))
+    for one, other in ((read, avatar), (undone(read), undone(avatar))):
+        for name in CORRECTIVES:
+            assert torch.equal(getattr(one.gaussians, name), getattr(other.gaussians, name))
+    assert len(undone(read).gaussians) == 7
+
+
+def test_a_file_without_correctives_has_no_tensor_of_them(saved: Path) -> None:
+    tensors, _ = load_tensors(saved, FORMAT)
+    assert not [name for name in tensors if "correctives" in name or "pose_weights" in name]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("pose_weights/axes", None, "one of 'gaussians/mean_correctives' and 'pose_weights/axes' is missing"),
+        ("gaussians/colour_correctives", None, "and 'gaussians/colour_correctives' is missing"),
+        (
+            "gaussians/mean_correctives",
+            torch.zeros(5, 3, 2),
+            r"'gaussians/mean_correctives' has shape \(5, 3, 2\); expected \(5, 3, 1\)",
+        ),
+        ("pose_weights/axes", torch.zeros(1, 4), r"'pose_weights/axes' has shape \(1, 4\); expected \(1, 9\)"),
+        ("pose_weights/axes", torch.zeros(()), r"'pose_weights/axes' has shape \(\)"),
+        ("pose_weights/limits", torch.full((1,), float("nan")), "'pose_weights/limits' holds NaN"),
+    ],
+)
+def test_correctives_that_do_not_fit(tmp_path: Path, name: str, value: torch.Tensor | None, words: str) -> None:
+    path = tmp_path / "a.avatar"
+    save_avatar(with_correctives(), path)
+    tensors, metadata = load_tensors(path, FORMAT)
+    del tensors[name]
+    save_tensors(path, tensors | ({} if value is None else {name: value}), metadata, FORMAT)
+    with pytest.raises(FileFormatError, match=words):
+        load_avatar(path)
+
+
+def test_as_many_weights_as_correctives() -> None:
+    avatar = with_correctives()
+    with pytest.raises(InputError, match="0 correctives and weights of 1"):
+        replace(avatar, gaussians=avatar.gaussians.with_correctives(0))

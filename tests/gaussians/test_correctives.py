@@ -76,6 +76,12 @@ def test_where_the_world_is_turned_makes_no_difference() -> None:
     torch.testing.assert_close(found(params, 4)(params).abs(), found(other, 4)(other).abs(), atol=1e-3, rtol=1e-3)
 
 
+def test_a_timestep_has_the_same_weights_alone_and_among_others() -> None:
+    params = poses()
+    weigh = found(params, 4)
+    assert torch.equal(torch.cat([weigh(params[t]) for t in range(40)]), weigh(params))
+
+
 def test_there_are_no_more_than_the_poses_move_in_ways() -> None:
     assert len(found(poses(), 30)) == 4
     still = HeadParams.zeros(5, 2, 3)

@@ -22,11 +22,11 @@ class Parts:
     rasterizer: CpuRasterizer
 
     def config(self, **changes: object) -> ReconConfig:
-        """24 steps with density events after steps 4, 8, 12 and 16, head tuning every 4, half size for the first 5."""
+        """24 steps with density events after steps 4, 8, 12 and 16, head tuning every 4, half size for the first 5, correctives from 8."""
         settings: dict[str, object] = {
             "iterations": 24, "max_splats": 16600, "free_gaussians": 100, "densify_from": 4, "densify_until": 20,
             "densify_every": 4, "tune_every": 4, "coarse_until": 5, "log_every": 5, "eval_every": 12, "eval_frames": 2,
-            "sh_degree": 1, "sh_every": 6, "tune_head": True, "checkpoint_every": 1e9, "label_views": 0,
+            "sh_degree": 1, "sh_every": 6, "tune_head": True, "checkpoint_every": 1e9, "label_views": 0, "correctives_from": 8,
         }  # fmt: skip
         return ReconConfig(**(settings | changes))  # type: ignore[arg-type]
 

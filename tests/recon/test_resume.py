@@ -50,6 +50,7 @@ def whole(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> tuple[Train
     """Never stopped."""
     folder = tmp_path_factory.mktemp("whole")
     state = trained(parts, parts.config(log_every=1), folder)
+    assert state.gaussians.mean_correctives.any() and state.gaussians.colour_correctives.any()
     return state, tensors_of(state, folder)
 
 

@@ -25,7 +25,7 @@ from avatarkit.head.parameters import HeadParams
 from avatarkit.types import FloatArray
 
 TURN = 4.0  # a quarter of a radian of turn counts as a whole weight of expression
-LIMIT = 2.0  # standard deviations
+LIMIT = 1.5  # standard deviations
 LEAST = 1e-3  # of the largest component's spread: less is noise
 
 

@@ -28,6 +28,7 @@ def info(
         "gaussians": len(gaussians),
         "free": int(gaussians.free.sum()),
         "sh_degree": gaussians.sh_degree,
+        "correctives": gaussians.num_correctives,
         "head": subject.head,
         "timesteps": len(subject.motion),
         "cameras": [camera.name for camera in subject.cameras],
@@ -42,5 +43,5 @@ def info(
         for name, value in data.items():
             shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
             shown = ", ".join(map(str, value)) if isinstance(value, list) else shown
-            console.print(f"[bold]{name:10}[/] {shown}", highlight=False)
+            console.print(f"[bold]{name:11}[/] {shown}", highlight=False)
     write_json(data, json)

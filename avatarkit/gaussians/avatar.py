@@ -68,6 +68,8 @@ class Avatar:
         ):
             if value != expected:
                 raise InputError(f"avatar: '{name}' has size {value}; expected {expected}")
+        if self.gaussians.num_correctives == 0:
+            self.pose_weights = None
         weights = 0 if self.pose_weights is None else len(self.pose_weights)
         if weights != self.gaussians.num_correctives:
             raise InputError(

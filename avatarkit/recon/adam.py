@@ -24,7 +24,6 @@ from avatarkit.render.compiled import kernel, run_parts, thread_count
 from avatarkit.types import Float32Array
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-15
-RATE_OF = {name: name for name in ("means", "quats", "log_scales", "opacity_logits", *CORRECTIVES)}
 ALWAYS = ("means", "quats", "log_scales", "opacity_logits", "sh")
 LOCAL = ("means", "mean_correctives")  # lengths: metres of free Gaussians, triangle units of bound ones
 
@@ -73,8 +72,8 @@ class Adam:
     def step(self, gaussians: Gaussians, rates: dict[str, float], visible: Tensor) -> None:
         """Move the rows where ``visible`` (N,) is true by their ``grad``.
 
-        rates: "means", "quats", "log_scales", "opacity_logits", "sh_dc", "sh_rest" and, where there are any, "mean_correctives" of bound and
-        "free_correctives" of free Gaussians, and "colour_correctives".
+        rates: "means", "quats", "log_scales", "opacity_logits", "sh_dc", "sh_rest"; and "mean_correctives" of bound and "free_correctives" of
+        free Gaussians, and "colour_correctives", which stay as they are without.
         """
         self._most = self.count() + 1
         if self._most >= len(self._roots):
@@ -88,16 +87,16 @@ class Adam:
             width = value.numel() // max(1, len(value))
             gradient = torch.zeros_like(value) if value.grad is None else value.grad.contiguous()
             tensors = (value.detach(), gradient, self.first[name], self.second[name])
-            rate = np.full(width, rates[RATE_OF[name]] if name in RATE_OF else rates["sh_rest"], np.float32)
+            rate = np.full(width, _rate(rates, name), np.float32)
             if name == "sh":
                 rate[:3] = rates["sh_dc"]
             arrays += [tensor.reshape(-1, width).numpy() for tensor in tensors] + [rate, floor]
         if gaussians.num_correctives == 0:
             arrays += 2 * ([np.zeros((0, 0), np.float32)] * 4 + [np.zeros(0, np.float32), np.float32(EPS)])
-        unit = np.float32(self.free_unit)
+        unit, (of_bound, of_free) = np.float32(self.free_unit), _shares(rates)
         run_parts(
             thread_count(), _step, visible.numpy(), self.steps.numpy(), self._roots, self._factors,
-            gaussians.binding.numpy(), unit, np.float32(_ratio(rates)), *arrays,
+            gaussians.binding.numpy(), unit, np.float32(of_bound), np.float32(of_free), *arrays,
         )  # fmt: skip
 
     def count(self) -> int:
@@ -144,9 +143,12 @@ class Adam:
                 row[:, :3].sub_(step[:, :3], alpha=rates["sh_dc"])
                 row[:, 3:].sub_(step[:, 3:], alpha=rates["sh_rest"])
             elif name == "mean_correctives":
-                row.sub_(step * torch.where(gaussians.free[:, None], free * _ratio(rates), free), alpha=rates[name])
+                of_bound, of_free = _shares(rates)
+                row.sub_(
+                    step * free * torch.where(gaussians.free[:, None], of_free, of_bound), alpha=_rate(rates, name)
+                )
             else:
-                row.sub_(step * free if name in LOCAL else step, alpha=rates[RATE_OF[name]])
+                row.sub_(step * free if name in LOCAL else step, alpha=_rate(rates, name))
 
     def reindex(self, source: Tensor, fresh: Tensor) -> None:
         """Follow a new table of Gaussians: row i came from ``source[i]``; ``fresh`` rows start empty."""
@@ -164,9 +166,21 @@ class Adam:
         self.second[name].zero_()
 
 
-def _ratio(rates: dict[str, float]) -> float:
-    """How many times faster the correctives of free Gaussians are, by the size of what carries them."""
-    return rates.get("free_correctives", 0.0) / max(rates.get("mean_correctives", 0.0), 1e-12)
+def _rate(rates: dict[str, float], name: str) -> float:
+    """Of a tensor: of mean correctives the larger of two, of SH that of the higher terms."""
+    if name == "sh":
+        return rates["sh_rest"]
+    if name == "mean_correctives":
+        return max(rates.get(name, 0.0), rates.get("free_correctives", 0.0))
+    return rates.get(name, 0.0) if name == "colour_correctives" else rates[name]
+
+
+def _shares(rates: dict[str, float]) -> tuple[float, float]:
+    """What parts of the rate of mean correctives bound and free Gaussians have."""
+    most = _rate(rates, "mean_correctives")
+    if most <= 0:
+        return 1.0, 1.0
+    return rates.get("mean_correctives", 0.0) / most, rates.get("free_correctives", 0.0) / most
 
 
 def _corrections(steps: int) -> tuple[Float32Array, Float32Array]:
@@ -181,15 +195,17 @@ def _corrections(steps: int) -> tuple[Float32Array, Float32Array]:
 
 @kernel
 def _rows(  # type: ignore[no-untyped-def]
-    value, gradient, first, second, rate, floor, unit, faster, visible, steps, roots, factors, binding, begin, end
+    value, gradient, first, second, rate, floor, unit, of_bound, of_free, visible, steps, roots, factors, binding, begin, end
 ):  # fmt: skip
     for i in range(begin, end):
         if not visible[i]:
             continue
         scale, epsilon = factors[steps[i]], floor * roots[steps[i]]
         if binding[i] < 0:
-            scale *= unit * faster
+            scale *= unit * of_free
             epsilon /= unit
+        else:
+            scale *= of_bound
         for j in range(value.shape[1]):
             g = gradient[i, j]
             m = np.float32(BETA1) * first[i, j] + np.float32(1.0 - BETA1) * g
@@ -201,7 +217,7 @@ def _rows(  # type: ignore[no-untyped-def]
 
 @kernel
 def _step(  # type: ignore[no-untyped-def]
-    part, parts, visible, steps, roots, factors, binding, free_unit, faster,
+    part, parts, visible, steps, roots, factors, binding, free_unit, of_bound, of_free,
     means, g0, m0, s0, r0, e0, quats, g1, m1, s1, r1, e1, log_scales, g2, m2, s2, r2, e2,
     opacities, g3, m3, s3, r3, e3, sh, g4, m4, s4, r4, e4, own, g5, m5, s5, r5, e5, tints, g6, m6, s6, r6, e6,
 ):  # fmt: skip
@@ -210,11 +226,13 @@ def _step(  # type: ignore[no-untyped-def]
     for i in range(begin, end):
         steps[i] += visible[i]
     one = np.float32(1.0)
-    _rows(means, g0, m0, s0, r0, e0, free_unit, one, visible, steps, roots, factors, binding, begin, end)
-    _rows(quats, g1, m1, s1, r1, e1, one, one, visible, steps, roots, factors, binding, begin, end)
-    _rows(log_scales, g2, m2, s2, r2, e2, one, one, visible, steps, roots, factors, binding, begin, end)
-    _rows(opacities, g3, m3, s3, r3, e3, one, one, visible, steps, roots, factors, binding, begin, end)
-    _rows(sh, g4, m4, s4, r4, e4, one, one, visible, steps, roots, factors, binding, begin, end)
+    _rows(means, g0, m0, s0, r0, e0, free_unit, one, one, visible, steps, roots, factors, binding, begin, end)
+    _rows(quats, g1, m1, s1, r1, e1, one, one, one, visible, steps, roots, factors, binding, begin, end)
+    _rows(log_scales, g2, m2, s2, r2, e2, one, one, one, visible, steps, roots, factors, binding, begin, end)
+    _rows(opacities, g3, m3, s3, r3, e3, one, one, one, visible, steps, roots, factors, binding, begin, end)
+    _rows(sh, g4, m4, s4, r4, e4, one, one, one, visible, steps, roots, factors, binding, begin, end)
     if len(own) > 0:  # correctives of means and of colours
-        _rows(own, g5, m5, s5, r5, e5, free_unit, faster, visible, steps, roots, factors, binding, begin, end)
-        _rows(tints, g6, m6, s6, r6, e6, one, one, visible, steps, roots, factors, binding, begin, end)
+        _rows(
+            own, g5, m5, s5, r5, e5, free_unit, of_bound, of_free, visible, steps, roots, factors, binding, begin, end
+        )
+        _rows(tints, g6, m6, s6, r6, e6, one, one, one, visible, steps, roots, factors, binding, begin, end)

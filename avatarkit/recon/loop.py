@@ -256,7 +256,12 @@ def _alike(
 
 
 def _posed(state: TrainState, head: HeadModel, weigh: PoseWeights | None) -> TrainState:
-    """``state`` with what checkpoints leave out: how the skin hangs on the joints, and the weights of correctives."""
+    """``state`` with what checkpoints leave out: how the skin hangs on the joints, and the weights of correctives.
+
+    A run that was begun without them goes on without.
+    """
+    if weigh is not None and state.gaussians.num_correctives != len(weigh):
+        weigh = None
     weights = None if weigh is None else weigh(state.head.params)
     state.head.weigh = weigh
     state.head.pose = replace(state.head.pose, skin=head.pose(state.head.params[0]).skin, weights=weights)

@@ -31,17 +31,22 @@ class Schedule:
 
     def gaussian_rates(self, step: int) -> dict[str, float]:
         """Learning rate by tensor name."""
-        c, corrects = self.config, self.corrects(step)
-        return {
+        c = self.config
+        rates = {
             "means": self.rate(c.lr_means, c.lr_means_final, step),
             "quats": self.rate(c.lr_quats, c.lr_quats_final, step),
             "log_scales": self.rate(c.lr_scales, c.lr_scales_final, step),
             "opacity_logits": self.rate(c.lr_opacity, c.lr_opacity_final, step),
             "sh_dc": self.rate(c.lr_colour, c.lr_colour_final, step),
             "sh_rest": self.rate(c.lr_sh, c.lr_sh_final, step),
-            "mean_correctives": corrects * self.rate(c.lr_correctives, c.lr_correctives_final, step),
-            "free_correctives": corrects * self.rate(c.lr_correctives_free, c.lr_correctives_free_final, step),
-            "colour_correctives": corrects * self.rate(c.lr_correctives_colour, c.lr_correctives_colour_final, step),
+        }
+        if c.correctives == 0:
+            return rates
+        due = self.corrects(step)
+        return rates | {
+            "mean_correctives": due * self.rate(c.lr_correctives, c.lr_correctives_final, step),
+            "free_correctives": due * self.rate(c.lr_correctives_free, c.lr_correctives_free_final, step),
+            "colour_correctives": due * self.rate(c.lr_correctives_colour, c.lr_correctives_colour_final, step),
         }
 
     def corrects(self, step: int) -> bool:

@@ -315,5 +315,8 @@ def test_correctives_that_do_not_fit(tmp_path: Path, name: str, value: torch.Ten
 
 def test_as_many_weights_as_correctives() -> None:
     avatar = with_correctives()
-    with pytest.raises(InputError, match="0 correctives and weights of 1"):
-        replace(avatar, gaussians=avatar.gaussians.with_correctives(0))
+    assert replace(avatar, gaussians=avatar.gaussians.with_correctives(0)).pose_weights is None
+    with pytest.raises(InputError, match="2 correctives and weights of 1"):
+        replace(avatar, gaussians=avatar.gaussians.with_correctives(2))
+    with pytest.raises(InputError, match="1 correctives and weights of 0"):
+        replace(avatar, pose_weights=None)

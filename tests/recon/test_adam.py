@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 
@@ -144,6 +146,22 @@ def test_free_gaussians_move_in_metres() -> None:
     moved = (gaussians.means - before).abs().max(1).values
     torch.testing.assert_close(moved[:3], torch.full((3,), RATES["means"]), rtol=1e-4, atol=0)
     torch.testing.assert_close(moved[3:5], torch.full((2,), 0.003 * RATES["means"]), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize(("bound", "free"), [(0.01, 0.03), (0.02, 0.0), (0.0, 0.05), (0.0, 0.0)])
+def test_correctives_of_free_gaussians_have_a_rate_of_their_own(bound: float, free: float) -> None:
+    for plain in (False, True):
+        gaussians = table(correctives=2)
+        gaussians.binding = torch.tensor([0, 1, 2, -1, -2, 3, 4], dtype=torch.int32)
+        adam = Adam(gaussians, free_unit=0.003)
+        before = gaussians.mean_correctives.detach().clone()
+        set_gradients(gaussians, 0)
+        rates = RATES | {"mean_correctives": bound, "free_correctives": free}
+        with plain_torch() if plain else contextlib.nullcontext():
+            adam.step(gaussians, rates, torch.ones(7, dtype=torch.bool))
+        moved = (gaussians.mean_correctives - before).abs().amax((1, 2)).detach()
+        expected = torch.where(gaussians.free, 0.003 * free, bound)
+        torch.testing.assert_close(moved, expected, rtol=1e-3, atol=1e-7)
 
 
 def test_children_start_empty_and_take_a_first_step_of_one_rate() -> None:

@@ -29,6 +29,7 @@ BOTH = [
     ("gaussians_per_triangle", 1, "section 3: one Gaussian at the centre of each triangle"),
     ("first_bound", 0, "the same"),
     ("free_gaussians", 0, "every Gaussian is bound"),
+    ("correctives", 0, "what carries a Gaussian is all that moves it"),
     ("tune_head", True, "not_finetune_flame_params = False"),
     ("tune_follow", False, "held-out timesteps keep what was tracked"),
     ("lr_expr", 1e-3, "flame_expr_lr"),
@@ -113,7 +114,8 @@ def test_our_own_losses_and_priors_are_off(name: str) -> None:
 # What changes no picture of such a run: its length and logs, labels after the pictures, and settings of what is off.
 COURSE = {"run_iterations", "minutes", "seed", "checkpoint_every", "log_every", "eval_every", "eval_frames"}
 LABELS = {"label_views", "label_steps", "lr_labels"}
-OFF = {"free_voxel", "line_of_sight_every", "aside_every", "perceptual_net"}
+OFF = {"free_voxel", "line_of_sight_every", "aside_every", "perceptual_net", "correctives_from"}
+OFF |= {f"lr_correctives{part}{end}" for part in ("", "_free", "_colour") for end in ("", "_final")}
 
 
 @pytest.mark.parametrize("name", ["gaussianavatars", "dynamicavatars"])

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from avatarkit.contracts import HeadModel
-from avatarkit.gaussians.binding import pose_gaussians
+from avatarkit.gaussians.binding import gaussians_in_pose, pose_gaussians
+from avatarkit.gaussians.correctives import corrected
 from avatarkit.gaussians.frames import DEGENERATE, Frames, quat_from_matrix, quat_multiply, triangle_frames
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.gaussians.ply_file import Splats
@@ -45,8 +46,9 @@ def world_sh(gaussians: Gaussians, pose: HeadPose, faces: Tensor) -> Tensor:
 
 def world_splats(gaussians: Gaussians, pose: HeadPose, faces: Tensor, *, world_directions: bool = False) -> Splats:
     """Every Gaussian where it stands in one pose, metres.  ``world_directions``: its colours are along world directions already."""
+    gaussians, pose = corrected(gaussians, pose.weights), replace(pose, weights=None)
     with torch.no_grad():
-        posed = pose_gaussians(gaussians, pose.vertices[0], pose.joints[0], faces, skin=pose.skin, weights=pose.weights)
+        posed = gaussians_in_pose(gaussians, pose, faces)
         sh = gaussians.sh if world_directions else world_sh(gaussians, pose, faces)
     quats = posed.quats / posed.quats.norm(dim=1, keepdim=True)
     return Splats(
@@ -66,7 +68,7 @@ def off_skin_frames(
     bound, faces = gaussians.select(rows), head.faces
     own = bound.binding.long()
     with torch.no_grad():
-        posed = pose_gaussians(bound, pose.vertices[0], pose.joints[0], faces, skin=pose.skin, weights=pose.weights)
+        posed = gaussians_in_pose(bound, pose, faces)
         here = triangle_frames(pose.vertices[0], faces)
         rotation, size = here.rotation[own], here.size[own]
         sh = bound.sh
@@ -80,9 +82,7 @@ def off_skin_frames(
         moments = _moments(motion)
         for moment in moments:
             then = head.pose(motion[moment])
-            skinned = pose_gaussians(
-                bound, then.vertices[0], then.joints[0], faces, skin=then.skin, weights=then.weights
-            ).means
+            skinned = gaussians_in_pose(bound, then, faces).means
             frames = triangle_frames(then.vertices[0], faces)
             strays += (_out_of(frames, own, moved.means) - skinned).norm(dim=1) / len(moments)
     return _with_rows(gaussians, rows, moved), strays

@@ -11,9 +11,10 @@ from scipy.spatial.transform import Rotation
 
 from avatarkit.errors import InputError
 from avatarkit.gaussians.binding import pose_gaussians
+from avatarkit.gaussians.carried import world_splats
 from avatarkit.gaussians.correctives import LIMIT, PoseWeights, corrected, pose_weights
 from avatarkit.gaussians.gaussians import CORRECTIVES, Gaussians
-from avatarkit.head.parameters import HeadParams
+from avatarkit.head.parameters import HeadParams, HeadPose
 from avatarkit.recon.density import prune, split_worst
 
 
@@ -114,6 +115,18 @@ def test_corrected_gaussians_are_those_that_were_moved_by_hand() -> None:
     assert corrected(here, None) is here and corrected(by_hand, weights) is by_hand
     with pytest.raises(InputError, match="2 weights of a pose; these Gaussians have 3 correctives"):
         pose_gaussians(here, vertices, joints, faces, weights=torch.zeros(2))
+
+
+def test_a_splat_has_the_colours_and_places_of_its_pose() -> None:
+    here, weights = gaussians(), torch.tensor([[0.5, -1.0, 2.0]])
+    faces = torch.tensor([[0, 1, 2], [1, 2, 3]])
+    vertices = torch.randn(1, 4, 3, generator=torch.Generator().manual_seed(2))
+    pose = HeadPose(vertices, torch.eye(4).repeat(1, 3, 1, 1), weights=weights)
+    by_hand = corrected(here, weights).with_correctives(0)
+    ours, theirs = (world_splats(given, pose, faces) for given in (here, by_hand))
+    np.testing.assert_allclose(ours.sh, theirs.sh, rtol=1e-6)
+    np.testing.assert_allclose(ours.means, theirs.means, rtol=1e-6)
+    assert not np.allclose(ours.sh[:, 0], here.sh[:, 0], atol=1e-3)
 
 
 def test_gradients_by_finite_differences() -> None:

@@ -97,7 +97,6 @@ class Pipeline:
                 filmed.head.faces,
                 sh_degree=0,
                 skin=pose.skin,
-                weights=pose.weights,
             )
             for t in range(self.batch)
         ]

@@ -13,7 +13,7 @@ from torch import Tensor
 from avatarkit.cameras import Cameras
 from avatarkit.contracts import Correspondences, HeadModel, Rasterizer
 from avatarkit.gaussians.avatar import Avatar
-from avatarkit.gaussians.binding import pose_gaussians
+from avatarkit.gaussians.binding import gaussians_in_pose
 from avatarkit.gaussians.carried import bound_frames
 from avatarkit.gaussians.draw import picture
 from avatarkit.gaussians.frames import quat_from_matrix, quat_multiply
@@ -105,14 +105,7 @@ class Scene:
         """The avatar at rest."""
         with torch.no_grad():
             pose = self.avatar.posed(self.head, neutral(self.avatar.motion))
-            posed = pose_gaussians(
-                self.avatar.gaussians,
-                pose.vertices[0],
-                pose.joints[0],
-                self.head.faces,
-                skin=pose.skin,
-                weights=pose.weights,
-            )
+            posed = gaussians_in_pose(self.avatar.gaussians, pose, self.head.faces)
         return Rest(posed.means, posed.quats, posed.scales, pose)
 
     def picture(self, place: Place, background: Tensor | None = None) -> Tensor:
@@ -126,15 +119,7 @@ class Scene:
         (M, H, W) the sums (M, N) of mask·α·T."""
         pose = self.pose(place.timestep)
         with torch.no_grad():
-            posed = pose_gaussians(
-                self.avatar.gaussians,
-                pose.vertices[0],
-                pose.joints[0],
-                self.head.faces,
-                sh_degree=0,
-                skin=pose.skin,
-                weights=pose.weights,
-            )
+            posed = gaussians_in_pose(self.avatar.gaussians, pose, self.head.faces, sh_degree=0)
             drawn = self.rasterizer.render(
                 posed.means, posed.quats, posed.scales, posed.opacities, values, place.cameras,
                 masks=None if masks is None else masks[None].contiguous(), antialiased=self.avatar.antialiased,
@@ -145,15 +130,7 @@ class Scene:
         """(1, H, W) expected depth, metres along the camera's z; 0 where nothing is."""
         pose = self.pose(place.timestep)
         with torch.no_grad():
-            posed = pose_gaussians(
-                self.avatar.gaussians,
-                pose.vertices[0],
-                pose.joints[0],
-                self.head.faces,
-                sh_degree=0,
-                skin=pose.skin,
-                weights=pose.weights,
-            )
+            posed = gaussians_in_pose(self.avatar.gaussians, pose, self.head.faces, sh_degree=0)
             drawn = self.rasterizer.render(
                 posed.means, posed.quats, posed.scales, posed.opacities, posed.colours, place.cameras,
                 antialiased=self.avatar.antialiased,
@@ -164,15 +141,7 @@ class Scene:
         """(1, H, W) opacity of what lies on the head's surface or before it: the inside of the back of a head fills no hole in its front."""
         pose, cameras = self.pose(place.timestep), place.cameras
         with torch.no_grad():
-            posed = pose_gaussians(
-                self.avatar.gaussians,
-                pose.vertices[0],
-                pose.joints[0],
-                self.head.faces,
-                sh_degree=0,
-                skin=pose.skin,
-                weights=pose.weights,
-            )
+            posed = gaussians_in_pose(self.avatar.gaussians, pose, self.head.faces, sh_degree=0)
             at = posed.means @ cameras.viewmats[0, :3, :3].T + cameras.viewmats[0, :3, 3]
             pixel = at @ cameras.Ks[0].T
             column, row = (pixel[:, :2] / pixel[:, 2:].clamp(min=1e-6)).floor().clamp(-1.0, 1e6).long().unbind(1)

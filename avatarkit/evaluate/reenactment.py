@@ -20,7 +20,7 @@ from torch import Tensor
 
 from avatarkit.contracts import HeadModel
 from avatarkit.gaussians.avatar import Avatar
-from avatarkit.gaussians.binding import pose_gaussians
+from avatarkit.gaussians.binding import gaussians_in_pose
 from avatarkit.head.parameters import HeadParams, HeadPose
 from avatarkit.render.sh import sh_colours
 
@@ -147,15 +147,7 @@ def _colours(avatar: Avatar, head: HeadModel, pose: HeadPose) -> Tensor:
     centre = joint[:3, 3] + FRONT * joint[:3, 2]
     gaussians = avatar.gaussians.detach()
     world = avatar.world_directions
-    posed = pose_gaussians(
-        gaussians,
-        pose.vertices[0],
-        pose.joints[0],
-        head.faces,
-        camera_centre=None if world else centre,
-        skin=pose.skin,
-        weights=pose.weights,
-    )
+    posed = gaussians_in_pose(gaussians, pose, head.faces, camera_centre=None if world else centre)
     if not world:
         return posed.colours
     return sh_colours(gaussians.sh, torch.nn.functional.normalize(posed.means - centre, dim=1), gaussians.sh_degree)

@@ -26,10 +26,10 @@ from avatarkit.gaussians.carriers import carriers
 from avatarkit.gaussians.correctives import corrected
 from avatarkit.gaussians.frames import Frames, triangle_frames
 from avatarkit.gaussians.gaussians import Gaussians
-from avatarkit.head.parameters import Skinning
+from avatarkit.head.parameters import HeadPose, Skinning
 from avatarkit.render.sh import sh_colours
 
-__all__ = ["Frames", "Posed", "pose_gaussians", "pose_gaussians_torch", "triangle_frames"]
+__all__ = ["Frames", "Posed", "gaussians_in_pose", "pose_gaussians", "pose_gaussians_torch", "triangle_frames"]
 
 
 class Posed(NamedTuple):
@@ -78,6 +78,16 @@ def pose_gaussians(
     return pose_gaussians_torch(
         gaussians, vertices, joints, faces, camera_centre=camera_centre, sh_degree=degree, skin=skin
     )
+
+
+def gaussians_in_pose(
+    gaussians: Gaussians, pose: HeadPose, faces: Tensor, *, camera_centre: Tensor | None = None, sh_degree: int | None = None
+) -> Posed:  # fmt: skip
+    """``pose_gaussians`` to a posed head of one timestep, by its skin and its weights where it has them."""
+    return pose_gaussians(
+        gaussians, pose.vertices[0], pose.joints[0], faces,
+        camera_centre=camera_centre, sh_degree=sh_degree, skin=pose.skin, weights=pose.weights,
+    )  # fmt: skip
 
 
 def pose_gaussians_torch(

@@ -8,7 +8,7 @@ from torch import Tensor
 from avatarkit.cameras import Cameras
 from avatarkit.contracts import Rasterizer, Render
 from avatarkit.gaussians.avatar import Avatar
-from avatarkit.gaussians.binding import pose_gaussians
+from avatarkit.gaussians.binding import gaussians_in_pose
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.head.parameters import HeadPose
 from avatarkit.labels import LABEL_COLOURS
@@ -33,15 +33,12 @@ def draw(
     ``world_directions``: spherical harmonics are along world directions (``Avatar.world_directions``).
     """
     centre = cameras.centres()[0].detach()
-    posed = pose_gaussians(
+    posed = gaussians_in_pose(
         gaussians,
-        pose.vertices[0],
-        pose.joints[0],
+        pose,
         faces,
         camera_centre=None if world_directions else centre,
         sh_degree=0 if world_directions else sh_degree,
-        skin=pose.skin,
-        weights=pose.weights,
     )
     if world_directions:
         degree = gaussians.sh_degree if sh_degree is None else sh_degree
@@ -77,9 +74,7 @@ def label_picture(avatar: Avatar, pose: HeadPose, faces: Tensor, camera: Cameras
     palette = torch.tensor(LABEL_COLOURS, dtype=torch.float32) / 255.0
     colours = palette[gaussians.label_logits.argmax(1)]
     with torch.no_grad():
-        posed = pose_gaussians(
-            gaussians, pose.vertices[0], pose.joints[0], faces, sh_degree=0, skin=pose.skin, weights=pose.weights
-        )
+        posed = gaussians_in_pose(gaussians, pose, faces, sh_degree=0)
         drawn = rasterizer.render(
             posed.means, posed.quats, posed.scales, posed.opacities, colours, camera, antialiased=avatar.antialiased
         )

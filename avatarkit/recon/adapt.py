@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from avatarkit.contracts import HeadModel
-from avatarkit.gaussians.binding import pose_gaussians
+from avatarkit.gaussians.binding import gaussians_in_pose
 from avatarkit.recon import density
 from avatarkit.recon.adam import require_gradients
 from avatarkit.recon.config import ReconConfig
@@ -58,9 +58,7 @@ def _apply(state: TrainState, change: density.Change) -> None:
 def _world_size(state: TrainState, head: HeadModel) -> Tensor:
     """(N,) largest standard deviation in metres, on the first timestep's head."""
     pose = state.head.pose[0]
-    posed = pose_gaussians(
-        state.gaussians, pose.vertices[0], pose.joints[0], head.faces, sh_degree=0, skin=pose.skin, weights=pose.weights
-    )
+    posed = gaussians_in_pose(state.gaussians, pose, head.faces, sh_degree=0)
     return posed.scales.detach().max(1).values
 
 

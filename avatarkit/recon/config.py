@@ -60,7 +60,7 @@ class ReconConfig:
     """Spacing of the first free Gaussians, metres."""
     correctives: int = 8
     """How many corrective blendshapes every Gaussian has (``gaussians.correctives``); 0: none.  With them held-out frames of two real clips
-    gain 3 to 6 dB in the head where every tenth is held out, and 0.8 dB where it is the last part."""
+    gain 4 to 6 dB in the head where every tenth is held out, and 0.8 dB where it is the last part."""
     correctives_from: int = 1800
     """Step from which they are learnt."""
     tune_head: bool = False

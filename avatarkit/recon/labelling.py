@@ -21,7 +21,7 @@ from torch import Tensor
 from avatarkit.cameras import Cameras
 from avatarkit.contracts import HeadModel, Rasterizer, Segmenter, View
 from avatarkit.events import Finished, Progress, Run, Started
-from avatarkit.gaussians.binding import Posed, pose_gaussians
+from avatarkit.gaussians.binding import Posed, gaussians_in_pose
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.head.parameters import HeadPose
 from avatarkit.labels import LABEL_INDEX, NUM_LABELS
@@ -136,9 +136,7 @@ def label_field(
 ) -> Tensor:  # fmt: skip
     """(B, 19, H, W) label probabilities of one timestep's ``pose``: each Gaussian's softmax blended like colour, the rest background."""
     with torch.no_grad():
-        posed = pose_gaussians(
-            gaussians, pose.vertices[0], pose.joints[0], faces, sh_degree=0, skin=pose.skin, weights=pose.weights
-        )
+        posed = gaussians_in_pose(gaussians, pose, faces, sh_degree=0)
     return _blended(posed, logits, cameras, rasterizer, antialiased)
 
 
@@ -164,15 +162,7 @@ def filled(
 ) -> Tensor:
     """(M, N) Σ α·T·mask over one view's pixels, of masks (1, M, H, W)."""
     assert view.pose is not None
-    posed = pose_gaussians(
-        gaussians,
-        view.pose.vertices[0],
-        view.pose.joints[0],
-        head.faces,
-        sh_degree=0,
-        skin=view.pose.skin,
-        weights=view.pose.weights,
-    )
+    posed = gaussians_in_pose(gaussians, view.pose, head.faces, sh_degree=0)
     drawn = rasterizer.render(
         posed.means, posed.quats, posed.scales, posed.opacities, posed.colours, view.cameras, masks=masks.contiguous(),
         antialiased=config.antialiased,

@@ -20,7 +20,7 @@ from avatarkit.bench.edit.subjects import Sitter
 from avatarkit.bench.edit.truth import head_width, project
 from avatarkit.edit.scene import SKULL
 from avatarkit.gaussians.avatar import Avatar
-from avatarkit.gaussians.binding import pose_gaussians
+from avatarkit.gaussians.binding import gaussians_in_pose
 from avatarkit.losses.colour_difference import ciede2000, lab
 from avatarkit.synthetic.subject import subject
 
@@ -73,15 +73,7 @@ def stillness(who: Sitter, edited: Avatar) -> dict[str, float]:
     anchor: Tensor | None = None
     for step in steps:
         pose = scene.pose(step)
-        posed = pose_gaussians(
-            edited.gaussians,
-            pose.vertices[0],
-            pose.joints[0],
-            scene.head.faces,
-            sh_degree=0,
-            skin=pose.skin,
-            weights=pose.weights,
-        )
+        posed = gaussians_in_pose(edited.gaussians, pose, scene.head.faces, sh_degree=0)
         points = posed.means[rows]
         true = subject(who.look).pose_head(who.poses[step])
         vertices = true.vertices[0]

@@ -18,7 +18,7 @@ from avatarkit.edit.accessories.relief import Relief
 from avatarkit.edit.accessories.skin import Skin, Spread
 from avatarkit.edit.accessories.vectors import SIDES, BoolArray
 from avatarkit.errors import InputError
-from avatarkit.gaussians.binding import pose_gaussians
+from avatarkit.gaussians.binding import gaussians_in_pose
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.gaussians.skin_frames import rotation_matrices
 from avatarkit.head.parameters import HeadParams, HeadPose
@@ -159,9 +159,7 @@ def rest_params(head: HeadModel, motion: HeadParams) -> HeadParams:
 def visible_splats(gaussians: Gaussians, pose: HeadPose, faces: Tensor) -> tuple[Splats, IntArray | None]:
     """Every Gaussian at rest, opacity 0 for those too faint to count, and its class (N,), or None where none is labelled."""
     with torch.no_grad():
-        posed = pose_gaussians(
-            gaussians, pose.vertices[0], pose.joints[0], faces, sh_degree=0, skin=pose.skin, weights=pose.weights
-        )
+        posed = gaussians_in_pose(gaussians, pose, faces, sh_degree=0)
         quats = torch.nn.functional.normalize(posed.quats, dim=1)
         opacities = posed.opacities.double().numpy()
         splats = Splats(

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     Float32Array: TypeAlias = NDArray[np.float32]
     IntArray: TypeAlias = NDArray[np.integer[Any]]
     ByteArray: TypeAlias = NDArray[np.uint8]
+    BoolArray: TypeAlias = NDArray[np.bool_]
 else:  # names for annotations only: `avatarkit --help` need not wait for NumPy either
-    Tensor = FloatArray = Float32Array = IntArray = ByteArray = Any
+    Tensor = FloatArray = Float32Array = IntArray = ByteArray = BoolArray = Any
 
 Json: TypeAlias = dict[str, Any]
 
-__all__ = ["ByteArray", "Float32Array", "FloatArray", "IntArray", "Json", "PathArg", "Tensor"]
+__all__ = ["BoolArray", "ByteArray", "Float32Array", "FloatArray", "IntArray", "Json", "PathArg", "Tensor"]

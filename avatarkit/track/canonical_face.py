@@ -14,8 +14,7 @@ import torch
 
 from avatarkit.contracts import HeadModel, LandmarkEmbedding
 from avatarkit.track.landmark_rig import require_rig
-from avatarkit.track.observations import BoolArray
-from avatarkit.types import FloatArray, IntArray
+from avatarkit.types import BoolArray, FloatArray, IntArray
 
 # Beside the inner face: outline, chin, cheeks, forehead, nostrils (MediaPipe numbers).
 ADDED = (

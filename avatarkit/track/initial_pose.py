@@ -8,8 +8,7 @@ import numpy as np
 
 from avatarkit.errors import InputError
 from avatarkit.track.landmark_rig import POSE, LandmarkRig, rotation_vectors
-from avatarkit.track.observations import BoolArray
-from avatarkit.types import FloatArray
+from avatarkit.types import BoolArray, FloatArray
 
 # World to camera of a camera at the origin that looks along −z, y up (OpenCV axes: y down, z forward).
 CAMERA_AT_ORIGIN = np.diag([1.0, -1.0, -1.0, 1.0])

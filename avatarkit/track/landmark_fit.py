@@ -41,8 +41,8 @@ from avatarkit.track.landmark_rig import (
     rotation_vectors,
     rotations,
 )  # fmt: skip
-from avatarkit.track.observations import BoolArray, LandmarkObservations
-from avatarkit.types import FloatArray, IntArray
+from avatarkit.track.observations import LandmarkObservations
+from avatarkit.types import BoolArray, FloatArray, IntArray
 
 CHUNK = 32  # timesteps whose Jacobian is in memory at once, in each thread
 

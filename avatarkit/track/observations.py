@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from avatarkit.errors import InputError
-from avatarkit.types import FloatArray, IntArray
-
-BoolArray: TypeAlias = NDArray[np.bool_]
+from avatarkit.types import BoolArray, FloatArray, IntArray
 
 # MediaPipe's 478 landmarks by what they lie on; l and r are the subject's sides.
 RIGHT_EYE = (7, 33, 133, 144, 145, 153, 154, 155, 157, 158, 159, 160, 161, 163, 173, 246)

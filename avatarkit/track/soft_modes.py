@@ -19,8 +19,7 @@ from avatarkit.contracts import HeadModel, LandmarkEmbedding
 from avatarkit.head.parameters import HeadParams, HeadPose
 from avatarkit.head.skinning import Rig
 from avatarkit.track.landmark_rig import require_rig
-from avatarkit.track.observations import BoolArray
-from avatarkit.types import FloatArray, IntArray
+from avatarkit.types import BoolArray, FloatArray, IntArray
 
 UNIT = 0.004  # metres that one unit of the mode moves the jaw: a standard deviation, as for other modes without a name
 LEAST = 0.0005  # metres: a clip in which the jaw goes no farther has no offsets

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from avatarkit import __version__
@@ -34,14 +33,13 @@ from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.labelling import label_gaussians
 from avatarkit.recon.prepare import read_known
 from avatarkit.track.sequence import Sequence as Tracked
-from avatarkit.types import IntArray
+from avatarkit.types import BoolArray, IntArray
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 Cell = tuple[int, int]
 """(timestep, camera)."""
-BoolArray = NDArray[np.bool_]
 
 SUBJECT = "worn"
 TARGETS: dict[str, tuple[str, ...]] = {

@@ -16,7 +16,7 @@ from avatarkit.edit.accessories.face_points import face_points
 from avatarkit.edit.accessories.flesh import Flesh
 from avatarkit.edit.accessories.relief import Relief
 from avatarkit.edit.accessories.skin import Skin, Spread
-from avatarkit.edit.accessories.vectors import SIDES, BoolArray
+from avatarkit.edit.accessories.vectors import SIDES
 from avatarkit.errors import InputError
 from avatarkit.gaussians.binding import gaussians_in_pose
 from avatarkit.gaussians.gaussians import Gaussians
@@ -24,7 +24,7 @@ from avatarkit.gaussians.skin_frames import rotation_matrices
 from avatarkit.head.parameters import HeadParams, HeadPose
 from avatarkit.labels import LABEL_INDEX
 from avatarkit.render.sh import Y00
-from avatarkit.types import FloatArray, IntArray
+from avatarkit.types import BoolArray, FloatArray, IntArray
 
 USUAL_EYES = 0.063  # metres between the eyes of the head that proportions are written for
 DENSE = 0.0025  # metres between the points that stand for the skin

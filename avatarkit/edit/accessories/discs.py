@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from avatarkit.edit.accessories.vectors import BoolArray, unit
-from avatarkit.types import FloatArray, IntArray
+from avatarkit.edit.accessories.vectors import unit
+from avatarkit.types import BoolArray, FloatArray, IntArray
 
 COVER = 0.64  # standard deviation of a disc, in cells: at opacity 0.96 the least dense place still hides 95 %
 THIN = 0.0002  # metres, across a disc

@@ -11,9 +11,9 @@ import numpy as np
 from avatarkit.contracts import HeadModel
 from avatarkit.edit.accessories.relief import Relief
 from avatarkit.edit.accessories.skin import Skin, Spread
-from avatarkit.edit.accessories.vectors import SIDES, BoolArray
+from avatarkit.edit.accessories.vectors import SIDES
 from avatarkit.errors import InputError
-from avatarkit.types import FloatArray
+from avatarkit.types import BoolArray, FloatArray
 
 # Point → MediaPipe landmark.
 LANDMARKS = {

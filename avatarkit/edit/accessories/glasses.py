@@ -23,9 +23,9 @@ from avatarkit.edit.accessories.discs import (
 from avatarkit.edit.accessories.materials import METALS, material
 from avatarkit.edit.accessories.outlines import LENSES, lens
 from avatarkit.edit.accessories.painting import Piece
-from avatarkit.edit.accessories.vectors import SIDES, BoolArray, resampled, rounded, unit
+from avatarkit.edit.accessories.vectors import SIDES, resampled, rounded, unit
 from avatarkit.edit.accessories.wishes import Wish
-from avatarkit.types import FloatArray
+from avatarkit.types import BoolArray, FloatArray
 
 RIM_POINTS, ARM_POINTS = 48, 27
 WRAP = 2.0  # 1/m: how much the front bends around the face: depth = −WRAP·x²

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 
 from avatarkit.edit.accessories.anatomy import VISIBLE, Anatomy
-from avatarkit.edit.accessories.vectors import BoolArray, smooth_step, unit
+from avatarkit.edit.accessories.vectors import smooth_step, unit
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.labels import LABEL_INDEX
 from avatarkit.losses.colour_difference import LUMINANCE, linear_from_srgb, srgb_from_linear
 from avatarkit.render.sh import Y00, sh_basis
-from avatarkit.types import FloatArray
+from avatarkit.types import BoolArray, FloatArray
 
 NOT_BARE = ("l_eye", "r_eye", "l_eye_region", "r_eye_region", "l_brow", "r_brow", "u_lip", "l_lip", "mouth", "jaw")
 FEWEST = 200  # Gaussians of skin that say anything about the light

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
-from avatarkit.edit.accessories.vectors import BoolArray, unit
-from avatarkit.types import FloatArray, IntArray
+from avatarkit.edit.accessories.vectors import unit
+from avatarkit.types import BoolArray, FloatArray, IntArray
 
 SPACING = 0.003  # metres between the points by which the nearest triangles are looked up
 CANDIDATES = 8  # of those points that are tried

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
-from numpy.typing import NDArray
 
 from avatarkit.types import FloatArray
 
-BoolArray: TypeAlias = NDArray[np.bool_]
 SIDES = {"l": 1.0, "r": -1.0}
 """The subject's sides and the sign of their x."""
 

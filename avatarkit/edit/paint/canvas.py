@@ -10,8 +10,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from avatarkit.edit.paint.oklab import oklab
-from avatarkit.edit.paint.surface import BoolArray, Box, Surface, anchored_surface, flat_surface
-from avatarkit.types import Float32Array, FloatArray, IntArray
+from avatarkit.edit.paint.surface import Box, Surface, anchored_surface, flat_surface
+from avatarkit.types import BoolArray, Float32Array, FloatArray, IntArray
 
 LEAST = 1 / 255
 """A mask below this changes no 8-bit picture and counts as outside."""

@@ -16,8 +16,7 @@ from scipy.spatial import ConvexHull, Delaunay, QhullError
 from avatarkit.edit.paint.canvas import Canvas
 from avatarkit.edit.paint.marks import EYE_HALF, Marks, Oval
 from avatarkit.edit.paint.oklab import smoothstep
-from avatarkit.edit.paint.surface import BoolArray
-from avatarkit.types import Float32Array, FloatArray
+from avatarkit.types import BoolArray, Float32Array, FloatArray
 
 CELL = 0.001  # metres; with pixels coarser than that, theirs
 COLUMNS = 160  # cells across, over all that the mask touches

@@ -14,8 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from avatarkit.edit.paint.canvas import Canvas
 from avatarkit.edit.paint.oklab import smoothstep
-from avatarkit.edit.paint.surface import BoolArray
-from avatarkit.types import Float32Array, FloatArray
+from avatarkit.types import BoolArray, Float32Array, FloatArray
 
 HALF_WIDTH, BOTTOM, TOP = 0.072, -0.115, 0.125  # metres: what of the neutral head the map shows
 CELL = 0.00125

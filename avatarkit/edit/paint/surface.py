@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from avatarkit.types import Float32Array, IntArray
+from avatarkit.types import BoolArray, Float32Array, IntArray
 
-BoolArray = NDArray[np.bool_]
 Box = tuple[slice, slice]
 """Rows and columns.  ``start`` and ``stop`` are given."""
 

@@ -38,6 +38,7 @@ def track(
     from avatarkit.recon.prepare import with_mattes
     from avatarkit.registry import registry
     from avatarkit.track.sequence_files import refuse_foreign_folder, save_sequence
+    from avatarkit.track.torso import with_torso
 
     taken = frames_taken(max_frames)
     refuse_foreign_folder(output)
@@ -60,6 +61,7 @@ def track(
                 sequence = with_mattes(sequence, model, run)
             except InputError as error:
                 run.notice(f"no masks are written: {error}", "warning")
+        sequence = with_torso(sequence, model, run)
         folder = save_sequence(sequence, output)
         sink.close()
         pictures = {}

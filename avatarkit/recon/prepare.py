@@ -29,6 +29,7 @@ from avatarkit.registry import registry
 from avatarkit.render.compiled import thread_count
 from avatarkit.track.sequence import Sequence
 from avatarkit.track.sequence_files import load_sequence, save_sequence, tracked_head
+from avatarkit.track.torso import with_torso
 from avatarkit.types import FloatArray, PathArg
 
 TRACKED = "tracking"  # folder of the run that holds the tracked sequence
@@ -103,7 +104,8 @@ def read_known(path: PathArg, head: str | None, run: Run) -> tuple[Sequence, Hea
 
 
 def _matted(sequence: Sequence, head: HeadModel, run: Run) -> Sequence:
-    return sequence if sequence.capture.masked else with_mattes(sequence, head, run)
+    """With mattes, and the turn of the torso that these show."""
+    return with_torso(sequence if sequence.capture.masked else with_mattes(sequence, head, run), head, run)
 
 
 def with_mattes(sequence: Sequence, head: HeadModel, run: Run) -> Sequence:

@@ -62,7 +62,7 @@ def fit_appearance(
     some = np.unique(np.linspace(0, pictures - 1, min(pictures, 80)).astype(int))  # enough for nine numbers
     for _ in range(rounds):
         shade = np.stack([look.shade(harmonics_of(normals[f]), f, int(cameras[f])) for f in range(pictures)])
-        look.albedo, residual, robust = _albedo(values, trust, shade)
+        look.albedo, residual, robust = robust_albedo(values, trust, shade)
         for camera in range(lamps):
             own = some[cameras[some] == camera]
             if not len(own):
@@ -82,13 +82,13 @@ def fit_appearance(
         look.exposure = look.exposure * (inner + typical) / (own_inner + typical)
         look.exposure /= look.exposure.mean()
     shade = np.stack([look.shade(harmonics_of(normals[f]), f, int(cameras[f])) for f in range(pictures)])
-    look.albedo, residual, robust = _albedo(values, trust, shade)
+    look.albedo, residual, robust = robust_albedo(values, trust, shade)
     seen = np.maximum(robust.sum(0), 1e-6)
     look.noise = np.sqrt((robust * residual**2).sum(0) / seen).astype(np.float32)
     return look
 
 
-def _albedo(
+def robust_albedo(
     values: Float32Array, trust: Float32Array, shade: Float32Array
 ) -> tuple[Float32Array, Float32Array, Float32Array]:
     """Per point the albedo, residuals (F, N), and robust weights (F, N): from Cauchy weights around a first mean, three times."""

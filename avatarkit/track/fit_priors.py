@@ -11,8 +11,8 @@ from avatarkit.contracts import HeadModel, LandmarkEmbedding
 from avatarkit.errors import InputError
 from avatarkit.track.canonical_face import extended_embedding
 from avatarkit.track.landmark_rig import EYES, JAW, NECK, POSE, ROTATION, TRANSLATION, LandmarkRig
-from avatarkit.track.observations import LEFT_EYE, RIGHT_EYE, BoolArray, LandmarkObservations, part_of
-from avatarkit.types import FloatArray, IntArray
+from avatarkit.track.observations import LEFT_EYE, RIGHT_EYE, LandmarkObservations, part_of
+from avatarkit.types import BoolArray, FloatArray, IntArray
 
 # Noise of a landmark by the part that it lies on, beside that of a nose landmark.  Lids and lips are held closely, so that
 # blinks and words follow; a brow slides over skin that the head model does not have.
@@ -88,6 +88,17 @@ class Priors:
         return over, over != 0
 
 
+def smoothness(times: FloatArray, speed: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Inverse variances (T − 1, P) of first and (T − 2, P) of second differences of P numbers that change by ``speed`` (P,) in TIME_STEP.
+
+    times (T,) seconds; where they do not rise time starts again.
+    """
+    gap = np.diff(times)
+    gap = np.clip(np.where(gap > 0, gap, LONGEST_GAP), 1e-3, LONGEST_GAP) / TIME_STEP
+    bend = 0.5 * (gap[1:] + gap[:-1])
+    return speed**-2.0 / gap[:, None], 4.0 * speed**-2.0 / bend[:, None] ** 3
+
+
 def build_priors(head: HeadModel, rig: LandmarkRig, observed: LandmarkObservations, settings: FitSettings) -> Priors:
     """The priors of ``head`` for a clip.
 
@@ -119,11 +130,7 @@ def build_priors(head: HeadModel, rig: LandmarkRig, observed: LandmarkObservatio
     speed = np.ones(width)
     speed[ROTATION], speed[TRANSLATION], speed[NECK] = settings.root_speed, settings.shift_speed, settings.neck_speed
     speed[9:POSE], speed[POSE:] = settings.joint_speed, settings.expr_speed
-    gap = np.diff(observed.times)
-    gap = np.clip(np.where(gap > 0, gap, LONGEST_GAP), 1e-3, LONGEST_GAP) / TIME_STEP
-    first = speed**-2.0 / gap[:, None]
-    bend = 0.5 * (gap[1:] + gap[:-1])
-    second = 4.0 * speed**-2.0 / bend[:, None] ** 3
+    first, second = smoothness(observed.times, speed)
     return Priors(
         mean, tight, np.where(named, 0.0, -np.inf), np.where(named, 1.0, np.inf), settings.limit_spread**-2.0,
         first, second, free,

@@ -19,9 +19,9 @@ from avatarkit.paths import atomic_path
 from avatarkit.track.fit_picture import fit_sheet, projected
 from avatarkit.track.fit_priors import FitSettings, require_landmarks
 from avatarkit.track.landmark_fit import LandmarkFit, fit_landmarks
-from avatarkit.track.observations import NUM_LANDMARKS, BoolArray, LandmarkObservations
+from avatarkit.track.observations import NUM_LANDMARKS, LandmarkObservations
 from avatarkit.track.sequence import Sequence as TrackedSequence
-from avatarkit.types import FloatArray
+from avatarkit.types import BoolArray, FloatArray
 
 PICTURE = "tracking.png"
 PICTURE_FRAMES = 8
@@ -103,7 +103,7 @@ def observe(
     for step, rows in enumerate(scored):
         if rows:
             scores[step] = np.mean([[row.get(name, 0.0) for name in names] for row in rows], 0)
-    return LandmarkObservations(points, valid, scores, names, _spaced(times, capture), canonical)
+    return LandmarkObservations(points, valid, scores, names, spaced_times(times, capture), canonical)
 
 
 def tracking_picture(
@@ -171,7 +171,7 @@ def _say_lost(valid: BoolArray, capture: Capture, run: Run) -> None:
         run.notice(f"no face was found in {lost} of {len(seen)} timesteps ({where}); they are filled smoothly")
 
 
-def _spaced(times: FloatArray, capture: Capture) -> FloatArray:
+def spaced_times(times: FloatArray, capture: Capture) -> FloatArray:
     """Seconds per timestep, rising; a frame period of 1/30 s where the capture knows none, and a gap between clips."""
     first: dict[int, int] = {}
     for frame in capture.frames:

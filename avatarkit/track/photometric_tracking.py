@@ -21,7 +21,7 @@ from avatarkit.render.compiled import kernels_first
 from avatarkit.track.fit_priors import FitSettings, fit_embedding
 from avatarkit.track.landmark_fit import ClipProblem, ClipState
 from avatarkit.track.landmark_rig import rotation_vectors, rotations
-from avatarkit.track.landmark_tracking import PICTURE, Tracked, _spaced, tracking_picture, unknown_lens
+from avatarkit.track.landmark_tracking import PICTURE, Tracked, spaced_times, tracking_picture, unknown_lens
 from avatarkit.track.observations import NUM_LANDMARKS, LandmarkObservations
 from avatarkit.track.photometric_fit import PhotometricSettings, refine
 from avatarkit.track.photometric_options import PhotometricConfig
@@ -117,7 +117,7 @@ def from_sequence(sequence: TrackedSequence, head: HeadModel, run: Run) -> Begin
     named = [mode for mode, name in enumerate(head.expr_names) if name]
     observed = LandmarkObservations(
         points, valid, params.expr.numpy()[:, named], tuple(head.expr_names[mode] for mode in named),
-        _spaced(times, capture),
+        spaced_times(times, capture),
     )  # fmt: skip
     return Beginning(params, views, Ks, observed, None)
 

@@ -40,18 +40,15 @@ def measured_total(
     schedule = Schedule(config, config.iterations)
     few = len(state.gaussians)
     many = config.max_splats if config.density == "budget" else min(config.max_splats, THRESHOLD_GROWTH * few)
-    coarse_few = (
-        _seconds(state, few, views, head, config, schedule, rasterizer, aids, ranks, half=True)
-        if config.coarse_until
-        else 0.0
-    )
-    overlap = OVERLAP_SEVERAL if several else OVERLAP
-    fine_few = overlap * _seconds(state, few, views, head, config, schedule, rasterizer, aids, ranks, half=False)
-    fine_many = (
-        fine_few
-        if many <= few
-        else overlap * _seconds(state, many, views, head, config, schedule, rasterizer, aids, ranks, half=False)
-    )
+
+    def seconds(splats: int, step: int, half: bool = False) -> float:
+        return _seconds(state, splats, step, views, head, config, schedule, rasterizer, aids, ranks, half=half)
+
+    coarse_few = seconds(few, 0, half=True) if config.coarse_until else 0.0
+    overlap, late = OVERLAP_SEVERAL if several else OVERLAP, config.iterations // 2
+    growing_at = late if many <= few else min(late, (config.coarse_until + config.densify_until) // 2)
+    fine_few = overlap * seconds(few, growing_at)
+    fine_many = fine_few if many <= few else overlap * seconds(many, late)
     coarse, until = config.coarse_until / config.iterations, config.densify_until / config.iterations
     growing = (
         max(0.0, until - coarse) if config.density == "budget" else 0.0
@@ -65,12 +62,12 @@ def measured_total(
 
 
 def _seconds(
-    state: TrainState, splats: int, views: Views, head: HeadModel, config: ReconConfig, schedule: Schedule,
+    state: TrainState, splats: int, step: int, views: Views, head: HeadModel, config: ReconConfig, schedule: Schedule,
     rasterizer: Rasterizer, aids: Aids, ranks: Ranks, *, half: bool,
 ) -> float:  # fmt: skip
     """Time of a step with ``splats`` Gaussians, on a copy: the mean, since some steps count more than others, without the extremes.
 
-    It is a step of the middle of the run, at full size, when all losses and all terms of a colour take part.
+    step: of the whole schedule, where the copy is put: what is not learnt yet costs nothing.
     """
     gaussians = state.gaussians.detach().select(torch.arange(len(state.gaussians), device=state.gaussians.means.device))
     random = np.random.default_rng([config.seed, 4])
@@ -82,7 +79,7 @@ def _seconds(
     background = torch.tensor(config.background, device=gaussians.means.device)
     times = []
     for i in range(WARM_UP + MEASURED):
-        trial.step = i if half else config.iterations // 2 + i
+        trial.step = step + i
         order = view_order(len(views), config.seed, i, config.batch)
         own = ranks.share(order)
         for view in (views.view(j, half) for j in own):  # what is made once and kept does not count

@@ -63,10 +63,10 @@ def test_steps_that_count_more_are_counted_as_often_as_they_come(parts: Parts, m
     config = parts.config(iterations=24)
     views = Views(parts.sequence, parts.sequence.capture.indices("train"), config.background)
     state, schedule = start(parts.sequence, parts.head, config), Schedule(config, 24)
-    arguments = (state, len(state.gaussians), views, parts.head, config, schedule, parts.rasterizer, Aids(), ALONE)
-    found = calibrate._seconds(*arguments, half=False)
+    rest = (views, parts.head, config, schedule, parts.rasterizer, Aids(), ALONE)
+    found = calibrate._seconds(state, len(state.gaussians), 12, *rest, half=False)
     assert found == pytest.approx((13 * 1.0 + 3 * 4.0) / 16), "five of twenty, less the two extremes at either end"
     assert set(degrees) == {1}
     degrees.clear()
-    calibrate._seconds(*arguments, half=True)
+    calibrate._seconds(state, len(state.gaussians), 0, *rest, half=True)
     assert degrees[0] == 0

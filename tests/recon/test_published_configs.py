@@ -114,7 +114,14 @@ def test_our_own_losses_and_priors_are_off(name: str) -> None:
 # What changes no picture of such a run: its length and logs, labels after the pictures, and settings of what is off.
 COURSE = {"run_iterations", "minutes", "seed", "checkpoint_every", "log_every", "eval_every", "eval_frames"}
 LABELS = {"label_views", "label_steps", "lr_labels"}
-OFF = {"free_voxel", "line_of_sight_every", "aside_every", "perceptual_net", "correctives_from"}
+OFF = {
+    "free_voxel",
+    "line_of_sight_every",
+    "aside_every",
+    "perceptual_net",
+    "correctives_from",
+    "correctives_from_alone",
+}
 OFF |= {f"lr_correctives{part}{end}" for part in ("", "_free", "_colour") for end in ("", "_final")}
 
 

@@ -14,6 +14,8 @@ def test_what_one_camera_does_not_tell() -> None:
     alone, several = config.seen_from(several_sides=False), config.seen_from(several_sides=True)
     assert alone.line_of_sight == config.line_of_sight > 0 and several.line_of_sight == 0
     assert alone.least_gradient == config.least_gradient > 0 and several.least_gradient == 0
+    assert alone.correctives_from == config.correctives_from_alone < several.correctives_from == config.correctives_from
+    assert ReconConfig(correctives_from=9).seen_from(False).correctives_from == 9
     assert alone.depth_spread == config.depth_spread > 0 and several.depth_spread == 0
     assert alone.aside == config.aside > 0 and several.aside == 0
     assert alone.in_gamut and not several.in_gamut

@@ -58,6 +58,15 @@ def colour_loss(gaussians: Gaussians, colours: Tensor) -> Tensor:
     return 0.5 * Y00**2 * (away * away).sum()
 
 
+def tint_loss(gaussians: Gaussians, weights: Tensor) -> Tensor:
+    """½ Σ |Δc|² over all Gaussians, Δc what their correctives change of the constant part of their colour in a pose; scalar ≥ 0.
+
+    weights (K,) or (1, K): of the pose.
+    """
+    tint = gaussians.colour_correctives @ weights.reshape(-1)
+    return 0.5 * Y00**2 * (tint * tint).sum()
+
+
 def _mean_of(values: Tensor, shown: Tensor) -> Tensor:
     return (values * shown).sum() / shown.sum().clamp_min(1)
 

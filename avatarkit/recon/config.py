@@ -16,7 +16,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "sh_every": (1, MANY), "gaussians_per_triangle": (1, 1000), "first_bound": (0, MANY), "free_gaussians": (0, MANY), "free_voxel": (1e-4, 1.0),
     "tune_every": (1, MANY), "correctives": (0, 64), "correctives_from": (0, MANY), "correctives_from_alone": (0, MANY), "l1": (0.0, WEIGHT), "dssim": (0.0, WEIGHT), "l2": (0.0, WEIGHT), "perceptual": (0.0, WEIGHT), "label_l2": (0.0, WEIGHT),
     "label_perceptual": (0.0, WEIGHT), "position": (0.0, WEIGHT), "position_threshold": (0.0, WEIGHT), "scale": (0.0, WEIGHT),
-    "scale_threshold": (0.0, WEIGHT), "colour_prior": (0.0, WEIGHT), "trim": (0.0, 1.0), "line_of_sight": (0.0, WEIGHT), "line_of_sight_every": (1, MANY), "depth_spread": (0.0, WEIGHT), "aside": (0.0, WEIGHT), "aside_every": (1, MANY), "scale_alone": (0.0, WEIGHT), "colour_prior_alone": (0.0, WEIGHT), "smooth": (0.0, WEIGHT),
+    "scale_threshold": (0.0, WEIGHT), "colour_prior": (0.0, WEIGHT), "tint": (0.0, WEIGHT), "trim": (0.0, 1.0), "line_of_sight": (0.0, WEIGHT), "line_of_sight_every": (1, MANY), "depth_spread": (0.0, WEIGHT), "aside": (0.0, WEIGHT), "aside_every": (1, MANY), "scale_alone": (0.0, WEIGHT), "colour_prior_alone": (0.0, WEIGHT), "smooth": (0.0, WEIGHT),
     "max_splats": (1, MANY), "densify_from": (0, MANY), "densify_until": (0, MANY), "densify_every": (0, MANY), "densify_gradient": (0.0, WEIGHT),
     "clone_size": (0.0, WEIGHT), "prune_opacity": (0.0, 0.999), "reset_every": (0, MANY), "label_views": (0, MANY), "label_steps": (0, MANY),
     "coarse_until": (0, MANY), "checkpoint_every": (0.0, WEIGHT * WEIGHT), "log_every": (1, MANY), "eval_every": (0, MANY), "eval_frames": (0, MANY),
@@ -93,6 +93,9 @@ class ReconConfig:
     colour_prior: float = 0.1
     """How many pixels it is worth that a bound Gaussian has the mean colour of its triangle in the training pictures.  What hardly
     shows keeps that colour; without it Adam, which moves by the sign of whatever gradient there is, makes confetti of it."""
+    tint: float = 4.0
+    """How many pixels it is worth that correctives change no Gaussian's colour, in the steps of ``line_of_sight_every``.  Without it a clip's
+    cheeks are stained from aside, after long training and in some expressions."""
     smooth: float = 0.0
     """Weight that holds head parameters near their neighbours in time."""
 

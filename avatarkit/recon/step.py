@@ -17,7 +17,7 @@ from avatarkit.losses.depth_spread import CHANNELS, depth_features, depth_spread
 from avatarkit.losses.line_of_sight import line_of_sight_loss
 from avatarkit.losses.perceptual import Perceptual
 from avatarkit.losses.photometric import photometric_loss
-from avatarkit.losses.regularisers import colour_loss, position_loss, scale_loss
+from avatarkit.losses.regularisers import colour_loss, position_loss, scale_loss, tint_loss
 from avatarkit.recon.adam import Adam, parameters, require_gradients
 from avatarkit.recon.aside import Aside, aside_loss
 from avatarkit.recon.backgrounds import Backgrounds
@@ -156,6 +156,9 @@ def train_step(
         if config.colour_prior > 0 and aids.colours is not None:
             parts["colour_prior"] = colour_loss(state.gaussians, aids.colours) / (3 * target[0, 0].numel())
             loss = loss + config.colour_prior * parts["colour_prior"] / count
+        if config.tint > 0 and weights is not None and counts_depth:
+            parts["tint"] = tint_loss(state.gaussians, weights[view.timestep]) / (3 * target[0, 0].numel())
+            loss = loss + config.tint * config.line_of_sight_every * parts["tint"] / count
         if counts_sight:
             sight = line_of_sight_loss(state.gaussians, posed, vertices, joints, head.faces, view.cameras, shows)
             loss = loss + config.line_of_sight * config.line_of_sight_every * sight / count

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from avatarkit.gaussians.gaussians import Gaussians
-from avatarkit.losses.regularisers import colour_loss, position_loss, scale_loss
+from avatarkit.losses.regularisers import colour_loss, position_loss, scale_loss, tint_loss
 
 
 def some(means: torch.Tensor, scales: torch.Tensor, binding: list[int]) -> Gaussians:
@@ -55,6 +55,17 @@ def test_the_cpu_body_of_the_colour_equals_plain_torch() -> None:
         results.append((loss.detach().double(), leaf.grad.double()))
     torch.testing.assert_close(results[0][0], results[1][0], rtol=1e-6, atol=0)
     torch.testing.assert_close(results[0][1], results[1][1], rtol=1e-5, atol=1e-7)
+
+
+def test_tint_is_half_the_square_of_what_correctives_change_of_a_colour() -> None:
+    gaussians = some(torch.zeros(2, 3), torch.ones(2, 3), [0, -1]).with_correctives(2)
+    tints = torch.tensor([[[0.2, 0.1], [0.0, 0.0], [0.0, 0.4]], [[0.0, 0.0], [1.0, 0.5], [0.0, 0.0]]])
+    gaussians.colour_correctives = (tints / 0.28209479177387814).requires_grad_(True)
+    loss = tint_loss(gaussians, torch.tensor([[1.0, -0.5]]))
+    assert float(loss.detach()) == pytest.approx(0.5 * (0.15**2 + 0.2**2 + 0.75**2), rel=1e-5)  # the free one as well
+    loss.backward()
+    expected = 0.28209479177387814 * torch.tensor([[0.15, -0.075], [0.0, 0.0], [-0.2, 0.1]])
+    torch.testing.assert_close(gaussians.colour_correctives.grad[0], expected)
 
 
 def test_scale_is_the_norm_of_what_is_too_long() -> None:

@@ -121,6 +121,7 @@ OFF = {
     "perceptual_net",
     "correctives_from",
     "correctives_from_alone",
+    "tint",
 }
 OFF |= {f"lr_correctives{part}{end}" for part in ("", "_free", "_colour") for end in ("", "_final")}
 

@@ -115,6 +115,22 @@ def test_every_loss_of_the_paper_has_its_curve(parts: Parts) -> None:
     assert sum("stands in for LPIPS" in getattr(event, "text", "") for event in events) == 1
 
 
+def test_colours_that_follow_the_pose_have_a_prior_with_a_curve(parts: Parts) -> None:
+    def tinted(prior: float) -> tuple[float, set[str]]:
+        run, events = collect()
+        config = parts.config(
+            iterations=24, correctives=2, correctives_from=1, tint=prior, lr_correctives_colour=0.5,
+            lr_correctives_colour_final=0.5,
+        )  # fmt: skip
+        state = reconstruct(parts.sequence, parts.head, config, run, parts.rasterizer)
+        told = {name for event in events if isinstance(event, Scalars) for name in event.values}
+        return float(state.gaussians.colour_correctives.detach().square().mean()), told
+
+    (free, bare), (held, told) = tinted(0.0), tinted(1000.0)
+    assert "tint" in told and "tint" not in bare
+    assert 0 < held < 0.5 * free, (held, free)
+
+
 def test_colours_of_one_camera_stay_what_a_screen_has(parts: Parts) -> None:
     def colours(**changes: object) -> Tensor:
         config = parts.config(tune_head=False, coarse_until=0, lr_colour=1.0, lr_colour_final=1.0, **changes)

@@ -39,6 +39,7 @@ from avatarkit.types import BoolArray, ByteArray, Float32Array, FloatArray, IntA
 
 LEVELS = ((0.10, 8), (0.05, 6), (0.025, 4), (0.0125, 4))  # blur as a share of the head's width, steps
 POINTS = 1500  # at most, of one camera
+CAMERAS = 4  # at most, of one timestep
 COVER = 256  # pixels of the longer side at which the head covers the torso
 BESIDE = 0.06  # of the picture's width, how far beside the matte the wall is looked at
 AROUND = 0.02  # of the picture's width around the drawn skull, which is no torso
@@ -56,7 +57,8 @@ def with_torso(sequence: Sequence, head: HeadModel, run: Run) -> Sequence:
 
     No vertex that hangs on the skull alone moves.
     """
-    if not sequence.capture.masked or list(head.joint_names[:2]) != ["root", "neck"] or head.parents[1] != 0:
+    hangs = list(head.joint_names[:2]) == ["root", "neck"] and head.parents[1] == 0 and hasattr(head, "rig")
+    if not sequence.capture.masked or not hangs:
         return sequence
     started = clock.perf_counter()
     with torch.no_grad():
@@ -102,7 +104,7 @@ class _Torso:
 
     @staticmethod
     def of(sequence: Sequence, head: HeadModel, pose: HeadPose) -> _Torso | None:
-        capture = sequence.capture
+        capture = _several(sequence.capture)
         joints = pose.joints.double().numpy()
         roots, necks = joints[:, 0, :3, :3], joints[:, 1, :3, 3]
         skull = ~_on_root(head)
@@ -285,6 +287,22 @@ class _Torso:
     def _away(self, turns: FloatArray) -> FloatArray:
         """(T, 3) from where tracking has the root to ``turns``, world axes."""
         return np.asarray(Rotation.from_matrix(turns @ self.roots.transpose(0, 2, 1)).as_rotvec())
+
+
+def _several(capture: Capture) -> Capture:
+    """``capture`` with at most CAMERAS pictures of each timestep, evenly spread."""
+    own: dict[int, list[int]] = {}
+    for index, frame in enumerate(capture.frames):
+        own.setdefault(frame.timestep, []).append(index)
+    kept = [
+        found[i]
+        for found in own.values()
+        for i in np.unique(np.linspace(0, len(found) - 1, min(CAMERAS, len(found))).round().astype(int))
+    ]
+    if len(kept) == len(capture.frames):
+        return capture
+    frames = tuple(capture.frames[i] for i in kept)
+    return replace(capture, frames=frames, image=lambda i: capture.image(kept[i]), mask=lambda i: capture.mask(kept[i]))
 
 
 def _rgb(pictures: list[ByteArray], index: int) -> ByteArray:

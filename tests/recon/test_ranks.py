@@ -116,7 +116,8 @@ def test_three_views_on_two_processes_have_their_right_weights(
     together: Together, parts: Parts, tmp_path: Path
 ) -> None:
     """Sums of three terms round otherwise, and Adam makes a step of full length from a gradient that is all rounding: nearly all
-    Gaussians are as near as floats let them be.  Without correctives, which carry that on into the head's own parameters."""
+    Gaussians are as near as floats let them be, and so is what the pictures say of the head.  Without correctives, which carry that on into
+    the head's own parameters."""
     expected, metadata = alone(parts, tmp_path, batch=3, correctives=0)
     got, told = together.state("three")
     assert torch.equal(got["gaussians/ids"], expected["gaussians/ids"]), "the same were split"
@@ -126,7 +127,11 @@ def test_three_views_on_two_processes_have_their_right_weights(
         moments = got[f"adam.first/{name}"].norm() / expected[f"adam.first/{name}"].norm()
         assert float(moments) == pytest.approx(1.0, abs=0.01), "Adam forgives a wrong factor; its moments show it"
     for name in ("expr", "translation"):
-        torch.testing.assert_close(got[f"params/{name}"], expected[f"params/{name}"], rtol=1e-4, atol=1e-5)
+        usual = expected[f"head.second/{name}"].sqrt()
+        told_of = usual > 0.01 * usual[usual > 0].median()  # less is rounding: a mode that no picture shows
+        assert float(told_of[usual > 0].float().mean()) > 0.9
+        there, here = got[f"params/{name}"][told_of], expected[f"params/{name}"][told_of]
+        torch.testing.assert_close(there, here, rtol=1e-4, atol=1e-5)
     assert told["curve"][-1]["val_psnr"] == pytest.approx(metadata["curve"][-1]["val_psnr"], abs=0.02)
 
 

@@ -112,6 +112,29 @@ def test_a_torso_at_rest_stays_at_rest(film: Sequence, bust: HeadModel) -> None:
     assert turned_wrong(found, film) < 0.5
 
 
+def test_many_cameras_cost_no_more_than_four(bust: HeadModel) -> None:
+    true = filmed(bust, tuple(np.linspace(-0.5, 0.5, 6)))
+    looked: set[int] = set()
+    inner = true.capture
+
+    def mask(index: int) -> np.ndarray | None:
+        looked.add(inner.frames[index].camera)
+        return inner.mask(index)
+
+    given = all_by_the_neck(replace(true, capture=replace(inner, mask=mask)), bust)
+    found = with_torso(given, bust, Run())
+    assert len(looked) == 4 and found.capture is given.capture
+    assert turned_wrong(found, true) < 0.25 * turned_wrong(given, true)
+
+
+def test_a_head_without_a_rig_keeps_what_was_tracked(film: Sequence, bust: HeadModel) -> None:
+    class Bare:
+        joint_names, parents = bust.joint_names, bust.parents
+
+    given = all_by_the_neck(film, bust)
+    assert with_torso(given, Bare(), Run()) is given  # type: ignore[arg-type]
+
+
 def test_without_mattes_or_shoulders_nothing_changes(film: Sequence, bust: HeadModel) -> None:
     given = all_by_the_neck(film, bust)
     bare: Capture = replace(film.capture, masked=False, mask=lambda i: None)

@@ -154,7 +154,7 @@ def _arm(front: _Front, anatomy: Anatomy, eyes: FloatArray, wide: float) -> Floa
     path = rounded(resampled(np.array([begin, hinge, bent, root, *hook]), ARM_POINTS), 3)
     world = path @ anatomy.axes.T + eyes
     left, right = (reach(world[:, 2], world[:, 1]) - eyes[0] for reach in (anatomy.left, anatomy.right))
-    outside = np.maximum(left, -right) + CLEAR + 0.0008
+    outside = np.maximum(left, -right) + CLEAR + 0.0012
     late = np.clip((begin[2] - 0.012 - path[:, 2]) / 0.02, 0.0, 1.0)  # near the front it is clear of the face anyway
     pushed = np.maximum(path[:, 0], path[:, 0] + late * (outside - path[:, 0]))
     for _ in range(2):

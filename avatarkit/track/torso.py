@@ -45,17 +45,15 @@ BESIDE = 0.06  # of the picture's width, how far beside the matte the wall is lo
 AROUND = 0.02  # of the picture's width around the drawn skull, which is no torso
 NOISE, OUTLIER = 0.02, 3.0  # of values in [0, 1]; standard deviations
 SPREAD, SPEED = 0.2, 0.01  # radians; and from one thirtieth of a second to the next
-FEWEST, LEAST = (
-    60,
-    0.01,
-)  # points that a picture has to show, and the part of it that they have to stand for in the first
+FEWEST = 60  # points that a picture has to show
+LEAST = 0.01  # of a camera's first picture that has to be below the chin
 SETTLED = 1e-4
 
 
 def with_torso(sequence: Sequence, head: HeadModel, run: Run) -> Sequence:
     """``sequence`` with the root's rotation found from the shoulders; itself where there are no mattes or too little is seen of a torso.
 
-    No vertex that hangs on the skull alone moves.
+    No joint but the root moves; skin of the skull only by what the model's pose correctives make of the neck's rotation, fractions of a millimetre.
     """
     hangs = list(head.joint_names[:2]) == ["root", "neck"] and head.parents[1] == 0 and hasattr(head, "rig")
     if not sequence.capture.masked or not hangs:

@@ -161,7 +161,7 @@ class _Torso:
                 scaled_images(replace(self.capture, image=partial(_rgb, channel)), max(0.7, blur * self.width))
                 for channel in channels
             ]
-            cost, damping = np.inf, 1e-6
+            damping = 1e-6
             for _ in range(steps):
                 if run.stopping:
                     return self.roots

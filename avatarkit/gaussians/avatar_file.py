@@ -6,9 +6,9 @@ Tensors: ``gaussians/<field>``, ``motion/<field>``, ``viewmats``, ``Ks``, ``back
 ``pose_weights/<field>``.  Edit ``i`` of the history can be undone with ``undo/i/<name>``: whole rows of the Gaussians that it
 changed or took away, ``order`` (ids of all Gaussians before it) and the tensors of the motion that it changed.
 
-Offsets over time that are one mode times a number, as tracking finds them (``track.soft_modes``), are kept so instead of as
-``motion/dynamic_offset``: ``motion/offset_mode`` (V, 3) metres, ``motion/offset_weight`` (T,), at most 1.  The avatar of a clip
-of seven seconds is a sixth as large by it.
+Offsets over time that are a few modes times numbers, as tracking finds them (``track.soft_modes``), are kept so instead of as
+``motion/dynamic_offset``: ``motion/offset_modes`` (K, V, 3) metres, ``motion/offset_weights`` (T, K).  Files of before have one mode,
+``motion/offset_mode`` (V, 3) and ``motion/offset_weight`` (T,).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from avatarkit.errors import FileFormatError, InputError
 from avatarkit.gaussians.avatar import Avatar, AvatarCamera
 from avatarkit.gaussians.correctives import PoseWeights
 from avatarkit.gaussians.gaussians import CORRECTIVES, Gaussians
+from avatarkit.gaussians.offset_modes import factored, product
 from avatarkit.gaussians.tensor_file import finite, load_tensors, save_tensors
 from avatarkit.head.parameters import HeadParams
 from avatarkit.labels import NUM_LABELS
@@ -33,12 +34,11 @@ from avatarkit.types import Json, PathArg
 
 FORMAT = "avatarkit/1"
 _INTEGERS = {"binding": torch.int32, "ids": torch.int64, "parents": torch.int64, "groups": torch.int32}
-_MODE, _WEIGHT, _OFFSETS = "motion/offset_mode", "motion/offset_weight", "motion/dynamic_offset"
+_MODES, _AMOUNTS, _OFFSETS = "motion/offset_modes", "motion/offset_weights", "motion/dynamic_offset"
+_ONE_MODE, _ONE_AMOUNT = "motion/offset_mode", "motion/offset_weight"  # of files of before
 _CORRECTIVES = tuple(f"gaussians/{name}" for name in CORRECTIVES)
 _WEIGHTS = tuple(f"pose_weights/{f.name}" for f in fields(PoseWeights))
-_OPTIONAL = (*_CORRECTIVES, *_WEIGHTS, "motion/static_offset", _OFFSETS, _MODE, _WEIGHT)
-ROUNDINGS = 8  # at most, until weights that are read from their rounded product are the same
-SAME_OFFSETS = 1e-6  # of the largest: offsets of one mode are rounded to float32, and no farther from it than that
+_OPTIONAL = (*_CORRECTIVES, *_WEIGHTS, "motion/static_offset", _OFFSETS, _MODES, _AMOUNTS)
 
 
 def save_avatar(avatar: Avatar, path: PathArg) -> None:
@@ -49,8 +49,8 @@ def save_avatar(avatar: Avatar, path: PathArg) -> None:
         tensors |= {f"pose_weights/{f.name}": getattr(avatar.pose_weights, f.name) for f in fields(PoseWeights)}
     motion = {f"motion/{f.name}": getattr(avatar.motion, f.name) for f in fields(HeadParams)}
     tensors |= {name: value for name, value in motion.items() if value is not None}
-    if _OFFSETS in tensors and (one_mode := factored(tensors[_OFFSETS])):
-        tensors[_MODE], tensors[_WEIGHT] = one_mode
+    if _OFFSETS in tensors and (few := factored(tensors[_OFFSETS])):
+        tensors[_MODES], tensors[_AMOUNTS] = few
         del tensors[_OFFSETS]
     tensors |= {f"undo/{i}/{name}": value for i, back in enumerate(avatar.undo) for name, value in back.items()}
     metadata = {
@@ -71,12 +71,13 @@ def save_avatar(avatar: Avatar, path: PathArg) -> None:
 def load_avatar(path: PathArg) -> Avatar:
     """Read an avatar.  Raises FileFormatError, naming the file and the key, for any file that ``save_avatar`` did not write."""
     tensors, metadata = load_tensors(path, FORMAT)
+    _renamed(tensors)
     problem = next(_problems(tensors, metadata), None)
     if problem:
         raise FileFormatError(f"{path}: {problem}")
 
-    if _MODE in tensors:
-        tensors[_OFFSETS] = tensors.pop(_WEIGHT)[:, None, None] * tensors.pop(_MODE)
+    if _MODES in tensors:
+        tensors[_OFFSETS] = product(tensors.pop(_MODES), tensors.pop(_AMOUNTS))
 
     def group(prefix: str) -> dict[str, Any]:
         return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
@@ -102,47 +103,27 @@ def load_avatar(path: PathArg) -> Avatar:
         raise FileFormatError(f"{path}: {error}") from error
 
 
-def factored(offsets: Tensor) -> tuple[Tensor, Tensor] | None:
-    """``offsets`` (T, V, 3) as a mode (V, 3) and its weights (T,): the timestep that moves most is the mode, and has weight 1.
-
-    None where the product is not the same to a millionth of the largest offset.  A head's avatar that is read and written again stays the same.
-    """
-    if offsets.ndim != 3 or not offsets.numel():
-        return None
-    lengths = (offsets.detach().double() ** 2).flatten(1).sum(1)
-    if not (bool(torch.isfinite(lengths).all()) and float(lengths.max()) > 0):
-        return None
-    most = int(lengths.argmax())
-    mode = offsets[most].clone()
-    along = mode.double() / lengths[most]
-
-    def weights(of: Tensor) -> Tensor:
-        return torch.einsum("tvc,vc->t", of.double(), along).float()
-
-    weight = weights(offsets)
-    if float((weight[:, None, None] * mode - offsets).abs().max()) > SAME_OFFSETS * float(offsets.abs().max()):
-        return None
-    for _ in range(ROUNDINGS):
-        before, weight = weight, weights(weight[:, None, None] * mode)
-        if torch.equal(before, weight):
-            break
-    return mode, weight
+def _renamed(tensors: dict[str, Tensor]) -> None:
+    """One mode of a file of before becomes the first of several."""
+    for old, new, axis in ((_ONE_MODE, _MODES, 0), (_ONE_AMOUNT, _AMOUNTS, 1)):
+        if old in tensors and new not in tensors:
+            tensors[new] = (value := tensors.pop(old)).unsqueeze(min(axis, value.ndim))
 
 
 def _problems(tensors: dict[str, Tensor], metadata: Json) -> Iterator[str]:
     """What is wrong, in words; the first problem is enough to refuse a file, later ones may assume that it is mended."""
     yield from _metadata_problems(metadata)
     expected = {f"gaussians/{f.name}" for f in fields(Gaussians)} | {f"motion/{f.name}" for f in fields(HeadParams)}
-    expected |= {"viewmats", "Ks", "background", _MODE, _WEIGHT, *_WEIGHTS}
+    expected |= {"viewmats", "Ks", "background", _MODES, _AMOUNTS, *_WEIGHTS}
     for name in sorted(expected - set(_OPTIONAL) - tensors.keys()):
         yield f"tensor '{name}' is missing"
     for name in (*_CORRECTIVES[1:], *_WEIGHTS):
         if (name in tensors) != (_CORRECTIVES[0] in tensors):
             yield f"one of '{_CORRECTIVES[0]}' and '{name}' is missing"
-    if (_MODE in tensors) != (_WEIGHT in tensors):
-        yield f"one of '{_MODE}' and '{_WEIGHT}' is missing"
-    if _MODE in tensors and _OFFSETS in tensors:
-        yield f"'{_MODE}' and '{_OFFSETS}' say the same thing twice"
+    if (_MODES in tensors) != (_AMOUNTS in tensors):
+        yield f"one of '{_MODES}' and '{_AMOUNTS}' is missing"
+    if _MODES in tensors and _OFFSETS in tensors:
+        yield f"'{_MODES}' and '{_OFFSETS}' say the same thing twice"
     backs = {name for name in tensors if name.startswith("undo/")}
     for name in sorted(tensors.keys() - expected - backs):
         yield f"unknown tensor '{name}'"
@@ -171,6 +152,7 @@ def _shapes(tensors: dict[str, Tensor], metadata: Json) -> dict[str, tuple[int, 
     terms = (min(max(degree, 0), MAX_DEGREE) + 1) ** 2
     axes = tensors.get("pose_weights/axes", torch.zeros(0, 0))
     correctives = int(axes.shape[0]) if axes.ndim else 0
+    modes = next(iter(tensors.get(_MODES, torch.zeros(0)).shape), 0)
     steps, cameras, head = len(metadata["timestep_names"]), len(metadata["cameras"]), metadata["head"]
     return {
         "gaussians/means": (count, 3), "gaussians/quats": (count, 4), "gaussians/log_scales": (count, 3),
@@ -179,7 +161,7 @@ def _shapes(tensors: dict[str, Tensor], metadata: Json) -> dict[str, tuple[int, 
         "gaussians/groups": (count,), "motion/shape": (head["shape"],), "motion/expr": (steps, head["expr"]),
         "motion/rotation": (steps, 3), "motion/translation": (steps, 3), "motion/neck_pose": (steps, 3),
         "motion/jaw_pose": (steps, 3), "motion/eyes_pose": (steps, 6), "motion/static_offset": (head["vertices"], 3),
-        _OFFSETS: (steps, head["vertices"], 3), _MODE: (head["vertices"], 3), _WEIGHT: (steps,), "viewmats": (cameras, 4, 4), "Ks": (cameras, 3, 3),
+        _OFFSETS: (steps, head["vertices"], 3), _MODES: (modes, head["vertices"], 3), _AMOUNTS: (steps, modes), "viewmats": (cameras, 4, 4), "Ks": (cameras, 3, 3),
         "background": (3,), "pose_weights/reference": (3, 3),
         "pose_weights/mean": (head["expr"] + 6,), "pose_weights/axes": (correctives, head["expr"] + 6), "pose_weights/limits": (correctives,),
     } | dict.fromkeys(_CORRECTIVES, (count, 3, correctives))  # fmt: skip

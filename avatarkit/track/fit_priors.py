@@ -19,6 +19,8 @@ from avatarkit.types import BoolArray, FloatArray, IntArray
 PART_NOISE = {"eyes": 0.7, "irises": 0.7, "lips": 0.7, "brows": 1.4, "nose": 1.0, "oval": 2.5, "face": 1.5}
 # Scores of some modes say more than of others.
 SCORE_SPREAD = {"eyeLook": 0.5, "eyeBlink": 0.3, "jawOpen": 0.4, "jaw": 0.2, "cheek": 0.2, "nose": 0.2}
+# Lids fall and rise within three thirtieths of a second.
+FAST = {"eyeBlink": 3.0}
 TIME_STEP = 1.0 / 30.0
 LONGEST_GAP = 1.0  # seconds after which a frame says little of the next; also between clips, where time starts again
 
@@ -29,7 +31,7 @@ class FitSettings:
 
     noise: of a landmark, as a share of the distance between the eyes; outlier: where the loss bends, in noises; distance
     and distance_spread: head to camera, metres and ln; score_spread: expression around the detector's score; expr_spread:
-    of expression modes without names; root_spread, neck_spread, jaw_spread, eyes_spread: radians; offset_noise: metres, how far
+    of expression modes without names; root_spread, neck_spread, jaw_spread, eyes_spread (up and down, sideways, about the line of sight): radians; offset_noise: metres, how far
     a landmark may lie from its place in the embedding, 0 to switch that off; independent_frames: how many frames of a clip are worth counting,
     since the errors of neighbours are alike: identity and offsets are held as if only these had been seen; *_speed: change in 1/30 s (radians, metres, weights).
     """
@@ -44,7 +46,7 @@ class FitSettings:
     root_spread: float = 0.02
     neck_spread: float = 0.3
     jaw_spread: tuple[float, float, float] = (0.25, 0.05, 0.02)
-    eyes_spread: float = 0.3
+    eyes_spread: tuple[float, float, float] = (0.3, 0.3, 0.03)
     root_speed: float = 0.008
     neck_speed: float = 0.06
     shift_speed: float = 0.008
@@ -103,12 +105,13 @@ def build_priors(head: HeadModel, rig: LandmarkRig, observed: LandmarkObservatio
     """The priors of ``head`` for a clip.
 
     Named expression modes live in [0, 1] around the detector's scores.  Where the head has a mode ``jawOpen`` its jaw joint
-    stays at rest, and where it has modes ``eyeLook…`` its eye joints do, because both would do the same thing twice.
+    stays at rest, because both would do the same thing twice.  Eye joints do not: modes ``eyeLook…`` take lids along, but slide an iris by a
+    few millimetres and no farther.
     """
     steps, width = len(observed), POSE + rig.num_expr
     mean, spread = np.zeros((steps, width)), np.ones(width)
     spread[ROTATION], spread[TRANSLATION] = settings.root_spread, 1e3
-    spread[NECK], spread[JAW], spread[EYES] = settings.neck_spread, settings.jaw_spread, settings.eyes_spread
+    spread[NECK], spread[JAW], spread[EYES] = settings.neck_spread, settings.jaw_spread, 2 * settings.eyes_spread
     tight = np.tile(spread**-2, (steps, 1))
     named = np.array([bool(name) for name in head.expr_names], bool)
     tight[:, POSE:] = np.where(named, settings.score_spread, settings.expr_spread) ** -2.0
@@ -125,11 +128,11 @@ def build_priors(head: HeadModel, rig: LandmarkRig, observed: LandmarkObservatio
     free = np.ones(width, bool)
     if "jawOpen" in head.expr_names:
         free[JAW] = False
-    if any(name.startswith("eyeLook") for name in head.expr_names):
-        free[EYES] = False
     speed = np.ones(width)
     speed[ROTATION], speed[TRANSLATION], speed[NECK] = settings.root_speed, settings.shift_speed, settings.neck_speed
     speed[9:POSE], speed[POSE:] = settings.joint_speed, settings.expr_speed
+    for start, faster in FAST.items():
+        speed[POSE:][[name.startswith(start) for name in head.expr_names]] *= faster
     first, second = smoothness(observed.times, speed)
     return Priors(
         mean, tight, np.where(named, 0.0, -np.inf), np.where(named, 1.0, np.inf), settings.limit_spread**-2.0,

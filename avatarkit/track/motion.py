@@ -27,7 +27,7 @@ from avatarkit.head.skinning import rotation_matrices
 from avatarkit.paths import explained
 from avatarkit.track.landmark_rig import rotation_vectors
 from avatarkit.track.sequence_files import load_sequence, tracked_head
-from avatarkit.track.soft_modes import shift_of, shifted
+from avatarkit.track.soft_modes import moved, units_of
 from avatarkit.types import Float32Array, FloatArray, PathArg
 
 if TYPE_CHECKING:
@@ -221,16 +221,16 @@ def _from_video(path: Path, head: HeadModel, run: Run, max_frames: int) -> Motio
 def transferred(params: HeadParams, source: HeadModel, head: HeadModel, run: Run) -> HeadParams:
     """``params`` of ``source`` → expression, jaw, eyes and pose of ``head``; identity is left at zero.
 
-    The sideways shift of the jaw that photometric tracking finds goes over; other offsets of vertices do not, and that is said.
+    What photometric tracking finds in modes of its own (``track.soft_modes``) goes over; other offsets of vertices do not, and that is said.
     """
-    units = shift_of(params, source)
+    units = units_of(params, source)
     if units is None:
         run.notice(
             "the driver's own offsets of single vertices over time are not transferred: they are of its face", "warning"
         )
     if source.reference["sha256"] == head.reference["sha256"]:
         plain = replace(params, static_offset=None, dynamic_offset=None)
-        return plain if units is None else shifted(plain, head, units)
+        return plain if units is None else moved(plain, head, units)
     mapping = retarget_matrix(source, head)
     expr, jaw, eyes = mapping(params.expr)
     moves = mapping.expr.abs().sum(0) + mapping.jaw.abs().sum(0) + mapping.eyes.abs().sum(0) > 1e-6
@@ -251,7 +251,7 @@ def transferred(params: HeadParams, source: HeadModel, head: HeadModel, run: Run
         torch.zeros(head.num_shape), expr, params.rotation, params.translation, params.neck_pose, jaw + params.jaw_pose,
         eyes + params.eyes_pose,
     )  # fmt: skip
-    return carried if units is None else shifted(carried, head, units)
+    return carried if units is None else moved(carried, head, units)
 
 
 # --- placing and resampling ----------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from avatarkit.track.arrow_system import ArrowSystem
 from avatarkit.track.image_pyramid import ScaledImages, sampled, scaled_images
 from avatarkit.track.landmark_fit import ClipProblem, ClipState
 from avatarkit.track.landmark_rig import POSE
+from avatarkit.track.observations import part_of
 from avatarkit.track.surface_points import SurfacePoints
 from avatarkit.types import Float32Array, FloatArray, IntArray
 
@@ -37,6 +38,7 @@ STRANGE, STRANGE_VALUE = 4.0, 0.05  # of the typical picture's misfit, and at le
 HOLD = 1e6  # inverse variance that holds an expression at its limit
 FIRST_DAMPING = 1e-6
 SETTLED = 1e-3  # of the cost: a scale is done with when a step gains less
+HAIR_SEEN = 24  # pictures, at least, that a point on hair needs: most are at the outline, where few say whether the hair or what is behind it shows
 MEANS_FROM = 48  # pictures from which the mean of the shared columns is taken
 
 
@@ -48,7 +50,8 @@ class PhotometricSettings:
 
     value_noise: least standard deviation of a picture's values; slack: pixels, how well the model can follow the skin at best;
     landmark_noise: by how much landmarks count less than in the
-    landmark fit; facing: least cosine between skin and line of sight; share: of the pictures' weight, since neighbouring points are alike.
+    landmark fit; iris_noise: likewise irises' centres, for an eyeball's picture is its lids' shadow and a lamp's reflection, which stay where they are
+    when it turns; facing: least cosine between skin and line of sight; share: of the pictures' weight, since neighbouring points are alike.
     """
 
     points: int = 4000
@@ -57,7 +60,9 @@ class PhotometricSettings:
     value_noise: float = 0.012
     slack: float = 0.2
     landmark_noise: float = 8.0
+    iris_noise: float = 3.0
     facing: float = 0.25
+    hair_facing: float = 0.5
     share: float = 0.5
 
 
@@ -118,6 +123,7 @@ class Alignment:
         settings = self.settings
         lenses = self.problem.lenses(state)
         mesh = self.head.faces.numpy()
+        least = np.where(self.points.lift > 0, settings.hair_facing, settings.facing)
         factor = self.scaled.factor  # a blurred picture needs no finer outline of what hides what
         smaller = np.diag([1.0 / factor, 1.0 / factor, 1.0])
 
@@ -135,7 +141,7 @@ class Alignment:
                 eye = -view[:3, :3].T @ view[:3, 3]
                 sight = eye.astype(np.float32) - where
                 facing = (normal * sight).sum(1) / np.maximum(np.linalg.norm(sight, axis=1), 1e-9)
-                trust = np.clip((facing - self.settings.facing) / 0.25, 0, 1)
+                trust = np.clip((facing - least) / 0.25, 0, 1)
                 trust *= shown(at / factor, depth, facing, drawn.depth, float(lenses[camera][0, 0]) / factor)
                 value, slope = sampled(self.scaled.images[picture], at, self.scaled.factor)
                 self.slopes[picture] = (slope**2).sum(1)
@@ -145,6 +151,7 @@ class Alignment:
 
         self.each_timestep(one)
         self.trust[self.problem.seen[self.pictures[:, 0], self.pictures[:, 1]] == 0] = 0.0
+        self.trust[:, (self.points.lift > 0) & ((self.trust > 0).sum(0) < HAIR_SEEN)] = 0.0
         self.appearance = fit_appearance(self.values, self.trust, self.normals, self.pictures[:, 1], self.appearance)
         self.shade = np.stack([self._shade(f) for f in range(pictures)])
         self.model = self.shade * self.appearance.albedo
@@ -312,7 +319,8 @@ def refine(
     settings: PhotometricSettings, watch: Any = None,
 ) -> int:  # fmt: skip
     """Align the clip, changing ``problem.state``; returns the number of steps.  eyes_apart: pixels."""
-    problem.noise = problem.noise * settings.landmark_noise
+    irises = np.array([part == "irises" for part in part_of(problem.indices)])
+    problem.noise = problem.noise * np.where(irises, settings.iris_noise, settings.landmark_noise)
     # the share of a landmark's bias that goes into its offset stays what it was
     problem.settings = replace(problem.settings, offset_noise=problem.settings.offset_noise * settings.landmark_noise)
     pictures = np.array([(frame.timestep, frame.camera) for frame in capture.frames])
@@ -329,7 +337,7 @@ def refine(
         # a face is some five squares of the distance between the eyes
         told = 5.0 * eyes_apart**2 / (4 * np.pi * pixels**2)
         own = points.thinned(int(np.clip(settings.crowding * told, 0.25 * settings.points, settings.points)))
-        share = settings.share * min(1.0, told / len(own))
+        share = settings.share * min(1.0, told / own.on_skin)
         alignment = Alignment(head, own, problem, scaled, pictures, sizes, share, outlier, settings, appearance)
         damping = FIRST_DAMPING
         for _ in range(steps):

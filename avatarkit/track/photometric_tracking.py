@@ -26,7 +26,7 @@ from avatarkit.track.observations import NUM_LANDMARKS, LandmarkObservations
 from avatarkit.track.photometric_fit import PhotometricSettings, refine
 from avatarkit.track.photometric_options import PhotometricConfig
 from avatarkit.track.sequence import Sequence as TrackedSequence
-from avatarkit.track.soft_modes import shift_of, soft_head
+from avatarkit.track.soft_modes import soft_head, units_of
 from avatarkit.track.surface_points import surface_points
 from avatarkit.types import FloatArray
 
@@ -75,8 +75,10 @@ class PhotometricTracker:
         """See ``contracts.Tracker.track``; ``initial`` stands for the landmark tracker's answer."""
         begun = self._from_landmarks(capture, head, run) if initial is None else from_sequence(initial, head, run)
         soft = soft_head(head)
-        noise = self.config.landmark_noise * (1.0 if begun.offsets is not None else GIVEN_NOISE)
-        settings = replace(PhotometricSettings(), points=self.config.points, landmark_noise=noise)
+        settings = replace(PhotometricSettings(), points=self.config.points, landmark_noise=self.config.landmark_noise)
+        if begun.offsets is None:
+            given = GIVEN_NOISE * self.config.landmark_noise
+            settings = replace(settings, landmark_noise=given, iris_noise=given)
         found = refined(capture, soft, replace(begun, params=soft.begun(begun.params)), run, settings).sequence
         return replace(found, params=soft.ended(found.params))
 
@@ -94,7 +96,7 @@ class PhotometricTracker:
 def from_sequence(sequence: TrackedSequence, head: HeadModel, run: Run) -> Beginning:
     """Start from given parameters: what they say of landmarks and expressions stands for what a detector would say."""
     params = sequence.params.detach().to("cpu")
-    units = shift_of(params, head)
+    units = units_of(params, head)
     if params.static_offset is not None or units is None:
         run.notice("the given offsets of vertices are left out: photometric tracking fits modes only", "warning")
         params = replace(params, static_offset=None, dynamic_offset=None if units is None else params.dynamic_offset)

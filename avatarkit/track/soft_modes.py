@@ -1,9 +1,11 @@
-"""A mode of our own beside a head model's expressions, for tracking: the lower face shifted sideways.
+"""Modes of our own beside a head model's expressions, for tracking: the lower face shifted sideways, and the face bent a little.
 
 Who pushes the jaw to one side takes cheeks and the corners of the jaw along, by half a centimetre.  The modes ``jawLeft`` and ``jawRight`` of
 a head in FLAME topology move lips and chin and leave the outline of the cheeks where it was; a jaw joint that turns does no more, for the
-corners of the jaw lie beside it.  The fit has one mode more, and what it finds is written as the offsets of vertices over time that every
-file of head parameters has room for (``HeadParams.dynamic_offset``).
+corners of the jaw lie beside it.  And no expressions are quite those of the person in the pictures: what they lack the turn of the head
+makes up for, as far as nothing holds it.  So the fit has one mode of the lower face, and twelve of the whole face, which go sideways and up by
+constant, linear and quadratic amounts over the face and fade towards ears, scalp and neck.  What it finds is written as
+the offsets of vertices over time that every file of head parameters has room for (``HeadParams.dynamic_offset``).
 """
 
 from __future__ import annotations
@@ -21,8 +23,13 @@ from avatarkit.head.skinning import Rig
 from avatarkit.track.landmark_rig import require_rig
 from avatarkit.types import BoolArray, FloatArray, IntArray
 
-UNIT = 0.004  # metres that one unit of the mode moves the jaw: a standard deviation, as for other modes without a name
-LEAST = 0.0005  # metres: a clip in which the jaw goes no farther has no offsets
+UNIT = 0.004  # metres that one unit of the jaw's shift moves the jaw: a standard deviation, as for other modes without a name
+BEND = 0.002  # likewise of each mode of the whole face
+FADE_IN, FADE_OUT = (
+    12,
+    8,
+)  # rings of vertices: these modes begin at the edge of the face, and end at ears, scalp and neck
+LEAST = 0.0005  # metres: a clip in which no vertex goes farther has no offsets
 ALIKE = 1e-5  # metres
 ABOVE_LOBE = 0.01  # metres above the ear lobes at which cheeks begin to go along
 BEHIND = (0.01, 0.06)  # metres behind the front of the ears over which it fades
@@ -107,12 +114,12 @@ class SoftHead:
 
     def begun(self, params: HeadParams) -> HeadParams:
         """``params`` of the model itself in terms of this head; offsets that our modes do not make stay what they are."""
-        units = shift_of(params, self.head) if len(self.modes) else None
+        units = units_of(params, self.head) if len(self.modes) else None
         if units is None:
             return replace(
                 params, expr=torch.cat([params.expr, params.expr.new_zeros(len(params), len(self.modes))], 1)
             )
-        return replace(params, expr=torch.cat([params.expr, units[:, None].to(params.expr)], 1), dynamic_offset=None)
+        return replace(params, expr=torch.cat([params.expr, units.to(params.expr)], 1), dynamic_offset=None)
 
     def ended(self, params: HeadParams) -> HeadParams:
         """``offsets_of``, without offsets where none is as large as half a millimetre."""
@@ -123,32 +130,37 @@ class SoftHead:
 
 
 def soft_head(head: HeadModel) -> SoftHead:
-    """``head`` with the jaw's shift, or with no mode where its regions do not say where a jaw is."""
+    """``head`` with our modes, or with none where its regions do not say where a jaw is."""
+    modes = soft_modes(head)
+    return SoftHead(head, torch.zeros(0, len(head.template), 3) if modes is None else modes)
+
+
+def soft_modes(head: HeadModel) -> Tensor | None:
+    """(K, V, 3) metres, float32: the jaw's shift, and what bends the face; None for a head without the regions it takes."""
     shift = jaw_shift(head)
-    modes = np.zeros((0, len(head.template), 3)) if shift is None else shift[None]
-    return SoftHead(head, torch.tensor(modes, dtype=torch.float32))
+    return None if shift is None else torch.tensor(np.concatenate([shift[None], bends(head)]), dtype=torch.float32)
 
 
-def shift_of(params: HeadParams, head: HeadModel) -> Tensor | None:
-    """(T,) units of the jaw's shift in ``params`` of ``head``: zeros without offsets over time, None where these are anything else."""
-    if params.dynamic_offset is None:
-        return torch.zeros(len(params))
-    mode = jaw_shift(head)
-    if mode is None:
-        return None if bool(params.dynamic_offset.any()) else torch.zeros(len(params))
-    unit = torch.tensor(mode, dtype=params.dynamic_offset.dtype, device=params.dynamic_offset.device)
-    found = torch.einsum("tvc,vc->t", params.dynamic_offset, unit) / (unit**2).sum()
-    left = (params.dynamic_offset - found[:, None, None] * unit).abs().max() if len(found) else torch.zeros(())
-    return found if float(left) < ALIKE else None
+def units_of(params: HeadParams, head: HeadModel) -> Tensor | None:
+    """(T, K) units of our modes in ``params`` of ``head``: zeros without offsets over time, None where these are anything else."""
+    modes = soft_modes(head)
+    if params.dynamic_offset is None or modes is None:
+        other = params.dynamic_offset is not None and bool(params.dynamic_offset.any())
+        return None if other else torch.zeros(len(params), 0 if modes is None else len(modes))
+    if not len(params):
+        return torch.zeros(0, len(modes))
+    flat, offsets = modes.double().flatten(1), params.dynamic_offset.detach().cpu().double().flatten(1)
+    found = torch.linalg.lstsq(flat.T, offsets.T).solution.T
+    return found.to(params.dynamic_offset) if float((offsets - found @ flat).abs().max()) < ALIKE else None
 
 
-def shifted(params: HeadParams, head: HeadModel, units: Tensor) -> HeadParams:
-    """``params`` of ``head`` whose jaw is shifted by ``units`` (T,); no offsets where that is next to nothing, or where ``head`` cannot."""
-    still = not len(units) or float(units.abs().max()) * UNIT < LEAST
-    mode = None if still else jaw_shift(head)
-    if mode is None:
+def moved(params: HeadParams, head: HeadModel, units: Tensor) -> HeadParams:
+    """``params`` of ``head`` with ``units`` (T, K) of our modes; no offsets where that is next to nothing, or where ``head`` cannot."""
+    modes = soft_modes(head) if units.numel() else None
+    if modes is None:
         return replace(params, dynamic_offset=None)
-    return replace(params, dynamic_offset=units[:, None, None] * torch.tensor(mode, dtype=torch.float32))
+    offsets = torch.einsum("tk,kvc->tvc", units.float(), modes)
+    return replace(params, dynamic_offset=offsets if float(offsets.abs().max()) >= LEAST else None)
 
 
 def jaw_shift(head: HeadModel) -> FloatArray | None:
@@ -176,6 +188,21 @@ def jaw_shift(head: HeadModel) -> FloatArray | None:
     return cast(FloatArray, share[:, None] * np.array([UNIT, 0.0, 0.0]))
 
 
+def bends(head: HeadModel) -> FloatArray:
+    """(12, V, 3) metres: 1, x, y, x², xy and y² of where a vertex is in the face, in [−1, 1], sideways and up; a unit is BEND at most."""
+    rest, faces = head.template.double().numpy(), head.faces.numpy()
+    face = _inside(head, FACE)
+    share = faded((face | _inside(head, LIPS)).astype(np.float64), faces, FADE_IN)
+    share *= 1.0 - faded(_inside(head, ("scalp", *EARS, "neck")).astype(np.float64), faces, FADE_OUT)
+    low, high = rest[face].min(0), rest[face].max(0)
+    x, y = (np.clip((2 * rest[:, i] - high[i] - low[i]) / (high[i] - low[i]), -1.0, 1.0) for i in (0, 1))
+    modes = np.zeros((12, len(rest), 3))
+    for k, amount in enumerate((np.ones_like(x), x, y, x * x, x * y, y * y)):
+        for axis in (0, 1):
+            modes[2 * k + axis, :, axis] = BEND * share * amount
+    return modes
+
+
 def _ramp(value: FloatArray, low: float, high: float) -> FloatArray:
     """0 below ``low``, 1 above ``high``, smooth between."""
     share = np.clip((value - low) / (high - low), 0.0, 1.0)
@@ -201,4 +228,4 @@ def faded(mask: FloatArray, faces: IntArray, rounds: int) -> FloatArray:
     return mask
 
 
-__all__ = ["SoftHead", "jaw_shift", "shift_of", "shifted", "soft_head"]
+__all__ = ["SoftHead", "bends", "jaw_shift", "moved", "soft_head", "soft_modes", "units_of"]

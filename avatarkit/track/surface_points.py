@@ -19,7 +19,10 @@ from avatarkit.track.landmark_rig import _CROSS, POSE, left_jacobian, require_ri
 from avatarkit.types import Float32Array, FloatArray, IntArray
 
 SKIN = ("face", "lips", "l_ear", "r_ear", "l_eye", "r_eye")
-NOT_SKIN = ("mouth", "teeth", "scalp", "neck", "boundary")
+NOT_SKIN = ("mouth", "teeth", "neck", "boundary")
+SCALP = "scalp"
+HAIR = 0.005  # metres by which what is seen of hair stands off the scalp, along its normal
+ON_HAIR = 0.3  # points on hair for each one on skin
 FAST = {"contract", "nnan", "ninf", "nsz", "arcp", "reassoc"}
 
 
@@ -28,7 +31,7 @@ class SurfacePoints:
     """N points of a head with J joints, E expression, S identity and K = 9(J − 1) corrective modes.
 
     faces (N,) triangle numbers; corners (N, 3) vertices; bary (N, 3); weights (N, J) of skinning; basis (N, 3, E + K + S) metres;
-    joint_basis (J, 3, E + S): how the rest joints move; parents (J,).
+    joint_basis (J, 3, E + S): how the rest joints move; parents (J,); lift (N,) metres along the normal.
     """
 
     faces: IntArray
@@ -41,6 +44,7 @@ class SurfacePoints:
     num_expr: int
     num_shape: int
     corrective: bool
+    lift: Float32Array
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -50,12 +54,18 @@ class SurfacePoints:
         """Numbers in a row: pose and expression of a frame, identity, focal length."""
         return POSE + self.num_expr + self.num_shape + 1
 
-    def thinned(self, count: int) -> SurfacePoints:
-        """About ``count`` of them, as evenly spread."""
+    @property
+    def on_skin(self) -> int:
+        """How many are not on hair."""
+        return int((self.lift == 0).sum())
+
+    def thinned(self, on_skin: int) -> SurfacePoints:
+        """About ``on_skin`` of those on skin and their share of those on hair, as evenly spread."""
+        count = round(on_skin * len(self) / max(self.on_skin, 1))
         kept = np.arange(count) * len(self) // count if count < len(self) else slice(None)
         return replace(
             self, faces=self.faces[kept], corners=self.corners[kept], bary=self.bary[kept], weights=self.weights[kept],
-            basis=self.basis[kept],
+            basis=self.basis[kept], lift=self.lift[kept],
         )  # fmt: skip
 
     def positions(self, vertices: Float32Array) -> tuple[Float32Array, Float32Array]:
@@ -64,7 +74,7 @@ class SurfacePoints:
         normal = np.cross(b - a, c - a)
         normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
         where = self.bary[:, :1] * a + self.bary[:, 1:2] * b + self.bary[:, 2:] * c
-        return where, normal
+        return where + self.lift[:, None] * normal, normal
 
     def rows(self, frame: FloatArray, joints: FloatArray, seen: IntArray, points: Float32Array, slopes: Float32Array,
              by_focal: Float32Array) -> Float32Array:  # fmt: skip
@@ -102,14 +112,18 @@ class SurfacePoints:
 
 
 def surface_points(head: HeadModel, count: int) -> SurfacePoints:
-    """About ``count`` points spread evenly over the skin of the face, the ears and the eyeballs of ``head`` at rest.
+    """About ``count`` points spread evenly over the skin of the face, the ears and the eyeballs of ``head`` at rest, and ON_HAIR times as many
+    over its scalp.
+
+    Hair holds the skull where it is when a face moves in ways that no expression has.  It stands off the scalp by HAIR.
 
     Raises InputError for a head that has no region ``face`` or is not skinned linearly.
     """
     rig = require_rig(head)
     if "face" not in head.regions:
         raise InputError(f"head model '{head.name}' has no region 'face', which photometric tracking needs")
-    skin = np.max([head.regions[name].numpy() for name in SKIN if name in head.regions], 0) > 0.5
+    hair = head.regions[SCALP].numpy() > 0.5 if SCALP in head.regions else np.zeros(len(head.template), bool)
+    skin = hair | (np.max([head.regions[name].numpy() for name in SKIN if name in head.regions], 0) > 0.5)
     for name in NOT_SKIN:
         if name in head.regions:
             skin &= ~(head.regions[name].numpy() > 0.5)
@@ -120,7 +134,10 @@ def surface_points(head: HeadModel, count: int) -> SurfacePoints:
     area = 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1)
     balls = np.max([head.regions[n].numpy() for n in ("l_eye", "r_eye") if n in head.regions] or [0 * skin], 0) > 0.5
     area *= np.where(balls[mesh[chosen]].all(1) & (np.cross(b - a, c - a)[:, 2] <= 0.6 * 2 * area), 0.0, 1.0)
-    reach = np.cumsum(area) / area.sum() * count
+    hairy = hair[mesh[chosen]].all(1) & ~(head.regions["face"].numpy() > 0.5)[mesh[chosen]].all(1)
+    for own, wanted in ((hairy, ON_HAIR * count), (~hairy, count)):
+        area[own] *= wanted / max(float(area[own].sum()), 1e-12)
+    reach = np.cumsum(area)
     number = np.floor(reach).astype(int) - np.floor(np.r_[0.0, reach[:-1]]).astype(int)
     faces = np.repeat(chosen, number)
     bary = _spread(number)
@@ -142,6 +159,7 @@ def surface_points(head: HeadModel, count: int) -> SurfacePoints:
         np.ascontiguousarray(np.concatenate([motion, blended(rig.shape_basis)], 2), np.float32),
         np.concatenate([joint_expr, joint_shape], 2), tuple(rig.parents), count_e, len(shapes),
         bool(np.abs(motion[..., count_e:]).max(initial=0.0) > 0),
+        np.where(np.repeat(hairy, number), HAIR, 0.0).astype(np.float32),
     )  # fmt: skip
 
 

@@ -15,9 +15,10 @@ from avatarkit.capture.capture import Frame
 from avatarkit.edit.history import undone, with_entry
 from avatarkit.errors import FileFormatError, InputError
 from avatarkit.gaussians.avatar import Avatar, AvatarCamera
-from avatarkit.gaussians.avatar_file import FORMAT, factored, load_avatar, save_avatar
+from avatarkit.gaussians.avatar_file import FORMAT, load_avatar, save_avatar
 from avatarkit.gaussians.correctives import pose_weights
 from avatarkit.gaussians.gaussians import CORRECTIVES, Gaussians
+from avatarkit.gaussians.offset_modes import MOST, factored, product
 from avatarkit.gaussians.tensor_file import load_tensors, save_tensors
 from avatarkit.head.parameters import HeadParams
 
@@ -89,35 +90,60 @@ def moving(offsets: torch.Tensor) -> Avatar:
 
 
 @pytest.mark.parametrize("even", [True, False])
-def test_offsets_of_one_mode_are_kept_as_the_mode_and_its_weights(tmp_path: Path, even: bool) -> None:
+@pytest.mark.parametrize("count", [1, 5])
+def test_offsets_of_a_few_modes_are_kept_as_modes_and_weights(tmp_path: Path, even: bool, count: int) -> None:
     """even: one shift for all vertices, so that all products round alike."""
     random = torch.Generator().manual_seed(1)
-    mode = torch.zeros(900, 3)
-    mode[:600, 0] = 0.004 if even else 0.004 * torch.rand(600, generator=random)
-    weight = torch.randn(300, generator=random)
-    avatar = moving(weight[:, None, None] * mode)
+    modes = torch.zeros(count, 900, 3)
+    for k in range(count):
+        modes[k, k * 50 : 600, k % 3] = 0.004 if even else 0.004 * torch.rand(600 - k * 50, generator=random)
+    weights = torch.randn(300, count, generator=random)
+    avatar = moving(torch.einsum("tk,kva->tva", weights, modes))
     first, second = tmp_path / "a.avatar", tmp_path / "b.avatar"
     save_avatar(avatar, first)
     tensors, _ = load_tensors(first, FORMAT)
-    assert "motion/dynamic_offset" not in tensors and tensors["motion/offset_mode"].shape == (900, 3)
-    assert float(tensors["motion/offset_weight"].abs().max()) == 1.0
+    assert "motion/dynamic_offset" not in tensors and tensors["motion/offset_modes"].shape == (count, 900, 3)
+    assert tensors["motion/offset_weights"].shape == (300, count)
     once = load_avatar(first)
     assert once.motion.dynamic_offset is not None and avatar.motion.dynamic_offset is not None
-    assert float((once.motion.dynamic_offset - avatar.motion.dynamic_offset).abs().max()) < 1e-8
+    assert float((once.motion.dynamic_offset - avatar.motion.dynamic_offset).abs().max()) < (1e-8 if count == 1 else 2e-8)
     save_avatar(once, second)
     assert second.read_bytes() == first.read_bytes()
 
 
-def test_rounding_does_not_move_the_weights_from_save_to_save() -> None:
+def test_files_of_before_with_one_mode_are_read(tmp_path: Path) -> None:
+    random = torch.Generator().manual_seed(4)
+    mode, weight = 0.004 * torch.rand(900, 3, generator=random), torch.randn(300, generator=random)
+    save_avatar(moving(weight[:, None, None] * mode), tmp_path / "new.avatar")
+    tensors, metadata = load_tensors(tmp_path / "new.avatar", FORMAT)
+    del tensors["motion/offset_modes"], tensors["motion/offset_weights"]
+    old = {"motion/offset_mode": mode, "motion/offset_weight": weight}
+    save_tensors(tmp_path / "old.avatar", tensors | old, metadata, FORMAT)
+    read = load_avatar(tmp_path / "old.avatar").motion.dynamic_offset
+    assert read is not None
+    torch.testing.assert_close(read, weight[:, None, None] * mode, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("count", [1, 3, 13])
+def test_rounding_does_not_move_modes_and_weights_from_save_to_save(count: int) -> None:
     for seed in range(20):
         random = torch.Generator().manual_seed(seed)
-        mode = torch.zeros(60, 3)
-        mode[:40, 0] = 0.01 * torch.rand(1, generator=random)
-        mode[:20, 0] *= torch.rand(20, generator=random)
-        first = factored(torch.randn(300, generator=random)[:, None, None] * mode)
-        assert first is not None
-        again = factored(first[1][:, None, None] * first[0])
+        modes = torch.zeros(count, 60, 3)
+        modes[:, :40] = 0.01 * torch.rand(count, 1, 3, generator=random)
+        modes[:, :20] *= torch.rand(count, 20, 3, generator=random)
+        first = factored(torch.einsum("tk,kva->tva", torch.randn(300, count, generator=random), modes))
+        assert first is not None and first[1].shape == (300, count)
+        again = factored(product(*first))
         assert again is not None and torch.equal(again[0], first[0]) and torch.equal(again[1], first[1]), seed
+
+
+def test_offsets_of_more_modes_than_a_few_have_no_factors() -> None:
+    random = torch.Generator().manual_seed(3)
+    full = torch.einsum(
+        "tk,kva->tva", torch.randn(300, MOST + 1, generator=random), torch.randn(MOST + 1, 200, 3, generator=random)
+    )
+    assert factored(full) is None and factored(torch.full((3, 5, 3), float("nan"))) is None
+    assert factored(torch.zeros(3, 5, 3)) is None and factored(torch.zeros(0, 5, 3)) is None
 
 
 def test_any_other_offsets_are_kept_as_they_are(tmp_path: Path) -> None:
@@ -131,10 +157,13 @@ def test_any_other_offsets_are_kept_as_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
-        ({"motion/offset_mode": torch.ones(9, 3)}, "one of 'motion/offset_mode' and 'motion/offset_weight' is missing"),
-        ({"motion/offset_mode": torch.ones(9, 3), "motion/offset_weight": torch.ones(3)}, r"has shape \(3,\); expected \(2,\)"),
+        ({"motion/offset_modes": torch.ones(1, 9, 3)}, "one of 'motion/offset_modes' and 'motion/offset_weights' is missing"),
+        ({"motion/offset_mode": torch.ones(9, 3)}, "one of 'motion/offset_modes' and 'motion/offset_weights' is missing"),
+        ({"motion/offset_mode": torch.tensor(1.0), "motion/offset_weight": torch.tensor(1.0)}, "offset_modes' has shape"),
+        ({"motion/offset_mode": torch.ones(9, 3), "motion/offset_weight": torch.ones(3)}, r"has shape \(3, 1\); expected \(2, 1\)"),
+        ({"motion/offset_modes": torch.ones(2, 9, 3), "motion/offset_weights": torch.ones(2, 1)}, r"has shape \(2, 1\); expected \(2, 2\)"),
         (
-            {"motion/offset_mode": torch.ones(9, 3), "motion/offset_weight": torch.ones(2), "motion/dynamic_offset": torch.ones(2, 9, 3)},
+            {"motion/offset_modes": torch.ones(1, 9, 3), "motion/offset_weights": torch.ones(2, 1), "motion/dynamic_offset": torch.ones(2, 9, 3)},
             "say the same thing twice",
         ),
     ],

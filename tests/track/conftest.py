@@ -45,7 +45,9 @@ def make_truth(
     viewmats: np.ndarray | None = None,
     seed: int = 0,
     moving: tuple[str, ...] | None = None,
+    gaze: float = 0.0,
 ) -> Truth:
+    """gaze: radians that both eyes turn to either side, by their joints."""
     rng = np.random.default_rng(seed)
     names = tuple(head.expr_names)
     shown = moving or (
@@ -69,7 +71,7 @@ def make_truth(
 
     params = HeadParams(
         tensor(0.7 * rng.normal(size=head.num_shape)), tensor(expr), torch.zeros(steps, 3), tensor(place), tensor(neck),
-        torch.zeros(steps, 3), torch.zeros(steps, 6),
+        torch.zeros(steps, 3), tensor(gaze * np.sin(3.0 * t)[:, None] * [0.0, 1.0, 0.0, 0.0, 1.0, 0.0]),
     )  # fmt: skip
     embedding = fit_embedding(head)
     world = embedding.points(head.pose(params).vertices, head.faces).double().numpy()

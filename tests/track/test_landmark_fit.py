@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from avatarkit.cameras import look_at
 from avatarkit.contracts import HeadModel
 from avatarkit.errors import InputError
 from avatarkit.events import Progress, collect
+from avatarkit.head.loading import load_head
+from avatarkit.head.parameters import HeadParams
 from avatarkit.track.fit_priors import FitSettings, fill_gaps
 from avatarkit.track.landmark_fit import LandmarkFit, continuous, fit_landmarks
 from avatarkit.track.landmark_rig import rotations
@@ -55,8 +58,37 @@ def test_missed_frames_are_filled_and_have_no_error(truth: Truth, fit: LandmarkF
     assert np.median(np.linalg.norm(fit.fitted[gaps] - truth.clean[gaps], axis=-1)) < 4.0
 
 
-def test_joints_that_modes_replace_stay_at_rest(fit: LandmarkFit) -> None:
-    assert not fit.params.jaw_pose.any() and not fit.params.eyes_pose.any()
+def test_the_jaw_joint_which_modes_replace_stays_at_rest(fit: LandmarkFit) -> None:
+    assert not fit.params.jaw_pose.any()
+
+
+def test_eyes_that_look_forward_hardly_turn(fit: LandmarkFit) -> None:
+    assert float(fit.params.eyes_pose.abs().mean()) < 0.03
+
+
+@pytest.mark.parametrize("model", ["bust", "flame2023_open/flame2023_open_arkit.npz"])
+def test_eyes_look_as_far_aside_as_they_do(model: str, test_data: Path) -> None:
+    """Modes alone slide a pupil by a few millimetres: seven are found by the joints."""
+    head = load_head(model if model == "bust" else str(test_data / model))
+    truth = make_truth(head, 40, gaze=0.6)
+    found = fit_landmarks(head, truth.observed, truth.Ks)
+    seen = seen_steps(truth)
+    irises = np.isin(truth.indices, (468, 473))
+    error = np.linalg.norm(found.fitted - truth.clean, axis=-1)[seen][..., irises]
+    assert np.median(error) < 0.6 and error.max() < 3.0
+    name = "l_eye"
+    joint = head.joint_names.index(name)
+    eyeball = torch.nonzero(head.rig.weights[joint] > 0.5)[:, 0]  # type: ignore[attr-defined]
+    pupil = eyeball[head.template[eyeball, 2].argmax()]
+
+    def aside(params: HeadParams) -> np.ndarray:
+        """(T,) metres of the pupil to the left of the eye's joint, in the skull's axes."""
+        pose = head.pose(params)
+        turn, place = pose.joints[:, head.parents[joint], :3, :3], pose.joints[:, joint, :3, 3]
+        return np.asarray(torch.einsum("tab,ta->tb", turn, pose.vertices[:, pupil] - place)[seen, 0])
+
+    wanted, got = aside(truth.params), aside(found.params)
+    assert np.ptp(wanted) > 0.011 and np.abs(got - wanted).max() < 0.2 * np.ptp(wanted)
 
 
 def test_focal_length_is_plausible_and_the_distance_goes_with_it(truth: Truth, fit: LandmarkFit) -> None:

@@ -1,4 +1,4 @@
-"""The jaw that is pushed to one side: a mode for tracking that ends as offsets of vertices."""
+"""The jaw that is pushed to one side, and what bends the face: modes for tracking that end as offsets of vertices."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from avatarkit.contracts import HeadModel
 from avatarkit.events import Notice, Run, collect
 from avatarkit.head.loading import load_head
 from avatarkit.head.parameters import HeadParams
-from avatarkit.track import soft_modes
 from avatarkit.track.landmark_rig import POSE, landmark_rig
 from avatarkit.track.motion import placed, resampled, transferred
 from avatarkit.track.photometric_options import PhotometricConfig
 from avatarkit.track.photometric_tracking import PhotometricTracker
 from avatarkit.track.sequence_files import load_sequence, save_sequence
-from avatarkit.track.soft_modes import UNIT, SoftHead, jaw_shift, shift_of, shifted, soft_head
+from avatarkit.track.soft_modes import BEND, UNIT, SoftHead, bends, jaw_shift, moved, soft_head, soft_modes, units_of
 
 from .test_photometric import disturbed, drawn
 
@@ -70,11 +69,41 @@ def test_neighbours_go_nearly_as_far(head: HeadModel) -> None:
         assert (apart / np.maximum(length, 1e-3)).max() < 0.5 and np.percentile(apart / length, 99) < 0.25
 
 
+def pushes(*units: float) -> torch.Tensor:
+    """(T, 13): the jaw's shift alone."""
+    return torch.cat([torch.tensor(units)[:, None], torch.zeros(len(units), 12)], 1)
+
+
+def test_the_face_bends_and_ears_scalp_and_neck_stay(head: HeadModel) -> None:
+    modes = bends(head)
+    assert modes.shape == (12, *head.template.shape) and not modes[..., 2].any() and np.abs(modes).max() <= BEND + 1e-12
+    assert not modes[0::2, :, 1].any() and not modes[1::2, :, 0].any(), "sideways, up, sideways, …"
+    share = modes[0, :, 0] / BEND
+    for name in ("nose", "u_lip", "l_lip", "l_brow", "r_brow"):
+        assert share[head.regions[name].numpy() > 0.5].mean() > 0.75, name
+    for name in ("l_ear", "r_ear", "scalp", "neck", "boundary"):
+        assert share[head.regions[name].numpy() > 0.5].mean() < 0.12, name
+    left, right = (head.regions[name].numpy() > 0.5 for name in ("l_brow", "r_brow"))
+    assert modes[2, left, 0].mean() * modes[2, right, 0].mean() < 0, "linear across the face"
+    assert np.linalg.matrix_rank(modes.reshape(12, -1)) == 12
+
+
+def test_bends_stretch_no_edge_by_an_eighth(head: HeadModel) -> None:
+    modes, rest = bends(head), head.template.numpy()
+    face = head.regions["face"].numpy() > 0.5
+    skin = head.faces.numpy()[face[head.faces.numpy()].all(1)]
+    for a, b in ((0, 1), (1, 2), (2, 0)):
+        apart = np.linalg.norm(modes[:, skin[:, a]] - modes[:, skin[:, b]], axis=-1)
+        length = np.linalg.norm(rest[skin[:, a]] - rest[skin[:, b]], axis=1)
+        assert np.percentile(apart / np.maximum(length, 1e-3), 99.5) < 0.125
+
+
 def test_the_rig_and_the_pose_of_the_extended_head_are_one(head: HeadModel) -> None:
     soft, rng = soft_head(head), np.random.default_rng(0)
-    assert soft.num_expr == head.num_expr + 1 and soft.expr_names[-1] == "" and soft.expr_names[:-1] == head.expr_names
+    assert soft.num_expr == head.num_expr + 13 and soft.expr_names == (*head.expr_names, *[""] * 13)
     frames = rng.normal(0, 0.2, (3, POSE + soft.num_expr))
-    frames[:, -1] = [0.0, 1.5, -1.0]
+    frames[0, -13:] = 0.0
+    frames[1] = [*frames[1, :-13], 1.5, *[0.0] * 12]
     shape = rng.normal(size=head.num_shape)
     x = torch.tensor(frames, dtype=torch.float32)
     parts = (x[:, 18:], x[:, :3], x[:, 3:6], x[:, 6:9], x[:, 9:12], x[:, 12:18])
@@ -96,9 +125,9 @@ def test_the_rig_and_the_pose_of_the_extended_head_are_one(head: HeadModel) -> N
 def test_a_jaw_that_hardly_moves_leaves_no_offsets(bust: HeadModel) -> None:
     soft = soft_head(bust)
     params = HeadParams.zeros(2, bust.num_shape, soft.num_expr)
-    params.expr[:, -1] = 0.1
+    params.expr[:, -13] = 0.1
     assert soft.ended(params).dynamic_offset is None
-    params.expr[1, -1] = 0.2
+    params.expr[1, -13] = 0.2
     assert soft.ended(params).dynamic_offset is not None
 
 
@@ -107,7 +136,9 @@ def test_a_head_that_does_not_say_where_its_ears_are_has_no_such_mode(bust: Head
 
     nameless = copy.copy(bust)
     nameless.regions = {name: mask for name, mask in bust.regions.items() if not name.endswith("_ear")}
-    assert jaw_shift(nameless) is None
+    assert jaw_shift(nameless) is None and soft_modes(nameless) is None
+    assert moved(HeadParams.zeros(2, bust.num_shape, bust.num_expr), nameless, pushes(1.0, 2.0)).dynamic_offset is None
+    assert units_of(HeadParams.zeros(2, bust.num_shape, bust.num_expr), nameless).shape == (2, 0)  # type: ignore[union-attr]
     soft = soft_head(nameless)
     params = HeadParams.zeros(2, bust.num_shape, bust.num_expr)
     assert soft.num_expr == bust.num_expr
@@ -129,9 +160,9 @@ def pushed(head: HeadModel, steps: int) -> torch.Tensor:
 def test_the_pictures_tell_how_far_the_jaw_is_pushed(bust: HeadModel, monkeypatch: pytest.MonkeyPatch) -> None:
     true = drawn(bust, 10, (0.1,), pushed(bust, 10))
     start = disturbed(replace(true, params=replace(true.params, dynamic_offset=None)))
-    tracker = PhotometricTracker(PhotometricConfig(points=1500))
+    tracker = PhotometricTracker(PhotometricConfig(points=2500))
     found = tracker.track(true.capture, bust, Run(), start)
-    monkeypatch.setattr(soft_modes, "jaw_shift", lambda head: None)
+    monkeypatch.setattr("avatarkit.track.soft_modes.jaw_shift", lambda head: None)
     without = tracker.track(true.capture, bust, Run(), start)
     assert without.params.dynamic_offset is None and found.params.dynamic_offset is not None
 
@@ -153,12 +184,13 @@ def test_the_pictures_tell_how_far_the_jaw_is_pushed(bust: HeadModel, monkeypatc
 
 
 def test_it_is_kept_in_files_and_by_a_second_tracking(bust: HeadModel, tmp_path: Path) -> None:
-    true = drawn(bust, 4, (0.1,))
-    sequence = replace(true, params=shifted(true.params, bust, torch.tensor([0.0, 1.0, 0.5, -1.0])))
+    true, rng = drawn(bust, 4, (0.1,)), torch.Generator().manual_seed(0)
+    units = torch.cat([torch.tensor([[0.0], [1.0], [0.5], [-1.0]]), 0.5 * torch.randn(4, 12, generator=rng)], 1)
+    sequence = replace(true, params=moved(true.params, bust, units))
     read = load_sequence(save_sequence(sequence, tmp_path / "t"), bust)
-    units = shift_of(read.params, bust)
-    assert units is not None
-    torch.testing.assert_close(units, torch.tensor([0.0, 1.0, 0.5, -1.0]), atol=1e-4, rtol=0)
+    again = units_of(read.params, bust)
+    assert again is not None
+    torch.testing.assert_close(again, units, atol=1e-4, rtol=0)
     run, events = collect()
     PhotometricTracker(PhotometricConfig(points=200)).track(true.capture, bust, run, read)
     assert not [event for event in events if isinstance(event, Notice)], "nothing of it is left out"
@@ -166,19 +198,19 @@ def test_it_is_kept_in_files_and_by_a_second_tracking(bust: HeadModel, tmp_path:
 
 def test_it_moves_other_heads_too(bust: HeadModel, test_data: Path) -> None:
     flame = load_head(str(test_data / FLAME), teeth=True)
-    units = torch.tensor([0.5, -1.2])
-    driver = shifted(HeadParams.zeros(2, bust.num_shape, bust.num_expr), bust, units)
+    units = torch.cat([torch.tensor([[0.5], [-1.2]]), torch.linspace(-1, 1, 24).reshape(2, 12)], 1)
+    driver = moved(HeadParams.zeros(2, bust.num_shape, bust.num_expr), bust, units)
     for target in (bust, flame):
         run, events = collect()
         carried = transferred(driver, bust, target, run)
-        found = shift_of(carried, target)
+        found = units_of(carried, target)
         assert found is not None and not [e for e in events if isinstance(e, Notice) and "offset" in e.text]
         torch.testing.assert_close(found, units, atol=1e-4, rtol=0)
         kept = placed(carried, target, None, None).dynamic_offset
         assert kept is not None and torch.equal(kept, carried.dynamic_offset)
     foreign = replace(driver, dynamic_offset=torch.full((2, len(bust.template), 3), 1e-3))
     run, events = collect()
-    assert shift_of(foreign, bust) is None and transferred(foreign, bust, flame, run).dynamic_offset is None
+    assert units_of(foreign, bust) is None and transferred(foreign, bust, flame, run).dynamic_offset is None
     assert any("not transferred" in event.text for event in events if isinstance(event, Notice))
 
 
@@ -188,19 +220,19 @@ def test_a_head_without_a_rig_can_be_driven(bust: HeadModel) -> None:
 
     bare = copy.copy(bust)
     bare.rig = None  # type: ignore[attr-defined]
-    units = torch.tensor([1.0])
-    carried = transferred(shifted(HeadParams.zeros(1, bust.num_shape, bust.num_expr), bust, units), bust, bare, Run())
+    units = pushes(1.0)
+    carried = transferred(moved(HeadParams.zeros(1, bust.num_shape, bust.num_expr), bust, units), bust, bare, Run())
     assert carried.dynamic_offset is not None
     teeth = bust.regions["teeth"] > 0.5
     assert not carried.dynamic_offset[:, teeth].any() and float(carried.dynamic_offset.max()) > 0.9 * UNIT
 
 
 def test_it_is_interpolated_between_timesteps(bust: HeadModel) -> None:
-    params = shifted(HeadParams.zeros(3, bust.num_shape, bust.num_expr), bust, torch.tensor([0.0, 1.0, -1.0]))
+    params = moved(HeadParams.zeros(3, bust.num_shape, bust.num_expr), bust, pushes(0.0, 1.0, -1.0))
     finer = resampled(params, np.array([0.0, 0.1, 0.2]), 20.0)
-    units = shift_of(finer, bust)
+    units = units_of(finer, bust)
     assert units is not None and len(finer) == 5
-    torch.testing.assert_close(units, torch.tensor([0.0, 0.5, 1.0, 0.0, -1.0]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(units, pushes(0.0, 0.5, 1.0, 0.0, -1.0), atol=1e-4, rtol=0)
 
 
 def test_the_extended_head_is_a_head(bust: HeadModel) -> None:

@@ -51,7 +51,7 @@ class PhotometricSettings:
     value_noise: least standard deviation of a picture's values; slack: pixels, how well the model can follow the skin at best;
     landmark_noise: by how much landmarks count less than in the
     landmark fit; iris_noise: likewise irises' centres, for an eyeball's picture is its lids' shadow and a lamp's reflection, which stay where they are
-    when it turns; facing: least cosine between skin and line of sight; share: of the pictures' weight, since neighbouring points are alike.
+    when it turns; facing, hair_facing: least cosine between the surface and the line of sight, on skin and on hair; share: of the pictures' weight, since neighbouring points are alike.
     """
 
     points: int = 4000

@@ -46,8 +46,9 @@ def make_truth(
     seed: int = 0,
     moving: tuple[str, ...] | None = None,
     gaze: float = 0.0,
+    blinks: tuple[int, ...] = (),
 ) -> Truth:
-    """gaze: radians that both eyes turn to either side, by their joints."""
+    """gaze: radians that both eyes turn to either side, by their joints; blinks: timesteps at which lids are shut, for a fifteenth of a second."""
     rng = np.random.default_rng(seed)
     names = tuple(head.expr_names)
     shown = moving or (
@@ -62,6 +63,9 @@ def make_truth(
     expr = np.zeros((steps, head.num_expr))
     columns = [names.index(name) for name in shown]
     expr[:, columns] = 0.8 * wave(rng, steps, len(columns))
+    lids = [names.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")] if blinks else []
+    for step in blinks:
+        expr[step - 1 : step + 2, lids] = [[0.4], [1.0], [0.4]]
     t = np.arange(steps) / 30.0
     neck = np.stack([0.12 * np.sin(2 * t), 0.4 * np.sin(1.7 * t + 0.4), 0.08 * np.sin(2.3 * t)], 1)
     place = np.stack([0.02 * np.sin(1.5 * t), -0.03 + 0.01 * np.cos(t), -0.85 + 0.02 * np.sin(t)], 1)
@@ -90,6 +94,7 @@ def make_truth(
     valid[dropped] = False
     points[dropped] = 1e6  # must not be looked at
     scores = np.clip(expr + rng.normal(0, 0.1, expr.shape), 0, 1).astype(np.float32)
+    scores[:, lids] *= 0.6  # a detector that looks at neighbours, too
     scores[dropped] = np.nan
     known = [i for i, name in enumerate(names) if name]
     observed = LandmarkObservations(points, valid, scores[:, known], tuple(names[i] for i in known), t)

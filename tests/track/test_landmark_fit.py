@@ -66,6 +66,16 @@ def test_eyes_that_look_forward_hardly_turn(fit: LandmarkFit) -> None:
     assert float(fit.params.eyes_pose.abs().mean()) < 0.03
 
 
+def test_a_blink_is_not_smoothed_away(bust: HeadModel) -> None:
+    truth = make_truth(bust, 40, moving=("jawOpen", "browInnerUp"), blinks=(20, 27))
+    found = fit_landmarks(bust, truth.observed, truth.Ks).params.expr
+    for name in ("eyeBlinkLeft", "eyeBlinkRight"):
+        column = bust.expr_names.index(name)
+        assert (found[[20, 27], column] > 0.85).all() and float(found[[18, 23, 30], column].max()) < 0.2, found[
+            15:33, column
+        ]
+
+
 @pytest.mark.parametrize("model", ["bust", "flame2023_open/flame2023_open_arkit.npz"])
 def test_eyes_look_as_far_aside_as_they_do(model: str, test_data: Path) -> None:
     """Modes alone slide a pupil by a few millimetres: seven are found by the joints."""

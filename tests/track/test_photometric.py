@@ -30,7 +30,13 @@ from .conftest import make_capture as noise_capture
 STEPS, SIDE, FOCAL = 10, 224, 560.0
 
 
-def drawn(head: HeadModel, steps: int, azimuths: tuple[float, ...], offsets: torch.Tensor | None = None) -> Sequence:
+def drawn(
+    head: HeadModel,
+    steps: int,
+    azimuths: tuple[float, ...],
+    offsets: torch.Tensor | None = None,
+    elevation: float = 0.05,
+) -> Sequence:
     """A head with mottled skin, moving as a talking one does, drawn at twice the size by the mesh renderer and halved.
 
     offsets (T, V, 3): what its vertices do besides."""
@@ -51,7 +57,7 @@ def drawn(head: HeadModel, steps: int, azimuths: tuple[float, ...], offsets: tor
         shape=torch.tensor(0.5 * rng.normal(size=head.num_shape), dtype=torch.float32), dynamic_offset=offsets,
     )  # fmt: skip
     K = intrinsics(FOCAL, FOCAL, SIDE / 2 + 3, SIDE / 2 - 4)
-    views = [orbit(azimuth, 0.05, 0.9, np.array([0.0, 0.01, 0.0])) for azimuth in azimuths]
+    views = [orbit(azimuth, elevation, 0.9, np.array([0.0, 0.01, 0.0])) for azimuth in azimuths]
     vertices, faces = head.pose(params).vertices.numpy(), head.faces.numpy()
     large = np.diag([2.0, 2.0, 1.0]) @ K
     images = []

@@ -34,6 +34,7 @@ from avatarkit.track.surface_points import SurfacePoints
 from avatarkit.types import Float32Array, FloatArray, IntArray
 
 ACTIVE_SETS = 4
+SKULL = 9  # a frame's first parameters: rotation, translation, neck
 STRANGE, STRANGE_VALUE = 4.0, 0.05  # of the typical picture's misfit, and at least this much
 HOLD = 1e6  # inverse variance that holds an expression at its limit
 FIRST_DAMPING = 1e-6
@@ -51,7 +52,8 @@ class PhotometricSettings:
     value_noise: least standard deviation of a picture's values; slack: pixels, how well the model can follow the skin at best;
     landmark_noise: by how much landmarks count less than in the
     landmark fit; iris_noise: likewise irises' centres, for an eyeball's picture is its lids' shadow and a lamp's reflection, which stay where they are
-    when it turns; facing, hair_facing: least cosine between the surface and the line of sight, on skin and on hair; share: of the pictures' weight, since neighbouring points are alike.
+    when it turns; facing, hair_facing: least cosine between the surface and the line of sight, on skin and on hair; share: of the pictures' weight, since neighbouring points are alike; late_steps: of
+    the bends of the face (``soft_modes``), which are last.
     """
 
     points: int = 4000
@@ -64,6 +66,7 @@ class PhotometricSettings:
     facing: float = 0.25
     hair_facing: float = 0.5
     share: float = 0.5
+    late_steps: int = 4
 
 
 @dataclass
@@ -316,24 +319,33 @@ def bounded_step(
 
 def refine(
     capture: Capture, head: HeadModel, problem: ClipProblem, points: SurfacePoints, eyes_apart: float, run: Run,
-    settings: PhotometricSettings, watch: Any = None,
+    settings: PhotometricSettings, watch: Any = None, late: int = 0,
 ) -> int:  # fmt: skip
-    """Align the clip, changing ``problem.state``; returns the number of steps.  eyes_apart: pixels."""
+    """Align the clip, changing ``problem.state``; returns the number of steps.  eyes_apart: pixels.
+
+    The last ``late`` expressions stay as they are until all else is aligned, and the skull and what is shared as they are from then on: a face
+    that slides looks like a head that turns.
+    """
     irises = np.array([part == "irises" for part in part_of(problem.indices)])
     problem.noise = problem.noise * np.where(irises, settings.iris_noise, settings.landmark_noise)
     # the share of a landmark's bias that goes into its offset stays what it was
     problem.settings = replace(problem.settings, offset_noise=problem.settings.offset_noise * settings.landmark_noise)
     pictures = np.array([(frame.timestep, frame.camera) for frame in capture.frames])
     sizes = [(capture.cameras[f.camera].width, capture.cameras[f.camera].height) for f in capture.frames]
-    total, done = sum(steps for _, steps, _ in settings.levels), 0
-    appearance = None
-    columns = np.flatnonzero(problem.priors.free)
+    free = np.flatnonzero(problem.priors.free)
+    courses = [(level, free[free < len(problem.priors.free) - late], True) for level in settings.levels]
+    if late:
+        blur, _, outlier = settings.levels[-1]
+        courses.append(((blur, settings.late_steps, outlier), free[free >= SKULL], False))
+    total, done = sum(steps for (_, steps, _), _, _ in courses), 0
+    appearance, scaled, sharpness = None, None, 0.0
     start = problem.state.frames.copy()
     start[:, POSE:] = np.clip(start[:, POSE:], problem.priors.low, problem.priors.high)
     problem.state = replace(problem.state, frames=start)
-    for level, (blur, steps, outlier) in enumerate(settings.levels):
+    for level, ((blur, steps, outlier), columns, shared) in enumerate(courses):
         pixels = max(blur * eyes_apart, 0.7)
-        scaled = scaled_images(capture, pixels)
+        if scaled is None or pixels != sharpness:
+            scaled, sharpness = scaled_images(capture, pixels), pixels
         # a face is some five squares of the distance between the eyes
         told = 5.0 * eyes_apart**2 / (4 * np.pi * pixels**2)
         own = points.thinned(int(np.clip(settings.crowding * told, 0.25 * settings.points, settings.points)))
@@ -346,7 +358,7 @@ def refine(
             alignment.look(problem.state)
             problem.state = problem.with_offsets()
             cost = alignment.cost(problem.state) + problem.cost(problem.state)
-            system = problem.equations(columns, True)
+            system = problem.equations(columns, shared)
             alignment.add(system, columns)
             for _ in range(4):
                 update, solvable = bounded_step(problem, system, columns, damping)

@@ -26,7 +26,7 @@ from avatarkit.track.observations import NUM_LANDMARKS, LandmarkObservations
 from avatarkit.track.photometric_fit import PhotometricSettings, refine
 from avatarkit.track.photometric_options import PhotometricConfig
 from avatarkit.track.sequence import Sequence as TrackedSequence
-from avatarkit.track.soft_modes import soft_head, units_of
+from avatarkit.track.soft_modes import SoftHead, soft_head, units_of
 from avatarkit.track.surface_points import surface_points
 from avatarkit.types import FloatArray
 
@@ -134,10 +134,14 @@ def refined(capture: Capture, head: HeadModel, begun: Beginning, run: Run, setti
     Ks = begun.Ks if known else np.stack([unknown_lens(camera) for camera in capture.cameras])
     problem = ClipProblem.of(head, begun.observed, Ks, begun.viewmats, known, FitSettings())
     problem.state = state_of(problem, begun)
-    run.emit(Started("photometric", sum(steps for _, steps, _ in settings.levels), "step"))
+    late = head.num_bends if isinstance(head, SoftHead) else 0
+    total = sum(steps for _, steps, _ in settings.levels) + (settings.late_steps if late else 0)
+    run.emit(Started("photometric", total, "step"))
     eyes_apart = float(problem.noise.min()) / (0.7 * problem.settings.noise)
     with kernels_first():
-        steps = refine(capture, head, problem, surface_points(head, settings.points), eyes_apart, run, settings)
+        steps = refine(
+            capture, head, problem, surface_points(head, settings.points), eyes_apart, run, settings, late=late
+        )
     if not np.isfinite(problem.state.frames).all():
         raise DivergedError("photometric fit: 'frames' is not finite; the pictures of this clip contradict each other")
     seconds = clock.perf_counter() - started

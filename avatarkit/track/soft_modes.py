@@ -56,6 +56,11 @@ class SoftHead:
         )
 
     @property
+    def num_bends(self) -> int:
+        """How many of the modes, the last ones, bend the whole face."""
+        return max(len(self.modes) - 1, 0)
+
+    @property
     def name(self) -> str:
         return self.head.name
 

@@ -106,7 +106,9 @@ def test_offsets_of_a_few_modes_are_kept_as_modes_and_weights(tmp_path: Path, ev
     assert tensors["motion/offset_weights"].shape == (300, count)
     once = load_avatar(first)
     assert once.motion.dynamic_offset is not None and avatar.motion.dynamic_offset is not None
-    assert float((once.motion.dynamic_offset - avatar.motion.dynamic_offset).abs().max()) < (1e-8 if count == 1 else 2e-8)
+    assert float((once.motion.dynamic_offset - avatar.motion.dynamic_offset).abs().max()) < (
+        1e-8 if count == 1 else 2e-8
+    )
     save_avatar(once, second)
     assert second.read_bytes() == first.read_bytes()
 

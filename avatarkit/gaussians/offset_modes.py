@@ -28,7 +28,7 @@ def factored(offsets: Tensor) -> tuple[Tensor, Tensor] | None:
     if picked is None or (len(picked) * sum(flat.shape) >= flat.numel()):
         return None
     modes = flat[picked]
-    weight = flat @ modes.T @ torch.linalg.inv(modes @ modes.T)
+    weight = torch.linalg.lstsq(modes.T, flat.T).solution.T
     weight = STEP * (weight / STEP).round()
     weight[picked] = torch.eye(len(picked), dtype=weight.dtype)
     if float((_flat(modes, weight).double() - flat).abs().max()) > SAME * largest:

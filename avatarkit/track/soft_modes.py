@@ -25,10 +25,8 @@ from avatarkit.types import BoolArray, FloatArray, IntArray
 
 UNIT = 0.004  # metres that one unit of the jaw's shift moves the jaw: a standard deviation, as for other modes without a name
 BEND = 0.002  # likewise of each mode of the whole face
-FADE_IN, FADE_OUT = (
-    12,
-    8,
-)  # rings of vertices: these modes begin at the edge of the face, and end at ears, scalp and neck
+FADE_IN = 12  # rings of vertices over which these modes begin at the edge of the face
+FADE_OUT = 8  # and over which they end at ears, scalp and neck
 LEAST = 0.0005  # metres: a clip in which no vertex goes farther has no offsets
 ALIKE = 1e-5  # metres
 ABOVE_LOBE = 0.01  # metres above the ear lobes at which cheeks begin to go along

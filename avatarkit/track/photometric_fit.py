@@ -28,13 +28,13 @@ from avatarkit.track.appearance import Appearance, fit_appearance, harmonics_of
 from avatarkit.track.arrow_system import ArrowSystem
 from avatarkit.track.image_pyramid import ScaledImages, sampled, scaled_images
 from avatarkit.track.landmark_fit import ClipProblem, ClipState
-from avatarkit.track.landmark_rig import POSE
+from avatarkit.track.landmark_rig import NECK, POSE
 from avatarkit.track.observations import part_of
 from avatarkit.track.surface_points import SurfacePoints
 from avatarkit.types import Float32Array, FloatArray, IntArray
 
 ACTIVE_SETS = 4
-SKULL = 9  # a frame's first parameters: rotation, translation, neck
+SKULL = NECK.stop  # so many parameters of a frame, its first, place the skull
 STRANGE, STRANGE_VALUE = 4.0, 0.05  # of the typical picture's misfit, and at least this much
 HOLD = 1e6  # inverse variance that holds an expression at its limit
 FIRST_DAMPING = 1e-6

@@ -134,6 +134,7 @@ def surface_points(head: HeadModel, count: int) -> SurfacePoints:
     area = 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=1)
     balls = np.max([head.regions[n].numpy() for n in ("l_eye", "r_eye") if n in head.regions] or [0 * skin], 0) > 0.5
     area *= np.where(balls[mesh[chosen]].all(1) & (np.cross(b - a, c - a)[:, 2] <= 0.6 * 2 * area), 0.0, 1.0)
+    # where face and scalp overlap, and across the hairline, it is skin
     hairy = hair[mesh[chosen]].all(1) & ~(head.regions["face"].numpy() > 0.5)[mesh[chosen]].all(1)
     for own, wanted in ((hairy, ON_HAIR * count), (~hairy, count)):
         area[own] *= wanted / max(float(area[own].sum()), 1e-12)

@@ -15,7 +15,7 @@ from avatarkit.track import surface_points as module
 from avatarkit.track.photometric_fit import Alignment
 from avatarkit.track.photometric_options import PhotometricConfig
 from avatarkit.track.photometric_tracking import PhotometricTracker
-from avatarkit.track.soft_modes import bends
+from avatarkit.track.soft_modes import BEND, bends
 from avatarkit.track.surface_points import HAIR, ON_HAIR, surface_points
 
 from .test_photometric import disturbed, drawn
@@ -45,7 +45,7 @@ def test_a_head_without_a_scalp_has_none(bust: HeadModel) -> None:
 def test_hair_holds_the_skull_when_the_face_slides(bust: HeadModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole face slides to and fro by 4 mm, and no mode says so.  With as many points on hair as on skin, seen from above, the skull follows less."""
     steps = 30
-    share = torch.tensor(bends(bust)[0] / 0.002, dtype=torch.float32)
+    share = torch.tensor(bends(bust)[0] / BEND, dtype=torch.float32)
     slide = 0.004 * torch.sin(1.3 * torch.arange(steps))[:, None, None] * share
     true = drawn(bust, steps, (0.1,), slide, elevation=0.6)
     start = disturbed(replace(true, params=replace(true.params, dynamic_offset=None)))

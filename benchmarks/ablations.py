@@ -40,6 +40,10 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "SH degree 1": ("sh_degree=1",),
     "position and scale losses": ("position=0.01", "scale=1.0"),
     "head fine tuning": ("tune_head=true",),
+    "no correctives": ("correctives=0",),
+    "no prior of colours": ("colour_prior=0", "tint=0"),
+    "no trim": ("trim=0",),
+    "one background": ("random_background=0",),
     "gaussianavatars": ("--config", "gaussianavatars"),
     "dynamicavatars": ("--config", "dynamicavatars"),
 }

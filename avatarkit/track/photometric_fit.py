@@ -68,6 +68,10 @@ class PhotometricSettings:
     share: float = 0.5
     late_steps: int = 4
 
+    def steps(self, late: int) -> int:
+        """At most so many, with ``late`` bends."""
+        return sum(steps for _, steps, _ in self.levels) + (self.late_steps if late else 0)
+
 
 @dataclass
 class Alignment:
@@ -337,7 +341,7 @@ def refine(
     if late:
         blur, _, outlier = settings.levels[-1]
         courses.append(((blur, settings.late_steps, outlier), free[free >= SKULL], False))
-    total, done = sum(steps for (_, steps, _), _, _ in courses), 0
+    total, done = settings.steps(late), 0
     appearance, scaled, sharpness = None, None, 0.0
     start = problem.state.frames.copy()
     start[:, POSE:] = np.clip(start[:, POSE:], problem.priors.low, problem.priors.high)

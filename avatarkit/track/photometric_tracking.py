@@ -135,8 +135,7 @@ def refined(capture: Capture, head: HeadModel, begun: Beginning, run: Run, setti
     problem = ClipProblem.of(head, begun.observed, Ks, begun.viewmats, known, FitSettings())
     problem.state = state_of(problem, begun)
     late = head.num_bends if isinstance(head, SoftHead) else 0
-    total = sum(steps for _, steps, _ in settings.levels) + (settings.late_steps if late else 0)
-    run.emit(Started("photometric", total, "step"))
+    run.emit(Started("photometric", settings.steps(late), "step"))
     eyes_apart = float(problem.noise.min()) / (0.7 * problem.settings.noise)
     with kernels_first():
         steps = refine(

@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from avatarkit import __version__
 from avatarkit.bench.edit.running import Ledger, Sitters
-from avatarkit.bench.edit.subjects import Sitter, sitter, true_labels
+from avatarkit.bench.edit.subjects import FULL, Sitter, capture_folder, sitter, true_labels
 from avatarkit.bench.labels import DAMAGED, GivenMaps, damaged, view_key
 from avatarkit.config import load_config
 from avatarkit.contracts import View
@@ -76,11 +76,13 @@ def run(
 
     Returns {"seed", "subject", "rows": [{"maps", "target", "method", "iou", "boundary", "judge"}]}.
     """
-    who = sitter(folder, subject, seed=seed, report=report)
-    sequence, _ = read_known(folder / f"capture-{subject}-{seed}", None, Run(seed=seed))
+    who = sitter(folder, subject, seed=seed, size=FULL, report=report)
+    sequence, _ = read_known(capture_folder(folder, subject, seed, FULL), None, Run(seed=seed))
     rows: list[dict[str, Any]] = []
     for damage in damages:
-        names = {target: f"mapping-{subject}-{seed}-{damage}-{target}".replace(" ", "-") for target in TARGETS}
+        names = {
+            target: f"mapping-{subject}-{FULL.side}-{seed}-{damage}-{target}".replace(" ", "-") for target in TARGETS
+        }
         missing = [target for target, name in names.items() if not ledger.done(name, __version__)]
         shown = shown_with(folder, who, sequence, damage, seed) if missing else None
         for target in missing:
@@ -94,7 +96,7 @@ def run(
 
 def shown_with(folder: Path, who: Sitter, sequence: Tracked, damage: str, seed: int) -> Shown:
     """The sitter with labels learnt from its training maps after ``damage``."""
-    capture = folder / f"capture-{who.name}-{seed}"
+    capture = capture_folder(folder, who.name, seed, FULL)
     frames = sequence.capture.frames
     train = _spread(sequence.capture.indices("train"), VIEWS)
     held_out = _spread([*sequence.capture.indices("val"), *sequence.capture.indices("test")], HELD_OUT)

@@ -36,8 +36,24 @@ from avatarkit.synthetic.subject import SubjectParams
 from avatarkit.track.sequence import Sequence
 from avatarkit.types import IntArray
 
-SIDE, CAMERAS, TIMESTEPS = 256, 8, 20
-SPLATS, FIRST_BOUND, STEPS = 10_000, 5_000, 2500
+CAMERAS, TIMESTEPS = 8, 20
+
+
+@dataclass(frozen=True)
+class Size:
+    """side: of the pictures, pixels; splats: at most; first_bound: Gaussians on the mesh to begin with; steps: of the reconstruction."""
+
+    side: int
+    splats: int
+    first_bound: int
+    steps: int
+
+
+SMALL = Size(256, 10_000, 5_000, 2500)
+"""What is edited a few hundred times."""
+FULL = Size(512, 30_000, 0, 4000)
+"""As people's avatars are."""
+SIDE = SMALL.side
 
 SUBJECTS: dict[str, Appearance] = {
     "plain": Appearance(),
@@ -62,28 +78,44 @@ class Sitter:
     cameras: list[Camera]
 
 
-def sitter(folder: Path, name: str, *, seed: int = 0, report: Callable[[str], None] = lambda _: None) -> Sitter:
-    """The avatar of one of ``SUBJECTS``, from the disk or made now (about two minutes on two cores)."""
-    look = SUBJECTS[name]
-    capture, file = folder / f"capture-{name}-{seed}", folder / f"{name}-{seed}.avatar"
+def capture_folder(folder: Path, name: str, seed: int, size: Size = SMALL) -> Path:
+    """Where a subject's capture is, or will be."""
+    return folder / f"capture-{_stem(name, seed, size)}"
+
+
+def _stem(name: str, seed: int, size: Size) -> str:
+    return f"{name}-{seed}" if size == SMALL else f"{name}-{size.side}-{seed}"
+
+
+def sitter(
+    folder: Path, name: str, *, seed: int = 0, size: Size = SMALL, report: Callable[[str], None] = lambda _: None
+) -> Sitter:
+    """The avatar of one of ``SUBJECTS``, from the disk or made now (a small one in about two minutes on two cores)."""
+    look, side = SUBJECTS[name], size.side
+    capture, file = capture_folder(folder, name, seed, size), folder / f"{_stem(name, seed, size)}.avatar"
     if not (capture / "transforms_train.json").is_file():
         report(f"drawing {name}")
-        make_capture(capture, cameras=CAMERAS, timesteps=TIMESTEPS, width=SIDE, height=SIDE, seed=seed, appearance=look)
+        make_capture(capture, cameras=CAMERAS, timesteps=TIMESTEPS, width=side, height=side, seed=seed, appearance=look)
     if not file.is_file():
         report(f"reconstructing {name}")
-        save_avatar(_reconstructed(capture, file, seed), file)
+        save_avatar(_reconstructed(capture, file, seed, size), file)
     avatar = load_avatar(file)
     rasterizer = registry().create("rasterizer", registry().default("rasterizer"))
-    scene = Scene(avatar, head_of(avatar.head), rasterizer, SIDE)
-    return Sitter(name, look, avatar, scene, natural_motion(TIMESTEPS, seed=seed), camera_arc(CAMERAS, SIDE, SIDE))
+    scene = Scene(avatar, head_of(avatar.head), rasterizer, side)
+    return Sitter(name, look, avatar, scene, natural_motion(TIMESTEPS, seed=seed), camera_arc(CAMERAS, side, side))
 
 
-def _reconstructed(capture: Path, file: Path, seed: int) -> Avatar:
+def _reconstructed(capture: Path, file: Path, seed: int, size: Size) -> Avatar:
     run = Run(seed=seed)
     sequence, head = read_known(capture, None, run)
     config = load_config(ReconConfig, "recon", {})
     config = replace(
-        config, run_iterations=STEPS, seed=seed, max_splats=SPLATS, first_bound=FIRST_BOUND, label_views=32
+        config,
+        run_iterations=size.steps,
+        seed=seed,
+        max_splats=size.splats,
+        first_bound=size.first_bound,
+        label_views=32,
     )
     head = with_frames(head, config.frames)
     rasterizer = registry().create("rasterizer", registry().default("rasterizer"))

@@ -80,7 +80,7 @@ def reconstruct(
                 state.gaussians, sequence, head, state.head.pose, segmenter, hosted(rasterizer), votes, run
             )
     state = _everywhere(state, head, ranks, "cpu", weigh)
-    aids = _aids(sequence, head, state, config, segmenter, run, colours, device, weigh)
+    aids = _aids(sequence, head, config, segmenter, run, colours, device, weigh)
     state, head = placed(state, device), placed_head(head, device)
     if state.total == 0:
         state.total = (
@@ -173,8 +173,8 @@ def clips_of(sequence: Sequence) -> Tensor | None:
 
 def several_sides(sequence: Sequence) -> bool:
     """Is any timestep seen by two cameras?"""
-    frames = sequence.capture.frames
-    return len({frame.timestep for frame in frames}) < len(frames)
+    seen = {(frame.timestep, frame.camera) for frame in sequence.capture.frames}
+    return len({timestep for timestep, _ in seen}) < len(seen)
 
 
 def _wants_labels(config: ReconConfig) -> bool:
@@ -182,8 +182,8 @@ def _wants_labels(config: ReconConfig) -> bool:
 
 
 def _aids(
-    sequence: Sequence, head: HeadModel, state: TrainState, config: ReconConfig, segmenter: Segmenter | None, run: Run,
-    colours: Tensor | None, device: str, weigh: PoseWeights | None,
+    sequence: Sequence, head: HeadModel, config: ReconConfig, segmenter: Segmenter | None, run: Run, colours: Tensor | None,
+    device: str, weigh: PoseWeights | None,
 ) -> Aids:  # fmt: skip
     """LPIPS, label images, colours of triangles and backgrounds where the config asks for them; what is missing is said."""
     perceptual = None
@@ -198,7 +198,9 @@ def _aids(
         return aids
     if segmenter is None:
         raise InputError("the label losses need a segmenter, and labels are off (label_views is 0)")
-    return replace(aids, label_images=LabelImages(sequence, head, state.head.pose, segmenter, device))
+    with torch.no_grad():  # at the sequence's own parameters, which tuning does not change: a resumed run makes the same maps
+        pose = head_tuning.posed(head, sequence.params)
+    return replace(aids, label_images=LabelImages(sequence, head, pose, segmenter, device))
 
 
 def prior_colours(sequence: Sequence, head: HeadModel, config: ReconConfig) -> Tensor | None:
@@ -307,12 +309,12 @@ def _rolled_back(state: TrainState, run: Run, ranks: Ranks) -> TrainState:
 
 
 def _broken_tensor(state: TrainState) -> str:
-    """Which tensor is not finite, for the error."""
+    """What is not finite, for the error."""
     named = parameters(state.gaussians) | {
         "head " + name: getattr(state.head.params, name) for name in state.head.first
     }
     broken = [name for name, value in named.items() if not torch.isfinite(value).all()]
-    return f"'{broken[0]}' is not finite" if broken else "every tensor is finite, the pictures may not be"
+    return f"'{broken[0]}' is not finite" if broken else f"{state.broken or 'the loss or its gradient'} is not finite"
 
 
 def _held_out(sequence: Sequence, config: ReconConfig, device: str = "cpu") -> Views | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, field, replace
 
@@ -42,7 +43,8 @@ class TrainState:
 
     screen_gradient, seen (N,): summed norm of the screen gradient (normalised device coordinates) and how often each
     Gaussian showed since the last density event.  total: steps of this run.  unsound: on a GPU, where nobody asks after every
-    step, how many steps in a row and since the last reading were not finite; no checkpoint holds it.
+    step, how many steps in a row and since the last reading were not finite; broken: what was not finite, where a CPU skipped a
+    step; no checkpoint holds the two.
     """
 
     gaussians: Gaussians
@@ -58,6 +60,7 @@ class TrainState:
     rolled_back: bool = False
     curve: list[dict[str, float]] = field(default_factory=list)
     unsound: Tensor | None = None
+    broken: str = ""
 
 
 @dataclass(frozen=True)
@@ -177,6 +180,7 @@ def train_step(
         told.append({name: value.detach() for name, value in parts.items()})
         if waits and (not torch.isfinite(loss) or not finite((vertices, joints))):
             broken = True
+            state.broken = _broken(view, vertices, joints, parts)
             break
         loss.backward()
         visible |= shows
@@ -192,7 +196,9 @@ def train_step(
             antialiased=config.antialiased,
         )
         broken = waits and not bool(torch.isfinite(through))
-        if not broken:
+        if broken:
+            state.broken = "the loss 'aside'"
+        else:
             (config.aside * config.aside_every * len(batch) / count * through).backward()  # type: ignore[no-untyped-call]
             visible |= shows
             told = [parts | {"aside": through.detach()} for parts in told]
@@ -206,11 +212,15 @@ def train_step(
         broken, heads, visible, screen, values = over_ranks(
             own, parameters(state.gaussians), state.head, ranks, timesteps if config.tune_head else ()
         )  # fmt: skip
-    gradients = [leaf.grad for leaf in parameters(state.gaussians).values()]
-    gradients += [gradient for _, *pair in heads for gradient in pair]
+    by_name = {f"'{name}'": leaf.grad for name, leaf in parameters(state.gaussians).items()}
+    gradients = [*by_name.values(), *(gradient for _, *pair in heads for gradient in pair)]
     kept = None
     if waits:
-        if broken or not finite(gradients):
+        if broken:
+            return None
+        if not finite(gradients):
+            bad = (name for name, gradient in by_name.items() if not finite([gradient]))
+            state.broken = f"the gradient by {next(bad, 'the posed head')}"
             return None
     else:
         posed_heads = [tensor for _, vertices, joints, _ in gathered for tensor in (vertices, joints)]
@@ -235,6 +245,16 @@ def train_step(
     bad = torch.zeros(2, dtype=torch.int32, device=device) if state.unsound is None else state.unsound
     state.unsound = torch.stack([torch.where(kept, 0, bad[0] + 1), bad[1] + ~kept])
     return _read(state, told) if measure else {}
+
+
+def _broken(view: TrainingView, vertices: Tensor, joints: Tensor, parts: Mapping[str, Tensor]) -> str:
+    """What of a view's step is not finite."""
+    if not finite((vertices, joints)):
+        return f"the posed head of timestep {view.timestep}"
+    if not finite([view.target]):
+        return f"the picture of frame {view.frame}"
+    bad = (name for name, value in parts.items() if name != "loss" and not finite([value]))
+    return f"the loss '{next(bad, 'loss')}' of frame {view.frame}"
 
 
 def _kept(gradient: Tensor | None, kept: Tensor | None) -> Tensor | None:

@@ -38,8 +38,9 @@ def test_one_bad_number_among_many_is_found(value: float, shape: tuple[int, ...]
 
 
 def in_a_loss(value: float, patch: pytest.MonkeyPatch, state: TrainState, view: TrainingView) -> TrainingView:
-    whole = step.position_loss
-    patch.setattr(step, "position_loss", lambda *a: whole(*a) + value)
+    """The second view's."""
+    whole, added = step.position_loss, iter((0.0, value))
+    patch.setattr(step, "position_loss", lambda *a: whole(*a) + next(added))
     return view
 
 
@@ -96,13 +97,16 @@ def everything(state: TrainState) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in tensors.items()}
 
 
-PLACES: tuple[Callable[..., TrainingView], ...] = (
-    in_a_loss, in_a_gradient, in_the_gradient_of_the_head, in_an_image, in_a_pose, in_a_joint,
-)  # fmt: skip
+PLACES: dict[Callable[..., TrainingView], str] = {
+    in_a_loss: "the loss 'position' of frame {frame}", in_a_gradient: "the gradient by 'sh'",
+    in_the_gradient_of_the_head: "the gradient by the posed head", in_an_image: "the picture of frame {frame}",
+    in_a_pose: "the posed head of timestep {timestep}", in_a_joint: "the posed head of timestep {timestep}",
+}  # fmt: skip
+"""Where a bad number is put, and what is said to be broken."""
 
 
 @pytest.mark.parametrize(("place", "value"), [*((place, BAD[0]) for place in PLACES), (in_a_gradient, BAD[1])])
-def test_a_step_with_a_bad_number_changes_nothing(
+def test_a_step_with_a_bad_number_changes_nothing_and_names_it(
     parts: Parts, monkeypatch: pytest.MonkeyPatch, place: Callable[..., TrainingView], value: float
 ) -> None:
     config = parts.config(tune_head=True, position=0.01)
@@ -117,6 +121,7 @@ def test_a_step_with_a_bad_number_changes_nothing(
     assert train_step(state, [views.view(0), bad], parts.head, config, schedule, parts.rasterizer, white) is None
     after = everything(state)
     assert [name for name in before if not torch.equal(before[name], after[name])] == []
+    assert state.broken == PLACES[place].format(frame=bad.frame, timestep=bad.timestep)
 
 
 def test_gradients_that_stay_bad_end_the_run_and_are_counted(

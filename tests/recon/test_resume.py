@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from avatarkit.contracts import Segmenter
 from avatarkit.events import Event, Notice, Progress, Run, Scalars
 from avatarkit.gaussians.tensor_file import load_tensors
 from avatarkit.recon import checkpoint
 from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.loop import reconstruct
 from avatarkit.recon.step import TrainState
+from avatarkit.segment.head_regions import HeadRegions
 
 from .conftest import Parts
 
@@ -33,8 +35,9 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> list[str]:
 
 
 def trained(
-    parts: Parts, config: ReconConfig, folder: Path, *, stop: int | None = None, resume: bool = False
-) -> TrainState:
+    parts: Parts, config: ReconConfig, folder: Path, *, stop: int | None = None, resume: bool = False,
+    segmenter: Segmenter | None = None,
+) -> TrainState:  # fmt: skip
     run = Run(folder)
 
     def watch(event: Event) -> None:
@@ -42,7 +45,9 @@ def trained(
             run.stop()
 
     run.add_sink(watch)
-    return reconstruct(parts.sequence, parts.head, config, run, parts.rasterizer, resume=resume)
+    return reconstruct(
+        parts.sequence, parts.head, config, run, parts.rasterizer, resume=resume, segmenter=segmenter
+    )
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +80,18 @@ def test_a_stop_and_a_resume_change_no_bit(
     assert resumed.step == 24 and same(whole[1], tensors_of(resumed, tmp_path)) == []
     untimed = [[{k: v for k, v in row.items() if k != "seconds"} for row in s.curve] for s in (whole[0], resumed)]
     assert untimed[0] == untimed[1] and [row["step"] for row in untimed[0]] == [12, 24]
+
+
+def test_label_images_are_the_same_after_a_resume(parts: Parts, tmp_path: Path) -> None:
+    """Maps are made when they are first needed; by then the head has been tuned, and a resumed run makes all of them anew."""
+    config = parts.config(log_every=1, label_l2=0.5, tune_every=2, lr_pose=0.02)
+    folders = tmp_path / "unbroken", tmp_path / "stopped"
+    unbroken = trained(parts, config, folders[0], segmenter=HeadRegions())
+    assert trained(parts, config, folders[1], stop=STOP, segmenter=HeadRegions()).step == STOP
+    resumed = trained(parts, config, folders[1], resume=True, segmenter=HeadRegions())
+    assert same(tensors_of(unbroken, folders[0]), tensors_of(resumed, folders[1])) == []
+    moved = unbroken.head.params.rotation - parts.sequence.params.rotation
+    assert float(moved.abs().max()) > 0.01, "or tuning hardly changes the maps"
 
 
 def test_a_reset_of_opacity_comes_after_what_is_scored_and_kept(parts: Parts, tmp_path: Path) -> None:

@@ -178,7 +178,8 @@ class Tracker(Protocol):
     def track(
         self, capture: Capture, head: HeadModel, run: Run, initial: TrackedSequence | None = None
     ) -> TrackedSequence:
-        """Fit ``head`` to every timestep of ``capture``.  Raises InputError when no face is found."""
+        """Fit ``head`` to every timestep of ``capture``; ``initial``: parameters and cameras of the same capture to start from, which a tracker that
+        needs none may leave out.  Raises InputError when no face is found."""
         ...
 
 

@@ -53,7 +53,7 @@ def evaluate(
     if images is None and protocol is None and len(request.pairs) == 1:
         result = one_avatar(request, run)
         if not quiet:
-            _print(result)
+            _print(result, lpips_net)
         write_json(result, json)
         return
     table = table_of(request, run)
@@ -68,7 +68,7 @@ def _beside(pictures: Path | None, json: str | None) -> Path | None:
     return Path(str(json)).with_name(Path(str(json)).stem + "-worst")
 
 
-def _print(result: dict[str, Any]) -> None:
+def _print(result: dict[str, Any], lpips_net: str) -> None:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -86,9 +86,11 @@ def _print(result: dict[str, Any]) -> None:
         regions = [metric(score["regions"][r]["psnr"]) for r in ("head", "mouth", "eyes")]
         table.add_row(name.replace("_", " "), metric(score["psnr"]), "", "", *regions)
     console.print(table)
-    console.print(f"[dim]{result['frames']} frames of '{result['split']}'; PSNR in dB[/]")
+    inside = "" if result["masked"] is None else f"; inside the matte {metric(result['masked']['psnr'])}"
+    console.print(f"[dim]{result['frames']} frames of '{result['split']}'; PSNR in dB{inside}[/]")
+    _say_pictures(result["pictures"])
     if result["lpips_net"] is None:
-        _no_lpips()
+        _no_lpips(lpips_net)
 
 
 def _print_table(table: dict[str, Any], request: Request) -> None:
@@ -110,13 +112,17 @@ def _print_table(table: dict[str, Any], request: Request) -> None:
     console.print(
         f"[dim]protocol: {table['protocol'] or 'the splits of the capture'}; PSNR in dB, means over frames[/]"
     )
-    if request.pictures is not None and table["pictures"]:
-        console.print(f"[dim]worst frames: {short(request.pictures)}[/]")
+    _say_pictures(table["pictures"])
     if table["lpips_net"] is None:
-        _no_lpips()
+        _no_lpips(request.lpips_net)
 
 
-def _no_lpips() -> None:
+def _say_pictures(files: list[str]) -> None:
+    if files:
+        console.print(f"[dim]worst frames: {short(Path(files[0]).parent)}[/]")
+
+
+def _no_lpips(net: str) -> None:
     console.print(
-        "[dim]LPIPS was not measured: the weights of its backbone are not on this machine (avatarkit assets get lpips-alex)[/]"
+        f"[dim]LPIPS was not measured: the weights of its backbone are not on this machine (avatarkit assets get lpips-{net})[/]"
     )

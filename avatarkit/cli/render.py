@@ -90,8 +90,9 @@ def render(
     if not quiet:
         console.print(f"[bold]{short(output)}[/]  {count} frame{'s' if count != 1 else ''}")
         if carried is not None:
+            beyond = "" if carried.excess_jitter is None else f", {carried.excess_jitter:.2f} beyond its driver's"
             console.print(
-                f"  [dim]jitter {carried.jitter:.2f} m/s², {carried.excess_jitter:.2f} beyond its driver's; identity drift "
+                f"  [dim]jitter {carried.jitter:.2f} m/s²{beyond}; identity drift "
                 f"{1000 * carried.shape_drift:.2f} mm of the skull, {255 * carried.colour_drift:.2f} of 255 levels of colour[/]"
             )
     if carried is not None:

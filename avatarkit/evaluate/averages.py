@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,20 @@ def means(rows: list[dict[str, Any]]) -> dict[str, Any]:
             for name in REGIONS
         },
     }
+
+
+def grouped(rows: list[dict[str, Any]], key: str) -> dict[Any, dict[str, Any]]:
+    """``means`` of the rows that have one value of ``key``, by that value."""
+    groups: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        groups[row[key]].append(row)
+    return {value: means(group) for value, group in sorted(groups.items())}
+
+
+def by_camera_and_timestep(rows: list[dict[str, Any]], timestep_names: tuple[str, ...]) -> dict[str, Any]:
+    """{"cameras", "timesteps"}: ``means`` by name."""
+    steps = {timestep_names[step]: each for step, each in grouped(rows, "timestep").items()}
+    return {"cameras": grouped(rows, "camera"), "timesteps": steps}
 
 
 def mean(values: list[float | None]) -> float | None:

@@ -134,10 +134,11 @@ def evaluate_split(
     background: Float32Array,
     *,
     lpips_net: str = "alex",
+    masked: bool = False,
     keep: Callable[[Scored], None] | None = None,
     on_frame: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """The figures of ``avatarkit eval`` for one split; ``keep`` sees every frame's pictures.
+    """The figures of ``avatarkit eval`` for one split; ``keep`` sees every frame's pictures; masked: each row has figures inside the matte.
 
     Frames go camera by camera, since the trivial predictors hold one camera's training frames at a time.
     """
@@ -146,7 +147,9 @@ def evaluate_split(
     perceptual = lpips_or_none(lpips_net)
     trivial = TrivialPredictors(sequence, background)
     rows = []
-    for scored in score_frames(predict, capture, frames, background, regions_of(sequence, head), perceptual=perceptual):
+    for scored in score_frames(
+        predict, capture, frames, background, regions_of(sequence, head), perceptual=perceptual, masked=masked
+    ):
         trivial.add(scored.index, scored.truth, scored.masks)
         rows.append(scored.row)
         if keep is not None:

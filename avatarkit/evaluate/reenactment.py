@@ -31,18 +31,19 @@ MOVED = 2e-3  # of the head's size: a vertex that some expression moves farther 
 
 @dataclass(frozen=True)
 class Reenactment:
-    """jitter, driver_jitter: mean acceleration, m/s²; excess_jitter: what the first has beyond the second, ≥ 0; shape_drift:
-    metres; colour_drift: in [0, 1]; timesteps; fps."""
+    """jitter, driver_jitter: mean acceleration, m/s²; excess_jitter: what the first has beyond the second, ≥ 0, None for both where
+    nothing drives that has a face (named weights; an avatar's own motion); shape_drift: metres; colour_drift: in [0, 1];
+    timesteps; fps."""
 
     jitter: float
-    driver_jitter: float
-    excess_jitter: float
+    driver_jitter: float | None
+    excess_jitter: float | None
     shape_drift: float
     colour_drift: float
     timesteps: int
     fps: float
 
-    def row(self) -> dict[str, float | int]:
+    def row(self) -> dict[str, float | int | None]:
         return asdict(self)
 
 
@@ -99,10 +100,11 @@ def colour_drift(colours: Tensor, weights: Tensor) -> float:
 def measure(
     avatar: Avatar, head: HeadModel, motion: HeadParams, fps: float, driver: tuple[HeadModel, HeadParams] | None = None
 ) -> Reenactment:
-    """``motion`` on ``avatar``; ``driver``: the head and the parameters that it was made from, default ``motion`` itself."""
+    """``motion`` on ``avatar``; ``driver``: the head and the parameters that it was made from."""
     driven = canonical_points(head, motion)
-    source = driven if driver is None or len(driver[1]) < 3 else canonical_points(*driver)
-    own, given, excess = excess_jitter(driven, source, fps)
+    own, given, excess = mean_acceleration(driven, fps), None, None
+    if driver is not None and len(driver[1]) >= 3:
+        own, given, excess = excess_jitter(driven, canonical_points(*driver), fps)
     chosen = np.unique(np.linspace(0, len(motion) - 1, min(SAMPLED, len(motion))).round().astype(int)).tolist()
     rigid = skull(head)
     skulls, colours = [], []

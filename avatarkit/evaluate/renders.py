@@ -24,24 +24,33 @@ def renders_predictor(
 ) -> Predict:
     """frame index → the picture (H, W, 3) in [0, 1] of ``folder`` that belongs to it.
 
-    A picture belongs to a frame by its path in the data set (``images/00003_08.png``), its name without suffix, or as
-    TIMESTEP_CAMERA (``00003_08``); where no name fits and the counts agree, by order, which is said.  Pictures lie in the folder, in a
+    A picture belongs to a frame by its path in the data set (``images/00003_08.png``), as TIMESTEP_CAMERA (``00003_08``) or by its
+    name without suffix, where only one frame and one picture are called so (in the union of several sequences many are);
+    where no name fits and the counts agree, by order, which is said.  Pictures lie in the folder, in a
     folder of the split's name in it (and there, perhaps, in GaussianAvatars' ``ours_N/renders``), or anywhere below.  Transparent
-    ones are laid over ``background``.  Raises InputError, naming the first ones that are missing.
+    ones are laid over ``background``.  Raises InputError, naming the first ones that are missing, or two frames that one picture fits.
     """
     files = _pictures(folder, split)
     stems = Counter(file.stem for file in files)
     by_name = {file.stem: file for file in files if stems[file.stem] == 1}
     by_name |= {file.relative_to(folder).with_suffix("").as_posix(): file for file in files}
+    sources = Counter(Path(frame.source).stem for frame in {frame.source: frame for frame in capture.frames}.values())
     found: dict[int, Path] = {}
     for index in indices:
         frame = capture.frames[index]
         source = Path(frame.source).with_suffix("").as_posix()
         own = f"{capture.timestep_names[frame.timestep]}_{capture.cameras[frame.camera].name}"
-        names = (source, Path(source).name, own)
+        names = (source, own, *([Path(source).name] if sources[Path(source).stem] == 1 else []))
         match = next((by_name[name] for name in names if name in by_name), None)
         if match is not None:
             found[index] = match
+    used = {file: index for index, file in found.items()}
+    for index, file in found.items():
+        other = capture.frames[used[file]].source
+        if other != capture.frames[index].source:
+            raise InputError(
+                f"{file}: it fits two frames, {capture.frames[index].source} and {other}; name pictures TIMESTEP_CAMERA like 00003_08.png"
+            )
     if not found and len(files) == len(indices):
         run.notice(f"{folder}: no picture is named after a frame; the {len(files)} are taken in order", "warning")
         found = dict(zip(indices, files, strict=True))

@@ -14,6 +14,7 @@ from avatarkit.capture.capture import Capture, Frame
 from avatarkit.capture.dataset import read_dataset
 from avatarkit.contracts import HeadModel
 from avatarkit.errors import InputError
+from avatarkit.evaluate.averages import by_camera_and_timestep, means
 from avatarkit.evaluate.evaluation import Predict, avatar_predictor, evaluate_split, regions_of
 from avatarkit.evaluate.protocols import SPLITS, by_protocol, trained_on
 from avatarkit.evaluate.regions import Mask
@@ -87,7 +88,8 @@ class _Loaded:
         return avatar_predictor(self.avatar, self.sequence, self.params, self.head, rasterizer)
 
 
-def _load(avatar: Path, capture: Path | None, head: str | None) -> _Loaded:
+def _load(avatar: Path, capture: Path | None, head: str | None, run: Run) -> _Loaded:
+    """An imported avatar names no capture; where it has as many timesteps, its own parameters, which its training tuned, are used."""
     subject = load_avatar(avatar)
     model = head_of(subject.head, head)
     source = Path(subject.source) if subject.source else None
@@ -97,28 +99,42 @@ def _load(avatar: Path, capture: Path | None, head: str | None) -> _Loaded:
             f"{avatar}: the capture it was made from is not at {where}; name it: avatarkit eval {avatar} CAPTURE"
         )
     sequence = load_sequence(where, model)
-    own = source is not None and where.resolve() == source.resolve() and len(subject.motion) == len(sequence.params)
+    alike = len(subject.motion) == len(sequence.params)
+    own = alike and source is not None and where.resolve() == source.resolve()
+    if subject.meta.get("imported"):
+        own = alike
+        ours = "its own head parameters, of as many timesteps, are" if own else "the capture's head parameters are"
+        run.notice(f"{avatar}: {ours} used, not the {'capture' if own else 'avatar'}'s")
     return _Loaded(subject, sequence, model, subject.motion if own else sequence.params, own, where)
 
 
 def one_avatar(request: Request, run: Run) -> dict[str, Any]:
-    """``evaluate_split`` of a single avatar on one split of its capture."""
+    """``evaluate_split`` of a single avatar on one split of its capture, with what ``table_of`` says of a system beside it."""
     ((avatar, capture),) = request.pairs
     assert avatar is not None
     split = request.split or "test"
-    loaded = _load(avatar, capture, request.head)
+    loaded = _load(avatar, capture, request.head, run)
     frames = loaded.sequence.capture.indices(split)  # type: ignore[arg-type]
     if not frames:
         raise InputError(f"{loaded.where}: it has no frames in split '{split}'")
     stage = f"evaluating {split}"
     run.emit(Started(stage, len(frames), "frame"))
     began = time.monotonic()
+    worst = WorstFrames(request.worst if request.pictures is not None else 0)
     result = evaluate_split(
         loaded.predict(_rasterizer(request)), loaded.sequence, loaded.head, split, loaded.avatar.background.numpy(),
-        lpips_net=request.lpips_net, on_frame=lambda done, total: run.emit(Progress(stage, done, total)),
+        lpips_net=request.lpips_net, masked=True, keep=worst.add,
+        on_frame=lambda done, total: run.emit(Progress(stage, done, total)),
     )  # fmt: skip
     run.emit(Finished(stage, time.monotonic() - began))
-    return result
+    rows, shown = result["rows"], loaded.sequence.capture
+    pictures = _pictured(request, worst, avatar.stem, shown.name, split)
+    beside = {
+        "masked": means(rows)["masked"],
+        **by_camera_and_timestep(rows, shown.timestep_names),
+        "pictures": pictures,
+    }
+    return result | beside
 
 
 def table_of(request: Request, run: Run) -> dict[str, Any]:
@@ -138,7 +154,7 @@ def table_of(request: Request, run: Run) -> dict[str, Any]:
             trained: tuple[Frame, ...] = ()
             background = WHITE
         else:
-            loaded = _load(avatar, capture, request.head)
+            loaded = _load(avatar, capture, request.head, run)
             shown = by_protocol(loaded.sequence.capture, request.protocol)
             loaded = replace(loaded, sequence=replace(loaded.sequence, capture=shown))
             regions, background = regions_of(loaded.sequence, loaded.head), loaded.avatar.background.numpy()
@@ -158,10 +174,7 @@ def table_of(request: Request, run: Run) -> dict[str, Any]:
                 )
             result, worst = _scored(request, run, name, predict, shown, split, background, regions)
             results.append({"system": name, "capture": str(shown.source or shown.name), "split": split, **result})
-            if request.pictures is not None:
-                file = request.pictures / f"{_plain(name)}-{_plain(shown.name)}-{split}.png"
-                if worst.write(file):
-                    pictures.append(str(file))
+            pictures += _pictured(request, worst, name, shown.name, split)
     if not results:
         raise InputError(f"no frames are in {' or '.join(map(repr, splits))} of any capture; try --protocol vhap")
     table: dict[str, Any] = {
@@ -191,6 +204,14 @@ def _scored(
     )  # fmt: skip
     run.emit(Finished(stage, time.monotonic() - began, {"psnr": result["psnr"], "ssim": result["ssim"]}))
     return result, worst
+
+
+def _pictured(request: Request, worst: WorstFrames, name: str, capture: str, split: str) -> list[str]:
+    """The sheet of the worst frames, if pictures were asked for and there are frames."""
+    if request.pictures is None:
+        return []
+    file = request.pictures / f"{_plain(name)}-{_plain(capture)}-{split}.png"
+    return [str(file)] if worst.write(file) else []
 
 
 def _capture_alone(request: Request, capture: Path, run: Run) -> tuple[Capture, Callable[[int], dict[str, Mask]]]:

@@ -6,13 +6,12 @@ Every mean is over frames.  Beside it the same figures by camera and by timestep
 from __future__ import annotations
 
 import heapq
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from avatarkit.capture.capture import Capture
-from avatarkit.evaluate.averages import METRICS, mean, means
+from avatarkit.evaluate.averages import METRICS, by_camera_and_timestep, mean, means
 from avatarkit.evaluate.evaluation import Predict, Scored, score_frames
 from avatarkit.evaluate.regions import Mask
 from avatarkit.losses.metrics import lpips_or_none
@@ -75,8 +74,7 @@ def score_split(
     return {
         **means(rows),
         "lpips_net": lpips_net if perceptual is not None else None,
-        "cameras": _grouped(rows, "camera"),
-        "timesteps": {capture.timestep_names[step]: each for step, each in _grouped(rows, "timestep").items()},
+        **by_camera_and_timestep(rows, capture.timestep_names),
         "rows": rows,
     }
 
@@ -92,10 +90,3 @@ def pooled(results: list[dict[str, Any]]) -> dict[str, Any]:
         **{name: mean([each[name] for each in results]) for name in METRICS},
         "masked": {name: mean([each[name] for each in masked]) for name in METRICS} if masked else None,
     }
-
-
-def _grouped(rows: list[dict[str, Any]], key: str) -> dict[Any, dict[str, Any]]:
-    groups: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        groups[row[key]].append(row)
-    return {value: means(group) for value, group in sorted(groups.items())}

@@ -198,7 +198,9 @@ def _aids(
         return aids
     if segmenter is None:
         raise InputError("the label losses need a segmenter, and labels are off (label_views is 0)")
-    with torch.no_grad():  # at the sequence's own parameters, which tuning does not change: a resumed run makes the same maps
+    with (
+        torch.no_grad()
+    ):  # at the sequence's own parameters, which tuning does not change: a resumed run makes the same maps
         pose = head_tuning.posed(head, sequence.params)
     return replace(aids, label_images=LabelImages(sequence, head, pose, segmenter, device))
 

@@ -215,7 +215,7 @@ def _from_video(path: Path, head: HeadModel, run: Run, max_frames: int) -> Motio
     part = registry().create("tracker", registry().default("tracker"))
     capture = read_capture(path, max_frames=max_frames, run=run, locate=getattr(part, "locate", None))
     sequence = part.track(capture, head, run)
-    return Motion(sequence.params, clock(np.array([frame.time for frame in capture.frames])))
+    return Motion(sequence.params, clock(np.array([frame.time for frame in capture.frames])), (head, sequence.params))
 
 
 def transferred(params: HeadParams, source: HeadModel, head: HeadModel, run: Run) -> HeadParams:

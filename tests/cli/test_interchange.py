@@ -112,6 +112,43 @@ def test_export_says_what_it_cannot_do(command: Command, reconstructed: Path, tm
     assert command("import", "headstudio", tmp_path, "-o", tmp_path / "a.avatar").code == 2
 
 
+def test_an_imported_avatar_is_scored_by_its_own_parameters(
+    command: Command, reconstructed: Path, tiny_capture: Path, tmp_path: Path
+) -> None:
+    """The published system tunes the parameters of its training timesteps and renders with them."""
+    from dataclasses import replace
+
+    from avatarkit.gaussians.avatar_file import load_avatar, save_avatar
+
+    avatar = load_avatar(reconstructed)
+    scores = {}
+    for name, motion in (
+        ("tuned", avatar.motion),
+        ("moved", avatar.motion.map(lambda value: value.clone())),
+        ("shorter", avatar.motion[0]),
+    ):
+        if name == "moved":
+            motion.translation[:, 0] += 0.02
+        timesteps = avatar.timestep_names[: len(motion)]
+        save_avatar(
+            replace(avatar, motion=motion, timestep_names=timesteps, frames=(), source=""), tmp_path / f"{name}.avatar"
+        )
+        export = command(
+            "export", tmp_path / f"{name}.avatar", "-o", tmp_path / name, "--format", "gaussianavatars", "-q"
+        )
+        assert export.code == 0, export.err
+        back = tmp_path / f"{name}-back.avatar"
+        assert command("import", "gaussianavatars", tmp_path / name, "-o", back, "--head", "bust", "-q").code == 0
+        said = command("eval", back, tiny_capture, "--split", "val", "--json", "-")
+        words = " ".join(said.err.split())
+        assert ("its own head parameters, of as many timesteps, are used" in words) == (name != "shorter"), words
+        assert ("the capture's head parameters are used" in words) == (name == "shorter"), words
+        scores[name] = said.json["psnr"]
+    assert scores["moved"] < scores["tuned"] - 3.0 and scores["shorter"] == pytest.approx(scores["tuned"], abs=0.01), (
+        scores
+    )
+
+
 def test_the_avatar_of_a_reconstruction_goes_there_and_back(
     command: Command, reconstructed: Path, tiny_capture: Path, tmp_path: Path
 ) -> None:

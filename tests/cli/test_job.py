@@ -55,7 +55,11 @@ def test_eval_json_has_the_agreed_keys(command: Command, reconstructed: Path, ti
     )
     assert said.code == 0, said.err
     result = said.json
-    assert set(result) == {"split", "frames", "psnr", "ssim", "lpips", "lpips_net", "regions", "trivial", "rows"}
+    keys = {"split", "frames", "psnr", "ssim", "lpips", "lpips_net", "regions", "trivial", "rows"}
+    assert set(result) == keys | {"masked", "cameras", "timesteps", "pictures"}
+    assert result["masked"]["psnr"] < result["psnr"] and result["pictures"] == [], "a plain background is easy"
+    for groups in (result["cameras"], result["timesteps"]):
+        assert sum(each["frames"] for each in groups.values()) == result["frames"]
     assert result["split"] == split and result["frames"] == len(result["rows"]) == {"val": 5, "test": 3}[split]
     assert set(result["regions"]) == REGIONS and all(set(region) == {"psnr"} for region in result["regions"].values())
     assert set(result["trivial"]) >= {"mean_frame", "nearest_in_time", "best_training_frame"}
@@ -67,6 +71,18 @@ def test_eval_json_has_the_agreed_keys(command: Command, reconstructed: Path, ti
     assert result["psnr"] == next(r["psnr"] for r in stored if r["split"] == split), (
         "the same figures as after training"
     )
+
+
+def test_eval_shows_the_worst_frames_of_one_avatar(command: Command, reconstructed: Path, tmp_path: Path) -> None:
+    said = command("eval", reconstructed, "--json", "-", "--worst", 2, "--pictures", tmp_path / "worst")
+    assert said.code == 0, said.err
+    (file,) = (Path(name) for name in said.json["pictures"])
+    assert file.parent == tmp_path / "worst" and file.is_file() and "worst frames: " in said.err
+    with Image.open(file) as two:
+        height = two.height
+    command("eval", reconstructed, "--worst", 1, "--pictures", tmp_path / "one", "-q")
+    with Image.open(next((tmp_path / "one").iterdir())) as one:
+        assert one.height < 0.7 * height
 
 
 def test_eval_for_people_names_the_missing_weights_or_shows_lpips(command: Command, reconstructed: Path) -> None:

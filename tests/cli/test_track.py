@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import typer
 from PIL import Image
 from typer.testing import CliRunner
@@ -43,6 +44,16 @@ class Scripted:
             found.append(FaceLandmarks(points.copy(), {}, 1, 1.0))
         return found
 '''
+
+PUSHING = """
+from dataclasses import replace
+
+
+class Pushing:
+    def track(self, capture, head, run, initial=None):
+        params = replace(initial.params, translation=initial.params.translation + 0.01)
+        return replace(initial, params=params)
+"""
 
 
 def run(*arguments: str) -> None:
@@ -92,8 +103,23 @@ def test_track_writes_a_sequence_a_picture_and_a_summary(film: Path, tmp_path: P
     content = json.loads(summary.read_text())
     assert content["timesteps"] == 8 and content["head"]["name"] == "bust" and content["fit"]["median_px"] < 1.0
     assert (out / "transforms_train.json").is_file() and Path(content["pictures"]["tracking"]) == out / "tracking.png"
-    with pytest.raises(InputError, match="already has head parameters"):
-        run(str(out), "-o", str(tmp_path / "again"), "--tracker", f"{plugin}:Scripted", "--head", "bust")
+    with pytest.raises(InputError, match="does not write over what it starts from"):
+        run(str(out), "-o", str(out), "--tracker", f"{plugin}:Scripted", "--head", "bust")
+
+
+def test_a_data_set_is_refined_from_its_own_parameters(tiny_capture: Path, tmp_path: Path) -> None:
+    """By a tracker that moves what it is given by a centimetre; splits, cameras and masks stay."""
+    (tmp_path / "pushing.py").write_text(PUSHING)
+    truth, _ = read_known(tiny_capture, None, Run())
+    run(str(tiny_capture), "-o", str(tmp_path / "found"), "--tracker", f"{tmp_path / 'pushing.py'}:Pushing", "-q")
+    found, _ = read_known(tmp_path / "found", None, Run())
+    assert [(f.timestep, f.camera, f.split) for f in found.capture.frames] == [
+        (f.timestep, f.camera, f.split) for f in truth.capture.frames
+    ]
+    assert found.capture.masked
+    torch.testing.assert_close(found.viewmats, truth.viewmats, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.params.translation, truth.params.translation + 0.01, atol=1e-6, rtol=0)
+    torch.testing.assert_close(found.params.expr, truth.params.expr)
 
 
 def test_a_head_in_flame_topology_keeps_its_teeth(film: Path, tmp_path: Path, test_data: Path) -> None:

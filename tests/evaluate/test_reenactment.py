@@ -82,13 +82,19 @@ def test_a_driven_avatar_keeps_its_identity_and_a_shaken_one_jitters() -> None:
         expr=0.3 * (1.0 + torch.sin(3.0 * time)).expand(12, HEAD.num_expr) * (torch.arange(HEAD.num_expr) == 5),
         rotation=torch.cat([0.0 * time, 0.4 * torch.sin(2.0 * time), 0.0 * time], 1),
     )
-    found = measure(avatar, HEAD, smooth, 25.0)
-    assert found.excess_jitter == 0.0 and found.driver_jitter == found.jitter > 0.0
+    alone = measure(avatar, HEAD, smooth, 25.0)
+    assert alone.jitter > 0.0 and alone.driver_jitter is None and alone.excess_jitter is None, "nothing to compare with"
+    found = measure(avatar, HEAD, smooth, 25.0, (HEAD, smooth))
+    assert found.jitter == alone.jitter and found.excess_jitter == 0.0 and found.driver_jitter == found.jitter > 0.0
     assert found.shape_drift < 2e-5, "skin over the skull does not move with an expression"
     assert found.colour_drift < 5e-3
     noise = 0.05 * torch.randn(smooth.expr.shape, generator=torch.Generator().manual_seed(0)).abs()
     shaken = measure(avatar, HEAD, replace(smooth, expr=smooth.expr + noise), 25.0, (HEAD, smooth))
-    assert shaken.excess_jitter > 3.0 * found.jitter and shaken.driver_jitter == pytest.approx(found.jitter, rel=0.2)
+    assert (
+        shaken.excess_jitter is not None
+        and shaken.excess_jitter > 3.0 * found.jitter
+        and shaken.driver_jitter == pytest.approx(found.jitter, rel=0.2)
+    )
     swollen = replace(
         smooth,
         dynamic_offset=torch.linspace(0, 0.01, 12)[:, None, None] * HEAD.template / HEAD.template.norm(dim=1).mean(),

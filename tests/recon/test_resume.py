@@ -45,9 +45,7 @@ def trained(
             run.stop()
 
     run.add_sink(watch)
-    return reconstruct(
-        parts.sequence, parts.head, config, run, parts.rasterizer, resume=resume, segmenter=segmenter
-    )
+    return reconstruct(parts.sequence, parts.head, config, run, parts.rasterizer, resume=resume, segmenter=segmenter)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from avatarkit import __version__
 from avatarkit.capture.video import MAX_FRAMES
 from avatarkit.config import dump_config, from_mapping, read_settings
 from avatarkit.contracts import HeadModel, Rasterizer, Segmenter
-from avatarkit.errors import InputError
+from avatarkit.errors import FileFormatError, InputError
 from avatarkit.evaluate.evaluation import avatar_predictor, evaluate_split
 from avatarkit.events import Finished, Progress, Run, Started
 from avatarkit.gaussians.avatar import Avatar, AvatarCamera
@@ -38,6 +38,10 @@ from avatarkit.registry import registry
 from avatarkit.render.hosted import hosted
 from avatarkit.report.build import write_report
 from avatarkit.track.sequence import Sequence
+
+PARTS = "parts.json"
+REMEMBERED = ("head", "segmenter")
+"""Of a job, what its run folder keeps for --resume beside the config."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ def run_job(job: Job, run: Run, ranks: Ranks = ALONE) -> dict[str, Any]:
     Of several processes (``ranks``) the first one does, and the others ``train_along``.
     """
     require_file_place(job.output)
+    job = resumed_parts(job)
     rasterizer = hosted(registry().create("rasterizer", job.rasterizer or registry().default("rasterizer")))
     config = resumed_config(job) if job.resume else job.config
     require_shares(config, ranks)
@@ -93,6 +98,7 @@ def run_job(job: Job, run: Run, ranks: Ranks = ALONE) -> dict[str, Any]:
             ranks.from_first({"config": dataclasses.asdict(config), "sequence": source_of(job.inputs, run)["sequence"]})
         head = with_frames(head, config.frames)
         dump_config(config, job.folder / "config.yaml")
+        atomic_write_text(job.folder / PARTS, _json({name: getattr(job, name) for name in REMEMBERED}))
         if not job.resume:  # from here on a new run stands in the place of an earlier one
             checkpoint.forget(run)
             for sink in sinks:
@@ -152,6 +158,7 @@ def run_job(job: Job, run: Run, ranks: Ranks = ALONE) -> dict[str, Any]:
 
 def train_along(job: Job, run: Run, ranks: Ranks) -> None:
     """What every process but the first does: read what that one has prepared, train with it, write nothing."""
+    job = resumed_parts(job)
     rasterizer = registry().create("rasterizer", job.rasterizer or registry().default("rasterizer"))
     told: dict[str, Any] = ranks.from_first({})
     config = from_mapping(ReconConfig, told["config"], "the first process's config")
@@ -246,6 +253,23 @@ def resumed_config(job: Job) -> ReconConfig:
         raise InputError(f"{job.folder}: nothing to resume there; start without --resume")
     stored = from_mapping(ReconConfig, read_settings(path), str(path))
     return replace(stored, checkpoint_every=job.config.checkpoint_every)
+
+
+def resumed_parts(job: Job) -> Job:
+    """``job``, with the head model and the segmenter that the interrupted run was given, where it is resumed without naming others."""
+    path = job.folder / PARTS
+    if not job.resume or not path.is_file():
+        return job
+    with explained(path):
+        text = path.read_text(encoding="utf-8")
+    try:
+        stored = json.loads(text)
+        kept = {name: stored[name] for name in REMEMBERED}
+    except (ValueError, TypeError, KeyError):
+        kept = {}
+    if any(value is not None and not isinstance(value, str) for value in kept.values()) or not kept:
+        raise FileFormatError(f"{path}: damaged; name --head and --segmenter again, and remove it")
+    return replace(job, **{name: getattr(job, name) or value for name, value in kept.items()})
 
 
 def _json(data: Any) -> str:

@@ -5,6 +5,7 @@ Every step number of the config counts for its own ``iterations``; a shorter run
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,3 +106,15 @@ def _permutation(count: int, seed: int, epoch: int) -> np.ndarray:
             _cached.clear()
         _cached[key] = np.random.default_rng([seed, 2, epoch]).permutation(count)
     return _cached[key]
+
+
+def spread(count: int, most: int, seed: int) -> list[int]:
+    """At most ``most`` of ``count`` places in a row, one at random from each of as many equal parts, in order.
+
+    Not every n-th: frames go camera by camera within a timestep, and n may be a multiple of their number.
+    """
+    if most >= count:
+        return list(range(count))
+    edges = np.linspace(0, count, most + 1).round().astype(int)
+    random = np.random.default_rng([seed, 9])
+    return [int(random.integers(low, high)) for low, high in itertools.pairwise(edges)]

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from avatarkit.errors import ConfigError, InputError
+from avatarkit.errors import ConfigError, FileFormatError, InputError
 from avatarkit.events import Event, Notice, Run, Scalars, Started
 from avatarkit.gaussians.avatar_file import load_avatar
 from avatarkit.interrupts import interruptible
 from avatarkit.labels import LABEL_INDEX, NUM_LABELS
 from avatarkit.recon.checkpoint import load_newest
-from avatarkit.recon.job import Job, resumed_config, run_job, shown
+from avatarkit.recon.job import PARTS, Job, resumed_config, resumed_parts, run_job, shown
 from avatarkit.recon.log import read_scalars
 from avatarkit.recon.loop import start
 from avatarkit.recon.prepare import TRACKED
@@ -133,7 +133,15 @@ def test_who_interrupts_labelling_keeps_the_avatar(
         run_job(asked, Run(asked.folder))
     kept = load_avatar(asked.output)
     assert kept.meta["training"]["steps"] == 3 and float(kept.gaussians.label_logits.std()) == 0.0
-    assert run_job(replace(asked, resume=True), Run(asked.folder))["steps"] == 3  # its segmenter has calls to spare now
+    again = replace(
+        asked, resume=True, segmenter=None
+    )  # the one that the run was begun with; it has calls to spare now
+    assert run_job(again, Run(asked.folder))["steps"] == 3
+    assert load_avatar(asked.output).meta["segmenter"] == asked.segmenter
+    assert resumed_parts(replace(again, segmenter="head-regions")).segmenter == "head-regions"
+    (asked.folder / PARTS).write_text("{}")
+    with pytest.raises(FileFormatError, match=r"parts\.json: damaged"):
+        resumed_parts(again)
     after = load_avatar(asked.output).gaussians
     assert float(after.label_logits.std()) > 0.1
     torch.testing.assert_close(after.means, kept.gaussians.means, rtol=0, atol=0)

@@ -9,14 +9,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from avatarkit.contracts import View
-from avatarkit.events import Event, Finished, Run
+from avatarkit.events import Event, Finished, Run, Scalars
+from avatarkit.gaussians.binding import gaussians_in_pose
 from avatarkit.labels import LABEL_INDEX, NUM_LABELS
 from avatarkit.recon import labelling
 from avatarkit.recon.head_tuning import posed
 from avatarkit.recon.initial import initial_gaussians
 from avatarkit.recon.labelling import LabelMap, label_field, label_gaussians, label_loss
+from avatarkit.recon.schedule import spread
 
 from .conftest import Parts
 
@@ -79,8 +82,60 @@ def test_a_vote_puts_labels_where_the_maps_have_them(parts: Parts) -> None:
     logits, right, _ = labelled(parts, Halves(), label_steps=0)
     assert right > 0.95
     torch.testing.assert_close(logits.exp().sum(1), torch.ones(len(logits)), atol=1e-4, rtol=0)
-    unseen = logits.max(1).values < math.log(1.5 / NUM_LABELS)
-    assert unseen.any()  # the back of the head got no vote and so no opinion
+
+
+def test_what_no_view_shows_is_what_its_neighbours_are(parts: Parts) -> None:
+    """The back of the head, from in front; every Gaussian has a label, and its side's."""
+    sequence = front_only(parts)
+    pose = posed(parts.head, sequence.params)
+    config = parts.config(label_views=3, free_gaussians=0, label_steps=0)
+    gaussians = initial_gaussians(sequence, parts.head, pose, config)
+    heard: list[Tensor] = []
+    whole = labelling.beforehand
+
+    def listening(votes: Tensor, places: Tensor) -> Tensor:
+        heard.append(votes.sum(0))
+        return whole(votes, places)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(labelling, "beforehand", listening)
+        logits = label_gaussians(gaussians, sequence, parts.head, pose, Halves(), parts.rasterizer, config, Run())
+    unseen = heard[0] < 1e-3
+    assert 0.1 < float(unseen.float().mean()) < 0.9
+    assert float(logits.max(1).values.min()) > math.log(0.3), "nobody is without an opinion"
+    skin = logits.argmax(1) == LABEL_INDEX["skin"]
+    across = gaussians_in_pose(gaussians, pose[0], parts.head.faces, sh_degree=0).means @ sequence.viewmats[0, 0, :3]
+    across = across + sequence.viewmats[0, 0, 3]
+    clear = unseen & (across.abs() > 0.03)
+    assert float((skin == (across < 0))[clear].float().mean()) > 0.95
+
+
+def test_free_gaussians_get_labels_too(parts: Parts) -> None:
+    sequence = front_only(parts)
+    pose = posed(parts.head, sequence.params)
+    config = parts.config(label_views=3, free_gaussians=200, label_steps=20)
+    gaussians = initial_gaussians(sequence, parts.head, pose, config)
+    free = gaussians.binding < 0
+    assert int(free.sum()) > 20
+    logits = label_gaussians(gaussians, sequence, parts.head, pose, Halves(), parts.rasterizer, config, Run())
+    index = sequence.capture.indices("train")[0]
+    step = sequence.capture.frames[index].timestep
+    places = gaussians_in_pose(gaussians, pose[step], parts.head.faces, sh_degree=0).means[free]
+    across = places @ sequence.viewmats[0, 0, :3] + sequence.viewmats[0, 0, 3]
+    labels = logits[free].argmax(1)
+    named = labels > 0  # what stands just outside the outline is background
+    assert float(named.float().mean()) > 0.5
+    clear = named & (across.abs() > 0.01)
+    assert float(((labels == LABEL_INDEX["skin"]) == (across < 0))[clear].float().mean()) > 0.95
+
+
+def test_views_are_spread_over_cameras_where_every_nth_is_one_cameras(parts: Parts) -> None:
+    """94 timesteps of 7 cameras: every 14th frame of 658 is of one camera."""
+    picked = spread(658, 47, 0)
+    assert len(picked) == len(set(picked)) == 47 and picked == sorted(picked) == spread(658, 47, 0)
+    assert set(np.bincount(np.array(picked) % 7, minlength=7) > 0) == {True}
+    assert max(np.diff([0, *picked, 657])) < 2 * 14 and spread(5, 9, 0) == [0, 1, 2, 3, 4]
+    assert spread(658, 47, 1) != picked
 
 
 def test_cross_entropy_sharpens_the_vote(parts: Parts) -> None:
@@ -123,6 +178,8 @@ def test_the_stage_is_heard(parts: Parts) -> None:
     run = Run(sinks=(heard.append,))
     label_gaussians(gaussians, parts.sequence, parts.head, pose, Halves(), parts.rasterizer, config, run)
     assert any(isinstance(event, Finished) and event.stage == "labels" for event in heard)
+    curve = [event.values["label_cross_entropy"] for event in heard if isinstance(event, Scalars)]
+    assert len(curve) == 1 and curve[0] > 0.0
 
 
 def test_pictures_of_one_size_are_shown_together_and_come_back_in_order(

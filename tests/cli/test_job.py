@@ -6,12 +6,17 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+from avatarkit.gaussians.avatar_file import load_avatar, save_avatar
+from avatarkit.labels import LABEL_COLOURS, LABEL_INDEX
 
 Command = Callable[..., Any]
 REGIONS = {"head", "mouth", "eyes"}
@@ -119,6 +124,31 @@ def test_a_picture_looks_like_the_person(
     drawn = np.asarray(Image.open(tmp_path / "one.png").convert("RGB"), np.float64)
     truth = np.asarray(Image.open(tiny_capture / "images" / "00001_00.png").convert("RGB"), np.float64)
     assert 10 * np.log10(255**2 / ((drawn - truth) ** 2).mean()) > 20.0
+
+
+def test_labels_stay_on_their_features_under_another_motion(
+    command: Command, reconstructed: Path, tiny_capture: Path, tmp_path: Path
+) -> None:
+    """Driven by its own motion turned round, so that the true label maps of each moment are known: palette colours where they should be."""
+    avatar = load_avatar(reconstructed)
+    last = len(avatar.motion) - 1
+    turned_round = avatar.motion[torch.arange(last, -1, -1)]
+    save_avatar(replace(avatar, motion=turned_round), tmp_path / "other.avatar")
+    palette = torch.tensor(LABEL_COLOURS).numpy()
+    right = dict[str, list[bool]]()
+    for moment in (0, 2, last):
+        file = tmp_path / f"{moment}.png"
+        options = ("--labels", "--frame", moment, "--camera", "capture:00", "--fps", 25, "-q")
+        said = command("render", reconstructed, "-o", file, "--motion", tmp_path / "other.avatar", *options)
+        assert said.code == 0, said.err
+        drawn = np.asarray(Image.open(file).convert("RGB"), np.int64)
+        found = np.abs(drawn[:, :, None] - palette).sum(-1).argmin(-1)
+        truth = np.asarray(Image.open(tiny_capture / "labels" / f"{last - moment:05d}_00.png"))
+        for name in ("background", "hair", "skin", "neck", "cloth"):
+            where = truth == LABEL_INDEX[name]
+            right.setdefault(name, []).extend((found == truth)[where].tolist())
+    shares = {name: float(np.mean(hits)) for name, hits in right.items() if hits}
+    assert len(shares) == 5 and min(shares.values()) > 0.6, shares
 
 
 def test_a_contact_sheet_and_labels(command: Command, reconstructed: Path, tmp_path: Path) -> None:

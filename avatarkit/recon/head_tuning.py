@@ -88,18 +88,23 @@ def rates(config: ReconConfig, factor: float) -> dict[str, float]:
     }
 
 
-def update(state: HeadState, head: HeadModel, config: ReconConfig, factor: float) -> None:
-    """One Adam step on the touched timesteps' parameters; clears what was gathered and refreshes the cache."""
-    rows = torch.nonzero(state.touched)[:, 0]
+def update(
+    state: HeadState, head: HeadModel, config: ReconConfig, factor: float, clips: Tensor | None = None
+) -> dict[str, float]:
+    """One Adam step on the touched timesteps' parameters; clears what was gathered and refreshes the cache.
+
+    clips (T,): the clip of each timestep, across which nothing is smooth; None for one.  Returns what to log: "smooth", the loss of that weight.
+    """
+    rows, told = torch.nonzero(state.touched)[:, 0], 0.0
     if len(rows) == 0:
-        return
+        return {}
     tuned = {
         name: rate
         for name, rate in rates(config, factor).items()
         if rate > 0 and getattr(state.params, name) is not None
     }
     if not tuned:
-        return
+        return {}
     leaves = state.params[rows].map(lambda value: value.detach().clone())
     for name in tuned:
         getattr(leaves, name).requires_grad_(True)
@@ -115,7 +120,9 @@ def update(state: HeadState, head: HeadModel, config: ReconConfig, factor: float
         value = getattr(state.params, name)
         if name in PER_TIMESTEP:
             if config.smooth > 0:
-                gradient = gradient + config.smooth * _roughness(value, rows)
+                rough = roughness(value, rows, clips)
+                gradient = gradient + config.smooth * rough
+                told += 0.5 * float(rough.square().sum()) / len(rows)
             _adam_rows(value, gradient, state, name, rows, rate)
         else:
             _adam_rows(
@@ -137,6 +144,7 @@ def update(state: HeadState, head: HeadModel, config: ReconConfig, factor: float
     state.vertex_gradient[rows] = 0.0
     state.joint_gradient[rows] = 0.0
     state.touched.zero_()
+    return {"smooth": told} if config.smooth > 0 else {}
 
 
 def _adam_rows(value: Tensor, gradient: Tensor, state: HeadState, name: str, rows: Tensor, rate: float) -> None:
@@ -152,9 +160,11 @@ def _adam_rows(value: Tensor, gradient: Tensor, state: HeadState, name: str, row
     value[rows] -= rate * mean / (spread.sqrt() + EPS)
 
 
-def _roughness(value: Tensor, rows: Tensor) -> Tensor:
-    """Gradient of ½‖p_t − ½(p_{t−1} + p_{t+1})‖² by p_t; ends are left free."""
+def roughness(value: Tensor, rows: Tensor, clips: Tensor | None = None) -> Tensor:
+    """Gradient of ½‖p_t − ½(p_{t−1} + p_{t+1})‖² by p_t; the ends of a clip are left free.  value (T, D), rows (R,), clips (T,) → (R, D)."""
     last = value.shape[0] - 1
-    middle = 0.5 * (value[(rows - 1).clamp(min=0)] + value[(rows + 1).clamp(max=last)])
-    inner = ((rows > 0) & (rows < last)).to(value)[:, None]
-    return (value[rows] - middle) * inner
+    before, after = (rows - 1).clamp(min=0), (rows + 1).clamp(max=last)
+    inner = (rows > 0) & (rows < last)
+    if clips is not None:
+        inner &= clips[before] == clips[after]
+    return (value[rows] - 0.5 * (value[before] + value[after])) * inner.to(value)[:, None]

@@ -94,6 +94,8 @@ def reconstruct(
     background = torch.tensor(config.background, device=device)
     eval_every = schedule.scaled(config.eval_every) if config.eval_every else max(1, state.total // 10)
 
+    clips, tuned = clips_of(sequence), dict[str, float]()
+    clips = None if clips is None else clips.to(device)
     run.emit(Started("recon", state.total))
     began, saved = time.monotonic() - state.seconds, time.monotonic()
     shown: dict[str, float] = {}
@@ -120,7 +122,7 @@ def reconstruct(
                 continue
             state.skipped = 0
             if config.tune_head and (step + 1) % config.tune_every == 0:
-                head_tuning.update(state.head, head, config, schedule.head_factor(step))
+                tuned = head_tuning.update(state.head, head, config, schedule.head_factor(step), clips)
             if schedule.densifies(step):
                 densify(state, config, schedule, head)
             state.step += 1
@@ -129,6 +131,7 @@ def reconstruct(
             state.seconds = time.monotonic() - began
 
             if logs:
+                values = values | tuned
                 shown |= {**values, "splats": len(state.gaussians), "steps/s": state.step / max(state.seconds, 1e-9)}
                 run.emit(
                     Scalars(state.step, values | {"splats": float(len(state.gaussians)), "seconds": state.seconds})

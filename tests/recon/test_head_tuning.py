@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from avatarkit.head.parameters import HeadParams, HeadPose
@@ -59,7 +60,7 @@ def test_rates_of_zero_hold_parameters() -> None:
 def test_the_smoothness_gradient_is_that_of_its_energy() -> None:
     value = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
     rows = torch.tensor([0, 2, 4, 5])
-    found = head_tuning._roughness(value.detach(), rows)
+    found = head_tuning.roughness(value.detach(), rows)
     for i, row in enumerate(rows.tolist()):
         if 0 < row < 5:
             energy = 0.5 * ((value[row] - 0.5 * (value[row - 1] + value[row + 1]).detach()) ** 2).sum()
@@ -67,3 +68,23 @@ def test_the_smoothness_gradient_is_that_of_its_energy() -> None:
             torch.testing.assert_close(found[i], gradient[row])
         else:
             assert (found[i] == 0).all()
+
+
+def test_nothing_is_smooth_from_one_clip_to_the_next() -> None:
+    value = torch.tensor([[0.0], [1.0], [0.0], [5.0], [9.0], [5.0]])
+    rows, clips = torch.arange(6), torch.tensor([0, 0, 0, 1, 1, 1])
+    found = head_tuning.roughness(value, rows, clips)
+    torch.testing.assert_close(found[:, 0], torch.tensor([0.0, 1.0, 0.0, 0.0, 4.0, 0.0]))
+    assert head_tuning.roughness(value, rows)[:, 0].tolist() != found[:, 0].tolist()
+
+
+def test_smoothness_is_told_for_the_log() -> None:
+    head, config = Points(), ReconConfig(smooth=0.5, lr_expr=0.05, lr_translation=0.0, lr_shape=0.0, lr_pose=0.0)
+    params = HeadParams.zeros(5, 1, 2)
+    params.expr[2] = 1.0
+    state = HeadState.start(params, head)  # type: ignore[arg-type]
+    for timestep in range(5):
+        state.gather(timestep, torch.zeros(4, 3), None)
+    # two expressions: 1 in the middle, half of it beside, squared and halved, over five timesteps; others do not move
+    assert head_tuning.update(state, head, config, 1.0) == {"smooth": pytest.approx(0.5 * 2 * (1.0 + 0.25 + 0.25) / 5)}  # type: ignore[arg-type]
+    assert head_tuning.update(state, head, config, 1.0) == {}, "nothing was touched"  # type: ignore[arg-type]

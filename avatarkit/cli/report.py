@@ -18,7 +18,7 @@ def report(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:  # fmt: skip
     """Truth beside render beside error, novel views, curves and settings, in one page that can be sent to anybody."""
-    from avatarkit.evaluate.evaluation import avatar_predictor
+    from avatarkit.evaluate.evaluation import avatar_predictor, own_gains
     from avatarkit.events import Run
     from avatarkit.gaussians.avatar_file import load_avatar
     from avatarkit.gaussians.head_of import head_of
@@ -41,7 +41,7 @@ def report(
     results = []
     if source and Path(source).is_dir():
         sequence = load_sequence(Path(source), model)
-        predict = avatar_predictor(subject, sequence, subject.motion, model, part)
+        predict = avatar_predictor(subject, sequence, subject.motion, model, part, own_gains(subject))
         results = evaluate_all(subject, sequence, model, part, run)
     else:
         run.notice("the capture that it was made from is not here: the page has no figures", "warning")

@@ -6,8 +6,8 @@ sequence; region masks always from the sequence's, so that they do not depend on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 
 from avatarkit.capture.capture import Capture
 from avatarkit.contracts import HeadModel, Rasterizer
+from avatarkit.errors import FileFormatError
 from avatarkit.evaluate.averages import METRICS, means
 from avatarkit.evaluate.regions import Mask, RegionFinder
 from avatarkit.evaluate.trivial import TrivialPredictors, psnr_of
@@ -22,6 +23,7 @@ from avatarkit.gaussians.avatar import Avatar
 from avatarkit.gaussians.draw import picture
 from avatarkit.head.parameters import HeadParams
 from avatarkit.losses.metrics import lpips_or_none, ssim
+from avatarkit.recon.colour_balance import tinted
 from avatarkit.track.sequence import Sequence
 from avatarkit.types import ByteArray, Float32Array, FloatArray
 
@@ -40,18 +42,36 @@ class Scored:
 
 
 def avatar_predictor(
-    avatar: Avatar, sequence: Sequence, params: HeadParams, head: HeadModel, rasterizer: Rasterizer
-) -> Predict:
-    """frame index → the avatar's picture (H, W, 3), driven by ``params`` (T timesteps of ``sequence``)."""
+    avatar: Avatar, sequence: Sequence, params: HeadParams, head: HeadModel, rasterizer: Rasterizer,
+    gains: Mapping[str, FloatArray] | None = None,
+) -> Predict:  # fmt: skip
+    """frame index → the avatar's picture (H, W, 3), driven by ``params`` (T timesteps of ``sequence``).
+
+    gains: name → (3,) of cameras whose colours are not the avatar's own (``own_gains``).
+    """
+    seen_by = {name: replace(avatar, gaussians=tinted(avatar.gaussians, gain)) for name, gain in (gains or {}).items()}
 
     def predict(index: int) -> Float32Array:
-        timestep = sequence.capture.frames[index].timestep
+        frame = sequence.capture.frames[index]
         with torch.no_grad():
-            pose = avatar.posed(head, params[timestep])
-        drawn = picture(avatar, pose, head.faces, sequence.cameras([index]), rasterizer)
+            pose = avatar.posed(head, params[frame.timestep])
+        seen = seen_by.get(sequence.capture.cameras[frame.camera].name, avatar)
+        drawn = picture(seen, pose, head.faces, sequence.cameras([index]), rasterizer)
         return drawn.permute(1, 2, 0).numpy()
 
     return predict
+
+
+def own_gains(avatar: Avatar) -> dict[str, FloatArray]:
+    """Camera → gain (3,) of red, green, blue, of the cameras that ``avatar`` was trained with.  Raises FileFormatError for anything else."""
+    stored = avatar.meta.get("camera_gains", {})
+    try:
+        gains: dict[str, FloatArray] = {str(name): np.asarray(gain, np.float64) for name, gain in dict(stored).items()}
+    except (TypeError, ValueError):
+        gains = {"": np.zeros(0)}
+    if not all(gain.shape == (3,) and (gain > 0.0).all() and np.isfinite(gain).all() for gain in gains.values()):
+        raise FileFormatError("the avatar's 'camera_gains' are not three positive numbers for each camera")
+    return gains
 
 
 def regions_of(sequence: Sequence, head: HeadModel) -> Callable[[int], dict[str, Mask]]:

@@ -15,7 +15,7 @@ from avatarkit.capture.dataset import read_dataset
 from avatarkit.contracts import HeadModel
 from avatarkit.errors import InputError
 from avatarkit.evaluate.averages import by_camera_and_timestep, means
-from avatarkit.evaluate.evaluation import Predict, avatar_predictor, evaluate_split, regions_of
+from avatarkit.evaluate.evaluation import Predict, avatar_predictor, evaluate_split, own_gains, regions_of
 from avatarkit.evaluate.protocols import SPLITS, by_protocol, trained_on
 from avatarkit.evaluate.regions import Mask
 from avatarkit.evaluate.renders import renders_predictor
@@ -85,7 +85,8 @@ class _Loaded:
     where: Path
 
     def predict(self, rasterizer: Any) -> Predict:
-        return avatar_predictor(self.avatar, self.sequence, self.params, self.head, rasterizer)
+        gains = own_gains(self.avatar) if self.own else {}
+        return avatar_predictor(self.avatar, self.sequence, self.params, self.head, rasterizer, gains)
 
 
 def _load(avatar: Path, capture: Path | None, head: str | None, run: Run) -> _Loaded:

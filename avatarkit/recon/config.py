@@ -58,6 +58,8 @@ class ReconConfig:
     """At most so many free Gaussians are placed where the matte has more than the head model: hair, shoulders."""
     free_voxel: float = 0.008
     """Spacing of the first free Gaussians, metres."""
+    colour_balance: bool = True
+    """Where several cameras show the same skin in other colours, their gains are taken out of the training pictures (``recon.colour_balance``)."""
     correctives: int = 8
     """How many corrective blendshapes every Gaussian has (``gaussians.correctives``); 0: none.  With them held-out frames of two real clips
     gain 4 to 6 dB in the head where every tenth is held out, and 0.8 dB where it is the last part."""

@@ -16,7 +16,7 @@ from avatarkit.capture.video import MAX_FRAMES
 from avatarkit.config import dump_config, from_mapping, read_settings
 from avatarkit.contracts import HeadModel, Rasterizer, Segmenter
 from avatarkit.errors import FileFormatError, InputError
-from avatarkit.evaluate.evaluation import avatar_predictor, evaluate_split
+from avatarkit.evaluate.evaluation import avatar_predictor, evaluate_split, own_gains
 from avatarkit.events import Finished, Progress, Run, Started
 from avatarkit.gaussians.avatar import Avatar, AvatarCamera
 from avatarkit.gaussians.avatar_file import save_avatar
@@ -142,7 +142,7 @@ def run_job(job: Job, run: Run, ranks: Ranks = ALONE) -> dict[str, Any]:
             r["split"]: {k: r[k] for k in ("frames", "psnr", "ssim", "lpips", "regions")} for r in results
         }
         if job.report:
-            predict = avatar_predictor(avatar, sequence, avatar.motion, head, rasterizer)
+            predict = avatar_predictor(avatar, sequence, avatar.motion, head, rasterizer, own_gains(avatar))
             page = job.folder / "report.html"
             write_report(
                 page, avatar, head, rasterizer, results,
@@ -212,6 +212,9 @@ def make_avatar(
             "inputs": source["inputs"],
             "config": dataclasses.asdict(config),
             "antialiased": config.antialiased,
+            "camera_gains": {
+                capture.cameras[camera].name: gain.round(5).tolist() for camera, gain in state.gains.items()
+            },
             "segmenter": (job.segmenter or registry().default("segmenter")) if config.label_views > 0 else "",
             "training": {
                 "steps": state.step,
@@ -228,7 +231,7 @@ def evaluate_all(
     avatar: Avatar, sequence: Sequence, head: HeadModel, rasterizer: Rasterizer, run: Run
 ) -> list[dict[str, Any]]:
     """``evaluate_split`` on val and test, with progress."""
-    predict = avatar_predictor(avatar, sequence, avatar.motion, head, rasterizer)
+    predict = avatar_predictor(avatar, sequence, avatar.motion, head, rasterizer, own_gains(avatar))
     background = avatar.background.numpy()
     results = []
     for split in ("val", "test"):

@@ -25,6 +25,7 @@ from avatarkit.recon.adapt import densify, reset_opacity
 from avatarkit.recon.aside import aside_views
 from avatarkit.recon.backgrounds import Backgrounds
 from avatarkit.recon.calibrate import measured_total
+from avatarkit.recon.colour_balance import camera_gains
 from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.following import followed
 from avatarkit.recon.head_tuning import HeadState
@@ -67,7 +68,8 @@ def reconstruct(
     rasterizer = bare(rasterizer)
     device = device_of(rasterizer)
     others = config.random_background > 0
-    views = Views(sequence, sequence.capture.indices("train"), config.background, device, through=others)
+    gains = camera_gains(sequence, head, config.seed) if config.colour_balance and several_sides(sequence) else {}
+    views = Views(sequence, sequence.capture.indices("train"), config.background, device, through=others, gains=gains)
     config = config.seen_from(several_sides(sequence))
     held_out = _held_out(sequence, config, device)
     state = checkpoint.load_newest(run) if resume and run.folder and ranks.first else None
@@ -160,6 +162,7 @@ def reconstruct(
     if config.tune_head and config.tune_follow:
         follow(state, sequence, head)
     state = placed(state, "cpu")
+    state.gains = gains
     run.emit(Finished("recon", state.seconds, {k: shown[k] for k in ("psnr", "splats", "steps/s") if k in shown}))
     return state
 

@@ -32,6 +32,7 @@ from avatarkit.recon.shared_step import Learnt, over_ranks
 from avatarkit.recon.views import TrainingView
 from avatarkit.render.compiled import kernel
 from avatarkit.render.sh import Y00
+from avatarkit.types import FloatArray
 
 GAMUT = ((1 / 512 - 0.5) / Y00, (511 / 512 - 0.5) / Y00)  # the constant term of all but black and all but white
 MEASURED = 50  # steps between measurements of the usual gradient
@@ -44,7 +45,7 @@ class TrainState:
     screen_gradient, seen (N,): summed norm of the screen gradient (normalised device coordinates) and how often each
     Gaussian showed since the last density event.  total: steps of this run.  unsound: on a GPU, where nobody asks after every
     step, how many steps in a row and since the last reading were not finite; broken: what was not finite, where a CPU skipped a
-    step; no checkpoint holds the two.
+    step; gains: of cameras, which are found anew at the start (``colour_balance``); no checkpoint holds these.
     """
 
     gaussians: Gaussians
@@ -61,6 +62,7 @@ class TrainState:
     curve: list[dict[str, float]] = field(default_factory=list)
     unsound: Tensor | None = None
     broken: str = ""
+    gains: dict[int, FloatArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ beside the training, since ``prefetch`` knows which views come next.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from avatarkit.cameras import Cameras
 from avatarkit.errors import InputError
 from avatarkit.recon.streaming import Ahead, Arriving, Upload
 from avatarkit.track.sequence import Sequence
+from avatarkit.types import FloatArray
 
 MEMORY_LIMIT = 4 << 30  # bytes of pictures kept; more are composited from the frame cache each time
 
@@ -43,7 +45,8 @@ class TrainingView:
 class Views:
     """Frames of one split of ``sequence`` over a background colour (3,), for training on ``device``.
 
-    ``limit``: bytes of pictures that are kept there; more are made again each time.  ``through``: give views that, too.
+    ``limit``: bytes of pictures that are kept there; more are made again each time.  ``through``: give views that, too.  gains: camera → (3,),
+    which its pictures are divided by, what shows of the background aside (``recon.colour_balance``).
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Views:
         device: str = "cpu",
         limit: int | None = None,
         through: bool = False,
+        gains: Mapping[int, FloatArray] | None = None,
     ) -> None:
         if not frames:
             raise InputError(f"{sequence.capture.name}: no frames to train on")
@@ -66,6 +70,7 @@ class Views:
         self._cameras: dict[tuple[int, bool], Cameras] = {}
         self._ahead: Ahead[tuple[int, bool], Arriving] | None = None
         self._through = through and sequence.capture.masked
+        self._gains = gains or {}
         self._limit = MEMORY_LIMIT if limit is None else limit
         if device != "cpu":
             upload = Upload(device)
@@ -121,10 +126,16 @@ class Views:
     def _made(self, index: int, half: bool) -> Tensor:
         """The same on the host."""
         picture = self.sequence.capture.composited(index, self.background)
-        if self._through:
+        gain = self._gains.get(self.sequence.capture.frames[index].camera)
+        if self._through or gain is not None:
             mask = self.sequence.capture.mask(index)
             alpha = np.full(picture.shape[:2], 255, np.uint8) if mask is None else mask
-            picture = np.concatenate([picture, 1.0 - alpha[..., None].astype(np.float32) / 255.0], 2)
+            through = 1.0 - alpha[..., None].astype(np.float32) / 255.0
+            if gain is not None:
+                behind = through * self.background
+                picture = np.clip((picture - behind) / gain.astype(np.float32) + behind, 0.0, 1.0)
+            if self._through:
+                picture = np.concatenate([picture, through], 2)
         if half:
             height, width = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
             picture = picture[:height, :width].reshape(height // 2, 2, width // 2, 2, -1).mean((1, 3))

@@ -48,6 +48,7 @@ BOTH = [
     ("antialiased", False, "diff-gaussian-rasterization"),
     ("smooth", 0.0, "no prior over time"),
     ("trim", 0.0, "all that is left at the end is kept"),
+    ("colour_balance", False, "pictures as the cameras took them"),
 ]  # fmt: skip
 OURS_ALONE = (
     "line_of_sight",

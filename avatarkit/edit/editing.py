@@ -131,6 +131,7 @@ def _carried_out(scene: Scene, plan: EditPlan, index: int, tools: Tools, run: Ru
             scene = cut(scene, operation)
         located = _region(scene, operation, tools)
         step, latent, offset = operation, "", (0.0, 0.0, 0.0)
+        failed: Scene | None = None
         for attempt in range(1 + tools.config.corrections):
             done.attempts = attempt + 1
             wish = Wish(
@@ -141,6 +142,7 @@ def _carried_out(scene: Scene, plan: EditPlan, index: int, tools: Tools, run: Ru
                 latent,
                 offset,
                 colours_only=scene is not untouched,
+                failed=failed,
             )
             after = _acted(scene, wish, tools, run, done)
             if run.stopping:  # what is half fitted is no edit
@@ -149,7 +151,7 @@ def _carried_out(scene: Scene, plan: EditPlan, index: int, tools: Tools, run: Ru
             if done.reason:
                 verdict = Verdict(False, done.reason, done.latent)
             else:
-                verdict = verify(scene, after, operation, located)
+                verdict, failed = verify(scene, after, operation, located), after
                 done.measures = verdict.measures
             if verdict.accepted:
                 result, done.accepted = after, True

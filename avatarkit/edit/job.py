@@ -24,7 +24,7 @@ from avatarkit.edit.membership import pieces_shown
 from avatarkit.edit.painting import Painter
 from avatarkit.edit.pictures import PictureJournal, before_and_after, region_sheet
 from avatarkit.edit.plan import EditPlan, plan_json
-from avatarkit.edit.planning import RULES, load_plan, make_plan
+from avatarkit.edit.planning import RULES, SecondTurn, load_plan, make_plan
 from avatarkit.edit.region import lifted, locate
 from avatarkit.edit.scene import Place, Scene
 from avatarkit.edit.visibility import spread_places
@@ -33,6 +33,7 @@ from avatarkit.events import Picture, Run
 from avatarkit.gaussians.avatar import Avatar
 from avatarkit.gaussians.avatar_file import load_avatar, save_avatar
 from avatarkit.gaussians.head_of import head_of
+from avatarkit.hookspecs import Role
 from avatarkit.paths import atomic_write_text, explained, require_file_place
 from avatarkit.pictures.sheet import encode, to_bytes, write_picture
 from avatarkit.recon.log import EventLog
@@ -63,6 +64,7 @@ class EditJob:
     llm_options: Mapping[str, Any] = field(default_factory=dict)
     llm_fallback: bool = False
     discriminator: str = NO_DISCRIMINATOR
+    discriminator_options: Mapping[str, Any] = field(default_factory=dict)
     look: bool = True
     rasterizer: str | None = None
     head: str | None = None
@@ -72,6 +74,14 @@ class EditJob:
     @property
     def folder(self) -> Path | None:
         return None if self.output is None else self.output.with_suffix(".edit")
+
+
+def networked(job: EditJob) -> bool:
+    """Whether any part that the job names may send data off the machine; it says itself, before it does, what and where to."""
+    named: list[tuple[Role, str]] = [("refiner", job.llm), ("editor", job.editor)]
+    if job.config.mapping and job.config.segmenter:
+        named.append(("segmenter", job.config.segmenter))
+    return any(registry().get(role, name).network for role, name in named)
 
 
 def plan_of(job: EditJob, avatar: Avatar, run: Run) -> EditPlan:
@@ -152,6 +162,8 @@ def _check_output(job: EditJob) -> None:
     registry().get("refiner", job.llm)
     if job.discriminator != NO_DISCRIMINATOR:
         registry().get("discriminator", job.discriminator)
+    elif job.discriminator_options:
+        raise InputError("--discriminator-set: there is no discriminator to set; name one with --discriminator")
 
 
 def show_regions(job: EditJob, path: Path, run: Run) -> dict[str, Any]:
@@ -185,8 +197,8 @@ def _painter(job: EditJob, journal: PictureJournal, avatar: Avatar, run: Run) ->
     editor = registry().create("editor", job.editor, job.editor_options)
     discriminator = None
     if job.discriminator != NO_DISCRIMINATOR:
-        discriminator = registry().create("discriminator", job.discriminator)
-    refiner = registry().create("refiner", job.llm, job.llm_options)
+        discriminator = registry().create("discriminator", job.discriminator, job.discriminator_options)
+    refiner = SecondTurn(job.llm, job.llm_options, job.llm_fallback)
     shown = job.look and registry().get("refiner", job.llm).network
     masks = _mapping_masks(job, avatar, run)
     return Painter(editor, job.editor, job.config, refiner, discriminator, journal, _png if shown else None, masks)

@@ -39,15 +39,16 @@ class PictureJournal:
             stale.unlink(missing_ok=True)
 
     def views(self, operation: int, attempt: int, stage: str, raw: Sequence[Tensor], judged: Sequence[Judged]) -> None:
-        """Rows: source, what the editor returned, what is learnt from it.  Columns: views, with the reason where one was rejected."""
+        """Rows: what the editor was given, what it returned, what is learnt from it.  Columns: views, with the reason where one was
+        rejected."""
         rows = [
-            [_bytes(view.keyframe.source) for view in judged],
+            [_bytes(view.keyframe.given) for view in judged],
             [_bytes(picture) for picture in raw],
             [_bytes(view.view) for view in judged],
         ]
-        columns = [view.keyframe.place.name + ("" if view.accepted else " ✗") for view in judged]
+        columns = [view.keyframe.place.name + ("" if view.accepted else f": {view.reason}") for view in judged]
         name = f"operation{operation}-attempt{attempt}-{stage}.jpg"
-        write_picture(self.folder / name, contact_sheet(rows, columns, ("source", "editor", "taken"), TILE))
+        write_picture(self.folder / name, contact_sheet(rows, columns, ("given", "returned", "taken"), TILE))
         self.written.append(self.folder / name)
 
 

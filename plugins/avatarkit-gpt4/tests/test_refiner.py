@@ -194,6 +194,14 @@ def test_a_server_that_hangs_and_one_that_drips_are_given_up() -> None:
     assert time.monotonic() - began < 5
 
 
+def test_after_a_deadline_it_can_be_asked_again() -> None:
+    with serving(replace(completion(json.dumps(GOOD)), hang=5.0), completion(json.dumps(GOOD))) as server:
+        part = refiner(server, deadline=0.4)
+        with pytest.raises(EnvironmentProblem, match="no whole answer"):
+            part.refine(REQUEST, Run())
+        assert len(part.refine(REQUEST, Run()).operations) == 1
+
+
 def test_nobody_listens() -> None:
     with serving(Reply()) as server:
         pass
@@ -221,6 +229,8 @@ def test_attempts_are_counted_over_the_question_and_its_repair() -> None:
     bad, busy = completion("no"), fault(503, "busy", **SOON)
     _, server = refused(busy, busy, busy, bad)
     assert len(server.requests) == 4  # the fourth was answered badly; a fifth is not made
+    _, server = refused(busy, bad, attempts=2)
+    assert len(server.requests) == 2, "so few as the option says"
 
 
 @pytest.mark.parametrize(

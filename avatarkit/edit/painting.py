@@ -295,9 +295,8 @@ class _Work:
         places = [keyframe.place for keyframe in keyframes]
         references = torch.stack([self.scene.picture(place) for place in places]) if self.learnt else None
         words = tuple(self.texts[place.name] for place in places)
-        step = EditStep(
-            self.wish.operation, words, number, noise, self.wish.latent, shift_at(self.before, self.wish, places[0])
-        )  # type: ignore[arg-type]
+        shift = shift_at(self.before, self.wish, places[0])
+        step = EditStep(self.wish.operation, words, number, noise, self.wish.latent, shift)  # type: ignore[arg-type]
         edited = self.painter.editor.edit(
             views, masks, step, references=references, cameras=together(places),
             correspondences=self.before.correspondences(places), seed=self.config.seed + 1000 * self.wish.attempt, run=self.run,

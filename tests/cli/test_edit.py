@@ -247,7 +247,7 @@ class Tint:
         print([text.instruction for text in step.texts])
         return views + masks * (views.new_tensor([0.1, 0.2, 0.9])[:, None, None] - views)
 """
-QUICK = "size=96 steps=2 keyframes=3 anchors=2 corrections=0 mapping=false operators=false".split()
+QUICK = ["size=96", "steps=2", "keyframes=3", "anchors=2", "corrections=0", "mapping=false", "operators=false"]
 PAINTED = [part for setting in QUICK for part in ("--set", setting)]
 
 

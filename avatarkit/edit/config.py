@@ -97,7 +97,7 @@ class EditConfig:
     segmenter: str = ""
     """Whose label maps mapping nets learn from.  Empty: the one that needs no weights, where the avatar's labels come from it."""
     mapping_seconds: float = 60.0
-    """At most so long is a mapping net trained at the first edit of a part, the making of its label maps included."""
+    """At most so long is a mapping net trained when a part is first painted, the making of its label maps included."""
 
     # After
     corrections: int = 2

@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from avatarkit.edit import job
 from avatarkit.edit.asked import labels_shown, request_for
 from avatarkit.gaussians.avatar import Avatar
 from avatarkit.gaussians.avatar_file import load_avatar, save_avatar
@@ -107,6 +108,32 @@ def test_regions_are_shown_and_nothing_is_done(
     with Image.open(picture) as shown:
         seen = np.asarray(shown.convert("RGB")).reshape(-1, 3).astype(int)
     assert bool(((seen[:, 0] > 150) & (seen[:, 1] < 120) & (seen[:, 2] > 150)).any())  # the ink of regions
+
+
+def inked(picture: Path) -> int:
+    """Pixels that have the ink of regions on them."""
+    with Image.open(picture) as shown:
+        seen = np.asarray(shown.convert("RGB")).reshape(-1, 3).astype(int)
+    return int(((seen[:, 0] > 150) & (seen[:, 1] < 120) & (seen[:, 2] > 150)).sum())
+
+
+@pytest.mark.parametrize(
+    ("asked", "net"),
+    [
+        (("dark red lipstick",), True),
+        (("pink hair",), False),  # an operator's: its masks are of Gaussians
+        (("pink hair", "--set", "operators=false"), True),
+        (("dark red lipstick", "--set", "mapping=false"), False),
+    ],
+)
+def test_the_masks_that_are_shown_are_those_that_are_used(
+    plan: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, ...], net: bool
+) -> None:
+    """With a net that leaves nothing of a mask."""
+    monkeypatch.setattr(job, "_mapping_masks", lambda *_: lambda *_: lambda place, mask: 0.0 * mask)
+    said = plan(*asked, "--show-region", tmp_path / "where.png")
+    assert said.code == 0, said.err
+    assert (inked(tmp_path / "where.png") == 0) is net
 
 
 EVIL = """

@@ -103,9 +103,14 @@ def edit(
             if not quiet:
                 _print(summary)
             write_json(summary, json)
+    except KeyboardInterrupt:
+        sink.close()
+        console.print("interrupted: nothing was written", style="yellow")
+        raise typer.Exit(130) from None
     finally:
         sink.close()
     if run.stopping:
+        console.print("interrupted: what was done before is written", style="yellow")
         raise typer.Exit(130)
 
 

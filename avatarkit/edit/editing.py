@@ -167,6 +167,10 @@ def _carried_out(scene: Scene, plan: EditPlan, index: int, tools: Tools, run: Ru
         if len(plan.operations) == 1:
             raise
         done.reason = str(error)
+    except KeyboardInterrupt:  # what an editor gives up with; the operations before stand
+        if not run.stopping:
+            raise
+        done.reason = "stopped"
     done.seconds = time.monotonic() - began
     return (result, done) if done.accepted else (untouched, done)
 

@@ -355,3 +355,23 @@ def test_a_discriminators_options_reach_it(plan: Callable[..., Any], tmp_path: P
     assert said.code == 2 and "options of 'hinge-gan': unknown key 'r2'" in " ".join(said.err.split())
     said = plan(*asked, "--discriminator", "hinge-gan", "--discriminator-set", "r1=10")
     assert said.code == 0 and "gan" in (tmp_path / "b.edit" / "events.jsonl").read_text()
+
+
+STOPPING = """
+class Stopping:
+    def edit(self, views, masks, step, *, references, cameras, correspondences, seed, run):
+        run.stop()
+        raise KeyboardInterrupt
+"""
+
+
+def test_ctrl_c_keeps_what_was_done_before(plan: Callable[..., Any], tmp_path: Path) -> None:
+    file, made = tmp_path / "stopping.py", tmp_path / "pink.avatar"
+    file.write_text(STOPPING)
+    quick = [part for setting in QUICK if "operators" not in setting for part in ("--set", setting)]
+    options = ("-o", made, "--editor", f"{file}:Stopping", *quick)
+    said = plan("dark red lipstick", *options)
+    assert said.code == 130 and "interrupted: nothing was written" in said.err and not made.exists()
+    said = plan("pink hair and dark red lipstick", *options)
+    assert said.code == 130 and "interrupted: what was done before is written" in said.err, said.err
+    assert [row["accepted"] for row in load_avatar(made).history[-1]["operations"]] == [True, False]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from avatarkit_ip2p import editor as ip2p_editor
 from avatarkit_ip2p.editor import Ip2pEditor
 from avatarkit_ip2p.options import Ip2pConfig
 from avatarkit_ip2p.provider import instruct_pix2pix
@@ -171,6 +172,15 @@ def test_pictures_that_are_not_finite(tmp_path: Path, tiny_model: Path) -> None:
         dtype="fp16",
         device="cpu",
     )
+
+
+def test_too_little_memory_says_what_takes_less(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(ip2p_editor, "denoised", full)
+    words = "cpu has too little memory for 6 views of 32 pixels at once; set batch=1, a smaller size, share=none or offload=true"
+    refused(EnvironmentProblem, words, model=str(tiny_model), device="cpu", batch=6)
 
 
 def test_without_diffusers(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:

@@ -150,6 +150,29 @@ def test_a_single_operation_that_fails_says_why_itself(scene: Scene, painter: Ca
         carried_out(scene, plan(BLUE_HAIR), painter(Fake(wrong=lambda views: None)))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda views: 1.0 - views, r"\d+\.\d % of the picture changed far from the region"),
+        (lambda views: views, "nothing changed in the region"),
+    ],
+)
+def test_why_no_picture_was_taken_is_told(
+    scene: Scene, painter: Callable[..., Painter], wrong: Callable[..., Any], words: str
+) -> None:
+    with pytest.raises(InputError, match=f"^nothing changed: {words}$"):
+        carried_out(scene, plan(BLUE_HAIR), painter(Fake(wrong=wrong), keyframes=2, anchors=2, corrections=0))
+
+
+def test_an_identity_that_cannot_be_painted_keeps_its_shape(scene: Scene, painter: Callable[..., Painter]) -> None:
+    run, heard = collect()
+    elf = operation("identity", "head", name="elf")
+    _, (done,) = carried_out(scene, plan(elf), painter(Fake(share=0.0), keyframes=2, anchors=2), run)
+    assert done.accepted and done.how == "operator"
+    said = [event.text for event in heard if isinstance(event, Notice) and event.level == "warning"]
+    assert said == ["elf: nothing was painted (nothing changed in the region); its shape was changed"]
+
+
 def test_interrupted_before_anything_was_done(scene: Scene, painter: Callable[..., Painter]) -> None:
     run = Run()
 
@@ -165,6 +188,20 @@ def test_interrupted_before_anything_was_done(scene: Scene, painter: Callable[..
     lips = operation("restyle", "lips", style="lipstick", colour="#aa1020")
     avatar, done = carried_out(scene, plan(GREEN_SHIRT, lips, BLUE_HAIR), made, run)
     assert [one.reason for one in done] == ["", "stopped", "stopped"] and done[0].accepted
+    assert same(avatar, carried_out(scene, plan(GREEN_SHIRT))[0])
+
+
+def test_an_editor_that_gives_up_leaves_what_was_done_before(scene: Scene, painter: Callable[..., Painter]) -> None:
+    run = Run()
+
+    class GivesUp(Fake):
+        def edit(self, *arguments: Any, **more: Any) -> Any:
+            run.stop()
+            raise KeyboardInterrupt
+
+    lips = operation("restyle", "lips", style="lipstick", colour="#aa1020")
+    avatar, done = carried_out(scene, plan(GREEN_SHIRT, lips), painter(GivesUp(), operators=True), run)
+    assert [one.reason for one in done] == ["", "stopped"] and done[0].accepted
     assert same(avatar, carried_out(scene, plan(GREEN_SHIRT))[0])
 
 

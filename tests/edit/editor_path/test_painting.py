@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from avatarkit.edit import painting
 from avatarkit.edit.gate import Judged
 from avatarkit.edit.keyframes import choose_places
 from avatarkit.edit.paint.painter import Paint
@@ -279,6 +280,18 @@ def test_a_fit_that_ran_out_of_time_is_told(scene: Scene, hair: Located, painter
     told = [e for e in events if isinstance(e, Notice) and "steps of fitting were made in their time" in e.text]
     made = [int(event.text.split()[0]) for event in told]
     assert len(made) == 2 and all(0 < steps < 9 for steps in made) and {event.level for event in told} == {"warning"}
+
+
+def test_what_stands_in_for_lpips_is_told_once_an_operation(
+    scene: Scene, hair: Located, painter: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(painting, "lpips_or_none", lambda net: None)
+    monkeypatch.setattr(painting, "why_no_lpips", lambda net: "its weights are not here")
+    run, events = collect()
+    for attempt in (0, 1):
+        paint(scene, Wish(BLUE_HAIR, 0, hair, attempt), painter(Fake(), keyframes=2, anchors=2), run, 24)
+    told = [e.text for e in events if isinstance(e, Notice)]
+    assert told == ["D-SSIM stands in for LPIPS: its weights are not here"]
 
 
 def test_an_editor_that_reads_no_words_is_no_reason_to_ask_for_them(scene: Scene, hair: Located, painter: Make) -> None:

@@ -311,7 +311,7 @@ def test_without_a_key_or_with_wrong_options_it_is_not_made(monkeypatch: pytest.
         ({"base_url": "http://192.0.2.1/v1"}, "unencrypted"),
         ({"attempts": 5}, "expected 1 to 4"),
         ({"timeout": float("nan")}, "'timeout'"),
-        ({"structured": "xml"}, "expected schema"),
+        ({"structured": "xml"}, "option 'structured' of 'claude' is 'xml'; expected schema"),
     ):
         with pytest.raises(InputError, match=words):
             ClaudeRefiner(ClaudeConfig(**options))  # type: ignore[arg-type]

@@ -299,7 +299,7 @@ def test_without_a_key_or_with_wrong_options_it_is_not_made(monkeypatch: pytest.
         ({"base_url": "http://192.0.2.1/v1"}, "the key in OPENAI_API_KEY would go to .* unencrypted"),
         ({"attempts": 5}, "expected 1 to 4"),
         ({"timeout": float("nan")}, "'timeout'"),
-        ({"structured": "xml"}, "expected schema"),
+        ({"structured": "xml"}, "option 'structured' of 'gpt4' is 'xml'; expected schema"),
     ):
         with pytest.raises(InputError, match=words):
             Gpt4Refiner(Gpt4Config(**options))  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -186,6 +187,19 @@ def test_too_little_memory_says_what_takes_less(tiny_model: Path, monkeypatch: p
 def test_without_diffusers(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:
     monkeypatch.setitem(sys.modules, "diffusers", None)
     refused(MissingDependency, "pip install avatarkit-ip2p", model=str(tiny_model))
+
+
+def test_a_model_of_another_kind_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub: Any = importlib.import_module("huggingface_hub")
+
+    def snapshot_download(name: str, local_files_only: bool = False, **_: Any) -> str:
+        if local_files_only:
+            raise FileNotFoundError(name)
+        return str(tmp_path)
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    refused(FileFormatError, r"^edits/gguf: has no .* on the hub; expected a diffusers model", model="edits/gguf")
 
 
 def test_which_model(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:

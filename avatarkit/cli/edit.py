@@ -105,7 +105,7 @@ def edit(
             write_json(summary, json)
     except KeyboardInterrupt:
         sink.close()
-        console.print("interrupted: nothing was written", style="yellow")
+        console.print("interrupted: no avatar was written", style="yellow")
         raise typer.Exit(130) from None
     finally:
         sink.close()

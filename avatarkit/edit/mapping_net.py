@@ -153,9 +153,8 @@ def train_mapping(
     learning = [one for i, one in enumerate(masks) if i % HELD_OUT] if len(masks) >= HELD_OUT else masks
     base = lifted(scene, learning)
     samples = [Sample(place, _inputs(scene, place, weights, base), _shrunk(mask)) for place, mask in learning]
-    timesteps = torch.tensor(
-        sorted({place.timestep for place, _ in learning})
-    )  # columns of others would stay as they began
+    # Features of moments that only judge would stay as they began.
+    timesteps = torch.tensor(sorted({place.timestep for place, _ in learning}))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = MappingNet(timesteps, _moves(scene)[timesteps])

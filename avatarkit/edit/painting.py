@@ -153,9 +153,7 @@ def paint(
     anchors, others = keyframes[: config.anchors], keyframes[config.anchors :]
     if config.fit == "naive":
         anchors, others = keyframes, []
-    iterative = getattr(painter.editor, "iterative", False)
-    fits = 1 + bool(others) + (len(config.noise) - 1 if iterative else 0)
-    work = _Work(before, start, wish, painter, run, mask_at, texts, room, fits)
+    work = _Work(before, start, wish, painter, run, mask_at, texts, room)
     work.edit(anchors, 0, "anchors" if others else "keyframes")
     if not work.accepted and others:  # an editor that fails at some views may have failed at these
         anchors, others = others[: config.anchors], others[config.anchors :]
@@ -163,6 +161,8 @@ def paint(
     if not work.accepted:
         reason = work.reasons()
         return Painted(before.avatar, work.rows(), work.outputs, reason, "add" if reason == NO_CHANGE else "change")
+    iterative = getattr(painter.editor, "iterative", False)
+    work.fits = 1 + bool(others) + (len(config.noise) - 1 if iterative else 0)
     work.learn(grow=not others)
     if others:
         work.edit(others, 0, "others")
@@ -205,15 +205,14 @@ class _Work:
 
     def __init__(
         self, before: Scene, start: Start, wish: Wish, painter: Painter, run: Run, mask_at: Callable[[Place], Tensor],
-        texts: dict[str, KeyframeText], room: int, fits: int,
+        texts: dict[str, KeyframeText], room: int,
     ) -> None:  # fmt: skip
-        """room: pictures that may still be asked for; fits: how many fits are to come, which share the time for fitting."""
         self.before, self.wish, self.painter, self.run, self.texts = before, wish, painter, run, texts
         self.scene, self.config, self.learnt = start.scene, painter.config, False
         self.views: dict[str, Judged] = {}
         self.asked: dict[str, Keyframe] = {}
         self.room, self.outputs = room, 0
-        self.seconds, self.fits = self.config.seconds, fits
+        self.seconds, self.fits = self.config.seconds, 1  # that are left for fitting, and for how many fits
         opponent = None if painter.discriminator is None else Opponent.of(painter.discriminator)
         operation = wish.operation
         colours_only = wish.colours_only or operation.kind == "restyle" or operation.target in MARKS

@@ -371,7 +371,7 @@ def test_ctrl_c_keeps_what_was_done_before(plan: Callable[..., Any], tmp_path: P
     quick = [part for setting in QUICK if "operators" not in setting for part in ("--set", setting)]
     options = ("-o", made, "--editor", f"{file}:Stopping", *quick)
     said = plan("dark red lipstick", *options)
-    assert said.code == 130 and "interrupted: nothing was written" in said.err and not made.exists()
+    assert said.code == 130 and "interrupted: no avatar was written" in said.err and not made.exists()
     said = plan("pink hair and dark red lipstick", *options)
     assert said.code == 130 and "interrupted: what was done before is written" in said.err, said.err
     assert [row["accepted"] for row in load_avatar(made).history[-1]["operations"]] == [True, False]

@@ -270,7 +270,7 @@ class EditStep:
     noise: in (0, 1], how much of the picture may be made anew (a diffusion editor starts that far up its schedule).
     latent: what a correction is to do, "" for none: "add" the thing that is missing in ``masks``, "delete" what is there,
     "reposition" it by ``shift`` (x right, y down, shares of the picture's width and height), "change" its attributes (Wu et al.,
-    Self-correcting LLM-controlled diffusion models, CVPR 2024).
+    Self-correcting LLM-controlled diffusion models, CVPR 2024).  The views then show what is to be corrected.
     """
 
     operation: Operation
@@ -283,7 +283,12 @@ class EditStep:
 
 @runtime_checkable
 class Editor(Protocol):
-    """Paints an operation into pictures.  The core registers, masks and judges what comes back, so an editor may do too much."""
+    """Paints an operation into pictures.  The core registers, masks and judges what comes back, so an editor may do too much.
+
+    Optional attributes: ``iterative`` (False): it makes pictures anew every time and is asked again, round after round; ``varies``
+    (True): asked again after a failure it would paint something else; ``reads_words`` (True): it goes by ``step.texts``, for which a
+    refiner is asked, and not by the operation alone; ``can_paint(operation)``: whether it would take one, without it that is yes.
+    """
 
     def edit(
         self,
@@ -299,8 +304,10 @@ class Editor(Protocol):
     ) -> Tensor:
         """Edited views (B, 3, H, W), float32 in [0, 1]; the inputs are left as they are.
 
-        views (B, 3, H, W) float32 in [0, 1]; masks (B, 1, H, W) in [0, 1]: where the operation belongs.  references: None, or
-        (B, 3, H, W): the avatar after it has learnt earlier views of this edit, seen from the same places.  cameras: one a view.
+        views (B, 3, H, W) float32 in [0, 1]: the avatar before the edit, in a correction what the attempt before made of it (again
+        the avatar before the edit, where it made nothing that was accepted); masks (B, 1, H, W) in [0, 1]: where the operation
+        belongs; what a reposition moves may also change where it arrives.  references: None, or
+        (B, 3, H, W): the avatar after it has learnt earlier views of this attempt, seen from the same places.  cameras: one a view.
         The same seed and inputs give the same pictures.  An editor that sends views off the machine says what and where with
         ``run.notice`` before it does; it emits Progress and gives up with KeyboardInterrupt once ``run.stopping``.  Raises an
         AvatarkitError where it cannot paint.

@@ -68,6 +68,7 @@ class EditOptions:
     llm_fallback: bool = False
     look: bool = True
     discriminator: str | None = None
+    discriminator_set: dict = field(default_factory=dict)
     rasterizer: str | None = None
     head: str | None = None
     seed: int | None = None

@@ -108,13 +108,15 @@ def check_commands(tasks: list[Task], where: str) -> dict[str, int]:
         _, command, *arguments = task.command
         try:
             with parsers[command].make_context(command, list(arguments)) as context:
-                options = context.params
+                options = dict(context.params)
         except Exception as error:
             if not hasattr(
                 error, "format_message"
             ):  # click's errors have it, wherever this version of typer keeps them
                 raise
             raise InputError(f"{where}: {task.said}: {error.format_message()}") from error
+        if command == "edit" and task.settings.get("mapping", True):  # of an edit it is a setting
+            options["segmenter"] = task.settings.get("segmenter")
         for option, role in ROLES.items():
             name = options.get(option)
             if not isinstance(name, str) or (option, name) == ("discriminator", "none"):

@@ -27,6 +27,7 @@ def edit(
     llm_set: Annotated[list[str] | None, typer.Option("--llm-set", metavar="KEY=VALUE", help="An option of the refiner, such as model=gpt-4o; may be repeated.", show_default=False)] = None,
     llm_fallback: Annotated[bool, typer.Option("--llm-fallback", help="Plan by rules where the refiner fails.")] = False,
     discriminator: Annotated[str, typer.Option(metavar="NAME|none", help="Tells painted pictures from renders while fitting, such as hinge-gan.")] = "none",
+    discriminator_set: Annotated[list[str] | None, typer.Option("--discriminator-set", metavar="KEY=VALUE", help="An option of the discriminator, such as r1=10; may be repeated.", show_default=False)] = None,
     plan: Annotated[Path | None, typer.Option(metavar="FILE", help="A plan in JSON instead of a prompt: one that --json wrote, changed by hand perhaps.", show_default=False)] = None,
     plan_only: Annotated[bool, typer.Option("--plan-only", help="Print the plan and do nothing.")] = False,
     show_region: Annotated[Path | None, typer.Option("--show-region", metavar="PICTURE", help="Draw where the plan's operations would act, and do nothing.", show_default=False)] = None,
@@ -56,7 +57,7 @@ def edit(
     if output is not None and not output.suffix:
         output = output.with_suffix(".avatar")
 
-    from avatarkit.edit.job import EditJob, plan_of, run_edit, show_regions, undo_edit
+    from avatarkit.edit.job import EditJob, networked, plan_of, run_edit, show_regions, undo_edit
     from avatarkit.edit.plan import plan_json
     from avatarkit.events import Run
     from avatarkit.gaussians.avatar_file import load_avatar
@@ -64,7 +65,8 @@ def edit(
 
     job = EditJob(
         avatar, output, settings, prompt or "", plan, editor, part_options("--editor-set", editor, editor_set or []),
-        llm, part_options("--llm-set", llm, llm_set or []), llm_fallback, discriminator, look, rasterizer, head, mask, _view(mask_view),
+        llm, part_options("--llm-set", llm, llm_set or []), llm_fallback, discriminator,
+        part_options("--discriminator-set", discriminator, discriminator_set or []), look, rasterizer, head, mask, _view(mask_view),
     )  # fmt: skip
     sink = ProgressSink(quiet)
     run = Run(job.folder, seed=settings.seed, sinks=(sink,))
@@ -77,7 +79,7 @@ def edit(
             )
         write_json(summary, json)
         return
-    if (plan is None and registry().get("refiner", llm).network) or registry().get("editor", editor).network:
+    if networked(job):
         sink.quiet = False  # what leaves the machine is said, also to those who asked for silence
     try:
         if plan_only:
@@ -101,9 +103,14 @@ def edit(
             if not quiet:
                 _print(summary)
             write_json(summary, json)
+    except KeyboardInterrupt:
+        sink.close()
+        console.print("interrupted: no avatar was written", style="yellow")
+        raise typer.Exit(130) from None
     finally:
         sink.close()
     if run.stopping:
+        console.print("interrupted: what was done before is written", style="yellow")
         raise typer.Exit(130)
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from avatarkit.errors import ConfigError
 
 LIMITS: dict[str, tuple[float, float]] = {
-    "size": (32, 4096), "keyframes": (1, 64), "anchors": (1, 64), "refreshed": (0, 64), "outputs": (1, 256),
+    "size": (32, 4096), "keyframes": (1, 64), "anchors": (1, 64), "refreshed": (0, 64), "outputs": (1, 24),
     "outside_delta": (0.0, 100.0), "outside_share": (0.0, 1.0), "spill": (0.0, 1.0), "consensus": (1.0, 1e6), "feather": (0.0, 0.2), "steps": (1, 100_000),
     "seconds": (1.0, 86_400.0), "rgb_lambda": (0.0, 1.0), "weight_rgb": (1e-6, 1e6), "weight_gs": (0.0, 1e6), "weight_gan": (0.0, 1e6),
     "anchor_position": (0.0, 1e6), "anchor_shape": (0.0, 1e6), "anchor_colour": (0.0, 1e6), "anchor_outside": (1.0, 1e6),
@@ -60,7 +60,8 @@ class EditConfig:
     steps: int = 400
     """Steps after the anchors, and again after all keyframes."""
     seconds: float = 150.0
-    """Of one attempt at an operation: time after which no more steps are begun."""
+    """Of fitting in one attempt at an operation, painting not counted, in equal parts for its fits: time after which no more steps are
+    begun."""
     rgb_lambda: float = 0.7
     """λ of equation 11 while editing."""
     perceptual_net: Literal["alex", "vgg"] = "vgg"
@@ -96,7 +97,7 @@ class EditConfig:
     segmenter: str = ""
     """Whose label maps mapping nets learn from.  Empty: the one that needs no weights, where the avatar's labels come from it."""
     mapping_seconds: float = 60.0
-    """At most so long is a mapping net trained at the first edit of a part, the making of its label maps included."""
+    """At most so long is a mapping net trained when a part is first painted, the making of its label maps included."""
 
     # After
     corrections: int = 2

@@ -131,6 +131,7 @@ def _carried_out(scene: Scene, plan: EditPlan, index: int, tools: Tools, run: Ru
             scene = cut(scene, operation)
         located = _region(scene, operation, tools)
         step, latent, offset = operation, "", (0.0, 0.0, 0.0)
+        failed: Scene | None = None
         for attempt in range(1 + tools.config.corrections):
             done.attempts = attempt + 1
             wish = Wish(
@@ -141,6 +142,7 @@ def _carried_out(scene: Scene, plan: EditPlan, index: int, tools: Tools, run: Ru
                 latent,
                 offset,
                 colours_only=scene is not untouched,
+                failed=failed,
             )
             after = _acted(scene, wish, tools, run, done)
             if run.stopping:  # what is half fitted is no edit
@@ -149,7 +151,7 @@ def _carried_out(scene: Scene, plan: EditPlan, index: int, tools: Tools, run: Ru
             if done.reason:
                 verdict = Verdict(False, done.reason, done.latent)
             else:
-                verdict = verify(scene, after, operation, located)
+                verdict, failed = verify(scene, after, operation, located), after
                 done.measures = verdict.measures
             if verdict.accepted:
                 result, done.accepted = after, True
@@ -165,6 +167,10 @@ def _carried_out(scene: Scene, plan: EditPlan, index: int, tools: Tools, run: Ru
         if len(plan.operations) == 1:
             raise
         done.reason = str(error)
+    except KeyboardInterrupt:  # what an editor gives up with; the operations before stand
+        if not run.stopping:
+            raise
+        done.reason = "stopped"
     done.seconds = time.monotonic() - began
     return (result, done) if done.accepted else (untouched, done)
 
@@ -185,11 +191,7 @@ def _acted(scene: Scene, wish: Wish, tools: Tools, run: Run, done: Done) -> Scen
     operation = wish.operation
     if operation.kind == "identity":
         return _identity(scene, wish, tools, run, done)
-    if (
-        operation.kind in OPERATORS
-        and (tools.config.operators or not _paintable(operation, tools))
-        and (operation.target not in DECALS or operation.kind == "delete")
-    ):
+    if by_operator(operation, tools.config, None if tools.painter is None else tools.painter.editor):
         done.how = "operator"
         return scene.with_avatar(OPERATORS[operation.kind](scene, operation, wish.located))
     if operation.kind == "add" and operation.target not in MARKS:
@@ -202,11 +204,20 @@ def _acted(scene: Scene, wish: Wish, tools: Tools, run: Run, done: Done) -> Scen
     return painted
 
 
-def _paintable(operation: Operation, tools: Tools) -> bool:
+def by_operator(operation: Operation, config: EditConfig, editor: Any) -> bool:
+    """Whether an operator carries out an operation; else ``editor`` has to, None where there is none."""
+    return (
+        operation.kind in OPERATORS
+        and (config.operators or not _paintable(operation, editor))
+        and (operation.target not in DECALS or operation.kind == "delete")
+    )
+
+
+def _paintable(operation: Operation, editor: Any) -> bool:
     """Whether the editor at hand says that it can do an operation; one that does not say is asked to."""
-    if tools.painter is None:
+    if editor is None:
         return False
-    can = getattr(tools.painter.editor, "can_paint", None)
+    can = getattr(editor, "can_paint", None)
     return True if can is None else bool(can(operation))
 
 
@@ -274,7 +285,7 @@ def _learnt_object(scene: Scene, wish: Wish, tools: Tools, run: Run, done: Done)
 def _identity(scene: Scene, wish: Wish, tools: Tools, run: Run, done: Done) -> Scene:
     """Shape, and colours where no editor paints them, by a recipe; the rest by the editor."""
     operation = wish.operation
-    paints = _paintable(operation, tools)
+    paints = _paintable(operation, None if tools.painter is None else tools.painter.editor)
     steps = recipe(operation, paints)
     if not steps and not paints:
         raise InputError(

@@ -114,14 +114,17 @@ def fit(
 ) -> Avatar:  # fmt: skip
     """The avatar of ``scene`` after ``config.steps`` steps on ``views``; ``before``: the scene before the edit, for frames that stay.
 
-    deadline: of ``time.monotonic``, after which no more steps are begun.
+    deadline: of ``time.monotonic``, after which no more steps are begun; that is said.
     ``fitting`` follows the table where Gaussians were split.  A step whose loss or gradient is not finite is left out.
     """
     guarded = config.fit == "guarded"
     state = _State(scene, fitting, config, guarded)
     random = np.random.default_rng([seed, 17])
     for step in range(config.steps):
-        if run.stopping or time.monotonic() > deadline:
+        if run.stopping:
+            break
+        if time.monotonic() > deadline:
+            run.notice(f"{step} of {config.steps} steps of fitting were made in their time; raise 'seconds'", "warning")
             break
         watch = guarded and fitting.unedited and random.random() < config.unedited
         if watch:

@@ -35,7 +35,7 @@ LEAST_DISAGREEMENT = 0.035
 class Judged:
     """One view after the gate.
 
-    view (3, H, W): what is learnt from it; accepted; reason: why not, in words; outside: share of pixels that changed far from the region;
+    keyframe: its mask is where the view may differ; view (3, H, W): what is learnt from it; accepted; reason: why not, in words; outside: share of pixels that changed far from the region;
     inside: CIEDE2000 in the region (``strong_change``); disagreement: with the other views, mean difference of colours.
     """
 
@@ -57,9 +57,14 @@ class Judged:
         }  # fmt: skip
 
 
-def judge(keyframe: Keyframe, edited: Tensor, config: EditConfig) -> Judged:
-    """One edited view (3, H, W) against its source."""
-    source, mask = keyframe.source, keyframe.mask
+def judge(keyframe: Keyframe, edited: Tensor, config: EditConfig, shift: tuple[float, float] = (0.0, 0.0)) -> Judged:
+    """One edited view (3, H, W) against what the editor was given, and the edit in it against the avatar before.
+
+    shift: by which shares of the picture's width (right) and height (down) the editor was to move what is in the mask; where it
+    arrives belongs to the region too.
+    """
+    keyframe = replace(keyframe, mask=with_arrival(keyframe.mask, shift))
+    source, mask, given = keyframe.source, keyframe.mask, keyframe.given
     if not config.gate:
         inside = _inside(source, edited, mask)
         return Judged(keyframe, edited, Registration(), True, "", 0.0, inside)
@@ -69,9 +74,9 @@ def judge(keyframe: Keyframe, edited: Tensor, config: EditConfig) -> Judged:
     outside = (near < UNTOUCHED).float()
     spill = max(reach, round(config.spill * longer))
     far = max_pool2d(mask[None], 2 * spill + 1, 1, spill)[0] < UNTOUCHED
-    registration = register(source, edited, outside)
+    registration = register(given, edited, outside)
     straight = aligned(edited, registration)
-    changed = _difference(_smooth(source), _smooth(straight)) > config.outside_delta
+    changed = _difference(_smooth(given), _smooth(straight)) > config.outside_delta
     share = float((changed & far[0]).sum()) / changed.numel()  # colour that runs over the edge is cut off
     view = composited(source, straight, mask, config.feather)
     inside = _inside(source, view, mask)
@@ -91,6 +96,17 @@ def composited(source: Tensor, edited: Tensor, mask: Tensor, feather: float) -> 
     thin = core * (1.0 - _grown(eroded, reach))  # brows, frames: a seam as wide as they are would leave little of them
     soft = torch.maximum(_blurred(mask[None], reach), _blurred(_grown(thin, reach), reach))[0].clamp(0.0, 1.0)
     return source + soft * (edited - source)
+
+
+def with_arrival(mask: Tensor, shift: tuple[float, float]) -> Tensor:
+    """A mask (1, H, W), and where it comes to lie when it is moved by shares of its width (right) and height (down)."""
+    height, width = mask.shape[1:]
+    x, y = (round(max(-1.0, min(1.0, share)) * size) for share, size in zip(shift, (width, height), strict=True))
+    moved = torch.zeros_like(mask)
+    moved[:, max(y, 0) : height + min(y, 0), max(x, 0) : width + min(x, 0)] = mask[
+        :, max(-y, 0) : height + min(-y, 0), max(-x, 0) : width + min(-x, 0)
+    ]
+    return torch.maximum(mask, moved)
 
 
 def _grown(mask: Tensor, reach: int) -> Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,15 @@ from avatarkit.config import dump_config
 from avatarkit.drive.filming import film
 from avatarkit.edit.asked import labels_shown, request_for
 from avatarkit.edit.config import EditConfig
-from avatarkit.edit.editing import Tools, edit_avatar
+from avatarkit.edit.editing import Tools, by_operator, edit_avatar
 from avatarkit.edit.history import undone
-from avatarkit.edit.mapping_masks import MappingMasks
+from avatarkit.edit.mapping_masks import MappingMasks, learnable
 from avatarkit.edit.membership import pieces_shown
-from avatarkit.edit.painting import Painter
+from avatarkit.edit.painting import Painter, Refine
 from avatarkit.edit.pictures import PictureJournal, before_and_after, region_sheet
-from avatarkit.edit.plan import EditPlan, plan_json
-from avatarkit.edit.planning import RULES, load_plan, make_plan
-from avatarkit.edit.region import lifted, locate
+from avatarkit.edit.plan import EditPlan, Operation, plan_json
+from avatarkit.edit.planning import RULES, SecondTurn, load_plan, make_plan
+from avatarkit.edit.region import lifted, locate, region_mask
 from avatarkit.edit.scene import Place, Scene
 from avatarkit.edit.visibility import spread_places
 from avatarkit.errors import FileFormatError, InputError
@@ -33,6 +34,7 @@ from avatarkit.events import Picture, Run
 from avatarkit.gaussians.avatar import Avatar
 from avatarkit.gaussians.avatar_file import load_avatar, save_avatar
 from avatarkit.gaussians.head_of import head_of
+from avatarkit.hookspecs import Role
 from avatarkit.paths import atomic_write_text, explained, require_file_place
 from avatarkit.pictures.sheet import encode, to_bytes, write_picture
 from avatarkit.recon.log import EventLog
@@ -63,6 +65,7 @@ class EditJob:
     llm_options: Mapping[str, Any] = field(default_factory=dict)
     llm_fallback: bool = False
     discriminator: str = NO_DISCRIMINATOR
+    discriminator_options: Mapping[str, Any] = field(default_factory=dict)
     look: bool = True
     rasterizer: str | None = None
     head: str | None = None
@@ -72,6 +75,14 @@ class EditJob:
     @property
     def folder(self) -> Path | None:
         return None if self.output is None else self.output.with_suffix(".edit")
+
+
+def networked(job: EditJob) -> bool:
+    """Whether any part that the job names may send data off the machine; it says itself, before it does, what and where to."""
+    named: list[tuple[Role, str]] = [("refiner", job.llm), ("editor", job.editor)]
+    if job.config.mapping and job.config.segmenter:
+        named.append(("segmenter", job.config.segmenter))
+    return any(registry().get(role, name).network for role, name in named)
 
 
 def plan_of(job: EditJob, avatar: Avatar, run: Run) -> EditPlan:
@@ -152,27 +163,72 @@ def _check_output(job: EditJob) -> None:
     registry().get("refiner", job.llm)
     if job.discriminator != NO_DISCRIMINATOR:
         registry().get("discriminator", job.discriminator)
+    elif job.discriminator_options:
+        raise InputError("--discriminator-set: there is no discriminator to set; name one with --discriminator")
 
 
 def show_regions(job: EditJob, path: Path, run: Run) -> dict[str, Any]:
-    """Draw where each operation of the plan would act, and change nothing."""
+    """Draw where each operation of the plan would act, and change nothing.
+
+    For an operation that an image editor would paint those are its masks, refined by a mapping net where one is used; it is trained
+    if there is none yet, and kept for the edit.
+    """
     if path.suffix.lower() not in PICTURES:
         raise InputError(f"--show-region {path}: the suffix must be one of {', '.join(PICTURES)}")
     avatar = load_avatar(job.avatar)
     plan = plan_of(job, avatar, run)
     scene = scene_of(job, avatar)
-    mask = _mask(job, scene)
+    mask, masks = _mask(job, scene), _MasksOnDemand(job, avatar, run)
     regions, notes = [], []
     for index, operation in enumerate(plan.operations):
         name = f"{index} {operation.kind} {operation.target.replace('_', ' ')}"
         try:
-            regions.append((name, locate(scene, operation).weights if mask is None else mask))
+            weights = locate(scene, operation).weights if mask is None else mask
         except InputError as error:  # what an earlier operation adds is not there yet
             notes.append(f"{name}: {error}")
+            continue
+        kinds = tuple(earlier.kind for earlier in plan.operations[:index])
+        regions.append((name, _mask_at(scene, weights, masks.refine(scene, kinds, operation, weights))))
     if not regions:
         raise InputError("; ".join(notes))
     write_picture(path, region_sheet(scene, regions, _apart(scene, 4)))
     return {"picture": str(path), "plan": plan_json(plan), "notes": notes}
+
+
+def _mask_at(scene: Scene, weights: Tensor, refine: Refine | None) -> Callable[[Place], Tensor]:
+    """What gives a region's mask (1, H, W) at a place."""
+
+    def mask_at(place: Place) -> Tensor:
+        mask = region_mask(scene, weights, place)
+        return mask if refine is None else refine(place, mask)
+
+    return mask_at
+
+
+@dataclass
+class _MasksOnDemand:
+    """What refines masks of operations that are painted: made for the first of them, since it may have to say something."""
+
+    job: EditJob
+    avatar: Avatar
+    run: Run
+
+    def refine(self, scene: Scene, kinds: tuple[str, ...], operation: Operation, weights: Tensor) -> Refine | None:
+        config = self.job.config
+        if self.job.mask is not None or not config.mapping or not learnable(operation):
+            return None
+        if by_operator(operation, config, None if config.operators else self._editor):
+            return None
+        masks = self._masks
+        return None if masks is None else masks(scene, kinds, operation, weights)
+
+    @functools.cached_property
+    def _editor(self) -> Any:
+        return registry().create("editor", self.job.editor, self.job.editor_options)
+
+    @functools.cached_property
+    def _masks(self) -> MappingMasks | None:
+        return _mapping_masks(self.job, self.avatar, self.run)
 
 
 def _apart(scene: Scene, count: int) -> list[Place]:
@@ -185,8 +241,8 @@ def _painter(job: EditJob, journal: PictureJournal, avatar: Avatar, run: Run) ->
     editor = registry().create("editor", job.editor, job.editor_options)
     discriminator = None
     if job.discriminator != NO_DISCRIMINATOR:
-        discriminator = registry().create("discriminator", job.discriminator)
-    refiner = registry().create("refiner", job.llm, job.llm_options)
+        discriminator = registry().create("discriminator", job.discriminator, job.discriminator_options)
+    refiner = SecondTurn(job.llm, job.llm_options, job.llm_fallback)
     shown = job.look and registry().get("refiner", job.llm).network
     masks = _mapping_masks(job, avatar, run)
     return Painter(editor, job.editor, job.config, refiner, discriminator, journal, _png if shown else None, masks)

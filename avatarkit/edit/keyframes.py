@@ -26,11 +26,18 @@ HIDDEN = 0.05
 
 @dataclass(frozen=True)
 class Keyframe:
-    """A place that will be edited.  mask (1, H, W): the region there; source (3, H, W): the avatar before the edit."""
+    """A place that will be edited.  mask (1, H, W): the region there; source (3, H, W): the avatar before the edit; failed (3, H, W): in
+    a correction, what came of the attempt that it corrects."""
 
     place: Place
     mask: Tensor
     source: Tensor
+    failed: Tensor | None = None
+
+    @property
+    def given(self) -> Tensor:
+        """(3, H, W): what an editor is to change."""
+        return self.source if self.failed is None else self.failed
 
 
 def choose_places(scene: Scene, located: Located, count: int) -> list[Place]:

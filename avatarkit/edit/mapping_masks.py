@@ -1,4 +1,4 @@
-"""A mapping net for the region of an operation, trained at the first edit of that part and kept.
+"""A mapping net for the region of an operation, trained when that part is first painted by an image editor, and kept.
 
 It learns from stage 1's label maps: the segmenter's, of the capture's training frames.  Without the capture there is nothing to learn from, and
 rendered labels are used.  Only what label maps know can be learnt: whole classes and groups of them, while the head has the shape that the
@@ -38,7 +38,7 @@ from avatarkit.head.parameters import HeadParams
 from avatarkit.labels import LABEL_INDEX, LABELS
 from avatarkit.paths import home
 
-FORMAT = "avatarkit-mapping/1"
+FORMAT = "avatarkit-mapping/2"
 VIEWS = 48
 """Training frames whose maps are learnt from and judged by."""
 LEAST_VIEWS = 6

@@ -3,8 +3,8 @@
     M = σ(logit(S) + Δ)
 
 S is the rendered soft label, Δ a small convolutional net on [S, transported mask, canonical coordinates, depth, the avatar's own picture],
-conditioned on a grid of features over (t, p) that is read by bilinear interpolation: t a training timestep, p the camera's azimuth and elevation in the head's frame.  A pose
-that is none of the training timesteps reads its nearest neighbours in expression space, with softmax weights.  The last layer begins at
+conditioned on a grid of features over (t, p) that is read by bilinear interpolation: t a timestep that was learnt from, p the camera's azimuth and elevation in the head's frame.  A pose
+that is none of those timesteps reads its nearest neighbours in expression space, with softmax weights.  The last layer begins at
 zero, so that an untrained net is the rendered label.  Training: cross-entropy and Dice against the masks of stage 1; some (t, p) cells are
 held out, and the net is used only where it is at least as good on them as the rendered labels are.
 
@@ -62,7 +62,7 @@ class Sample:
 
 
 class MappingNet(nn.Module):
-    """Δ for one target of one avatar; ``timesteps``: the training timesteps whose features the grid has."""
+    """Δ for one target of one avatar; ``timesteps``: those whose features the grid has."""
 
     def __init__(self, timesteps: Tensor, moves: Tensor) -> None:
         """timesteps (K,) int64; moves (K, D): expression and jaw at each, in standard deviations of the motion."""
@@ -153,7 +153,8 @@ def train_mapping(
     learning = [one for i, one in enumerate(masks) if i % HELD_OUT] if len(masks) >= HELD_OUT else masks
     base = lifted(scene, learning)
     samples = [Sample(place, _inputs(scene, place, weights, base), _shrunk(mask)) for place, mask in learning]
-    timesteps = torch.tensor(sorted({place.timestep for place, _ in masks}))
+    # Features of moments that only judge would stay as they began.
+    timesteps = torch.tensor(sorted({place.timestep for place, _ in learning}))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = MappingNet(timesteps, _moves(scene)[timesteps])

@@ -20,12 +20,12 @@ from avatarkit.edit import plan as records
 from avatarkit.edit.anchor import Anchor
 from avatarkit.edit.config import EditConfig
 from avatarkit.edit.fit import Edited, Fitting, Opponent, fit
-from avatarkit.edit.gate import NO_CHANGE, Judged, agreed, judge
+from avatarkit.edit.gate import NO_CHANGE, Judged, agreed, judge, with_arrival
 from avatarkit.edit.keyframes import Keyframe, choose_places
 from avatarkit.edit.lifting import lift
 from avatarkit.edit.plan import EditPlan, FinalRequest, KeyframeText
 from avatarkit.edit.planning import final_texts
-from avatarkit.edit.region import MARKS, Located, label_boxes, mask_box, region_mask
+from avatarkit.edit.region import MARKS, Located, label_boxes, lifted, mask_box, region_mask
 from avatarkit.edit.scene import SKULL, Place, Scene
 from avatarkit.edit.visibility import spread_places
 from avatarkit.errors import InputError, PluginError
@@ -82,7 +82,8 @@ class Painted:
 class Wish:
     """One operation for an editor: of which plan, where, in which attempt, and the correction that it makes.
 
-    offset: of latent "reposition": where to, metres in the head's frame (to the subject's left, up, forward); colours_only: shapes stay,
+    failed: the scene that the attempt before left, where it left any: its pictures are what a correction changes, while what is learnt
+    begins with the avatar before the edit again; offset: of latent "reposition": where to, metres in the head's frame (to the subject's left, up, forward); colours_only: shapes stay,
     as they do where another look of the same shape is asked for: Gaussians that were cut at a border keep to their side of it.
     """
 
@@ -93,6 +94,7 @@ class Wish:
     latent: str = ""
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
     colours_only: bool = False
+    failed: Scene | None = None
 
     @property
     def operation(self) -> records.Operation:
@@ -136,15 +138,22 @@ def paint(
         mask = region_mask(shapes, located.weights, place)
         return mask if refine is None else refine(place, mask)
 
-    keyframes = [Keyframe(place, mask_at(place), before.picture(place)) for place in places]
+    failed = wish.failed
+    keyframes = [
+        Keyframe(place, mask_at(place), before.picture(place), None if failed is None else failed.picture(place))
+        for place in places
+    ]
     texts = dict(zip([k.place.name for k in keyframes], _texts(shapes, wish, keyframes, painter, run), strict=True))
     start = Start(before, located.weights)
     if begin is not None:
         start = begin([(keyframe.place, keyframe.mask) for keyframe in keyframes])
-    work = _Work(before, start, wish, painter, run, mask_at, texts, room)
+    elif wish.latent == "reposition" and solid is None:  # where a thing arrives has to learn it
+        wide = [(k.place, with_arrival(k.mask, shift_at(before, wish, k.place))) for k in keyframes]
+        start = Start(before, torch.maximum(located.weights, lifted(before, wide)))
     anchors, others = keyframes[: config.anchors], keyframes[config.anchors :]
     if config.fit == "naive":
         anchors, others = keyframes, []
+    work = _Work(before, start, wish, painter, run, mask_at, texts, room)
     work.edit(anchors, 0, "anchors" if others else "keyframes")
     if not work.accepted and others:  # an editor that fails at some views may have failed at these
         anchors, others = others[: config.anchors], others[config.anchors :]
@@ -152,11 +161,13 @@ def paint(
     if not work.accepted:
         reason = work.reasons()
         return Painted(before.avatar, work.rows(), work.outputs, reason, "add" if reason == NO_CHANGE else "change")
+    iterative = getattr(painter.editor, "iterative", False)
+    work.fits = 1 + bool(others) + (len(config.noise) - 1 if iterative else 0)
     work.learn(grow=not others)
     if others:
         work.edit(others, 0, "others")
         work.learn(grow=True)
-    if getattr(painter.editor, "iterative", False):
+    if iterative:
         for number, noise in enumerate(config.noise[1:], 1):
             count = min(config.refreshed // max(1, len(config.noise) - 1), room - work.outputs)
             if count < 1 or run.stopping:
@@ -167,22 +178,26 @@ def paint(
 
 
 def _texts(scene: Scene, wish: Wish, keyframes: list[Keyframe], painter: Painter, run: Run) -> tuple[KeyframeText, ...]:
-    """The second turn (the paper's Figure 6): the refiner learns where the region lies in each keyframe, and words its instruction."""
+    """The second turn (the paper's Figure 6): the refiner learns where the region lies in each keyframe, and words its instruction.
+
+    An editor that goes by the operation alone (``reads_words = False``) is no reason to ask one.
+    """
+    read = getattr(painter.editor, "reads_words", True)
     told = []
     for keyframe in keyframes:
         azimuth, elevation = scene.direction(keyframe.place)
-        image = painter.look(keyframe.source) if painter.look is not None else None
+        image = painter.look(keyframe.given) if read and painter.look is not None else None
         told.append(
             records.Keyframe(
                 keyframe.place.name,
                 azimuth,
                 elevation,
                 mask_box(keyframe.mask),
-                label_boxes(scene, keyframe.place),
+                label_boxes(scene, keyframe.place) if read else (),
                 image,
             )
         )
-    return final_texts(painter.refiner, FinalRequest(wish.plan, wish.index, tuple(told)), run)
+    return final_texts(painter.refiner if read else None, FinalRequest(wish.plan, wish.index, tuple(told)), run)
 
 
 class _Work:
@@ -195,8 +210,9 @@ class _Work:
         self.before, self.wish, self.painter, self.run, self.texts = before, wish, painter, run, texts
         self.scene, self.config, self.learnt = start.scene, painter.config, False
         self.views: dict[str, Judged] = {}
+        self.asked: dict[str, Keyframe] = {}
         self.room, self.outputs = room, 0
-        self.deadline = time.monotonic() + self.config.seconds
+        self.seconds, self.fits = self.config.seconds, 1  # that are left for fitting, and for how many fits
         opponent = None if painter.discriminator is None else Opponent.of(painter.discriminator)
         operation = wish.operation
         colours_only = wish.colours_only or operation.kind == "restyle" or operation.target in MARKS
@@ -226,7 +242,8 @@ class _Work:
         def gap(view: Judged) -> float:
             return float((self.scene.picture(view.keyframe.place) - view.view).abs().mean())
 
-        return [view.keyframe for view in sorted(self.views.values(), key=gap, reverse=True)[:count]]
+        names = sorted(self.views, key=lambda name: gap(self.views[name]), reverse=True)
+        return [self.asked[name] for name in names[:count]]
 
     def edit(self, keyframes: list[Keyframe], number: int, stage: str, noise: float | None = None) -> None:
         """Have ``keyframes`` painted and judged; those that were judged before are judged anew.  stage: its name for people."""
@@ -241,18 +258,15 @@ class _Work:
             raw += list(self._painted(batch, number, config.noise[0] if noise is None else noise))
         ordered = [keyframe for batch in batches for keyframe in batch]
         self.outputs += len(raw)
-        judged = [judge(keyframe, view, config) for keyframe, view in zip(ordered, raw, strict=True)]
-        for view in judged:
-            earlier = self.views.get(view.keyframe.place.name)
-            if view.accepted or earlier is None or not earlier.accepted:
-                self.views[view.keyframe.place.name] = view
-        names = list(self.views)
-        together = agreed(self.before, [self.views[name] for name in names], config)
-        self.views = dict(zip(names, together, strict=True))
+        self.asked |= {keyframe.place.name: keyframe for keyframe in ordered}
+        judged = [
+            judge(keyframe, view, config, shift_at(self.before, self.wish, keyframe.place))
+            for keyframe, view in zip(ordered, raw, strict=True)
+        ]
+        judged = self._kept(judged)
         if self.painter.journal is not None:
-            shown = [self.views[view.keyframe.place.name] for view in judged]
-            self.painter.journal.views(self.wish.index, self.wish.attempt, stage, raw, shown)
-        taken = sum(self.views[view.keyframe.place.name].accepted for view in judged)
+            self.painter.journal.views(self.wish.index, self.wish.attempt, stage, raw, judged)
+        taken = sum(view.accepted for view in judged)
         run.emit(
             Finished(
                 f"painting with {self.painter.editor_name}",
@@ -261,13 +275,27 @@ class _Work:
             )
         )
 
+    def _kept(self, fresh: list[Judged]) -> list[Judged]:
+        """What ``fresh`` became once all views were held against each other; one that is refused leaves an accepted one of its place."""
+        standing = {name: view for name, view in self.views.items() if view.accepted}
+        new = {view.keyframe.place.name: view for view in fresh}
+        beaten = {name for name, view in new.items() if name in standing and not view.accepted}
+        together = self.views | {name: view for name, view in new.items() if name not in beaten}
+        self.views = dict(zip(together, agreed(self.before, list(together.values()), self.config), strict=True))
+        judged = {name: view if name in beaten else self.views[name] for name, view in new.items()}
+        for name, view in judged.items():
+            if name in standing and name not in beaten and not view.accepted:
+                self.views[name] = standing[name]
+        return list(judged.values())
+
     def _painted(self, keyframes: list[Keyframe], number: int, noise: float) -> Tensor:
-        views = torch.stack([keyframe.source for keyframe in keyframes])
+        views = torch.stack([keyframe.given for keyframe in keyframes])
         masks = torch.stack([keyframe.mask for keyframe in keyframes])
         places = [keyframe.place for keyframe in keyframes]
         references = torch.stack([self.scene.picture(place) for place in places]) if self.learnt else None
         words = tuple(self.texts[place.name] for place in places)
-        step = EditStep(self.wish.operation, words, number, noise, self.wish.latent, self._shift(places[0]))  # type: ignore[arg-type]
+        shift = shift_at(self.before, self.wish, places[0])
+        step = EditStep(self.wish.operation, words, number, noise, self.wish.latent, shift)  # type: ignore[arg-type]
         edited = self.painter.editor.edit(
             views, masks, step, references=references, cameras=together(places),
             correspondences=self.before.correspondences(places), seed=self.config.seed + 1000 * self.wish.attempt, run=self.run,
@@ -279,19 +307,6 @@ class _Work:
             )
         return edited.detach().float().clamp(0.0, 1.0)
 
-    def _shift(self, place: Place) -> tuple[float, float]:
-        """The wish's offset as shares of the picture's width (right) and height (down)."""
-        if self.wish.latent != "reposition":
-            return 0.0, 0.0
-        joint, cameras = self.before.pose(place.timestep).joints[0, SKULL], place.cameras
-        rest = self.before.rest.pose.joints[0, SKULL]
-        start = joint[:3, :3] @ (rest[:3, :3].T @ (self.wish.located.centre - rest[:3, 3])) + joint[:3, 3]
-        ends = torch.stack([start, start + joint[:3, :3] @ (rest[:3, :3].T @ torch.tensor(self.wish.offset))])
-        seen = ends @ cameras.viewmats[0, :3, :3].T + cameras.viewmats[0, :3, 3]
-        pixels = seen @ cameras.Ks[0].T
-        x, y = ((pixels[1] / pixels[1, 2] - pixels[0] / pixels[0, 2])[:2]).tolist()
-        return x / cameras.width, y / cameras.height
-
     def learn(self, grow: bool) -> None:
         """Lift the accepted views and fit to them."""
         began = time.monotonic()
@@ -301,8 +316,8 @@ class _Work:
         self.run.emit(Started("fitting", self.config.steps))
         if not self.learnt and self.config.fit == "guarded":
             shown = [replace(v.keyframe, source=self.scene.picture(v.keyframe.place)) for v in accepted]
-            lifted = lift(self.scene, list(zip(shown, (v.view for v in accepted), strict=True)), self.fitting.weights)
-            self.scene = self.before.with_avatar(lifted)
+            asked = list(zip(shown, (v.view for v in accepted), strict=True))
+            self.scene = self.before.with_avatar(lift(self.scene, asked, self.fitting.weights))
         if self.painter.discriminator is not None:
             self.painter.discriminator.train()
         views = [Edited(view.keyframe, view.view, self._focus(view.keyframe.place)) for view in accepted]
@@ -310,17 +325,19 @@ class _Work:
         if config.fit == "dataset_update":
             views = self._updated(views)
         seed = config.seed + 31 * self.wish.attempt + len(self.views)
-        avatar = fit(self.before, self.scene, views, self.fitting, config, self.run, seed, grow, self.deadline)
+        deadline = time.monotonic() + self.seconds / max(1, self.fits)
+        avatar = fit(self.before, self.scene, views, self.fitting, config, self.run, seed, grow, deadline)
+        self.seconds, self.fits = self.seconds - (time.monotonic() - began), self.fits - 1
         self.scene, self.learnt = self.before.with_avatar(avatar), True
         last = self.fitting.curve[-1] if self.fitting.curve else {}
         self.run.emit(Finished("fitting", time.monotonic() - began, {k: v for k, v in last.items() if k != "step"}))
 
     def _updated(self, views: list[Edited]) -> list[Edited]:
         """Iterative dataset update: the views of this round are painted again from what the avatar shows now."""
-        keyframes = [view.keyframe for view in views]
+        keyframes = [self.asked[view.keyframe.place.name] for view in views]
         if not self.learnt or self.outputs + len(keyframes) > self.room:
             return views
-        current = [replace(keyframe, source=self.scene.picture(keyframe.place)) for keyframe in keyframes]
+        current = [replace(keyframe, failed=self.scene.picture(keyframe.place)) for keyframe in keyframes]
         painted = torch.cat([self._painted(batch, 0, self.config.noise[0]) for batch in _same_sizes(current)])
         self.outputs += len(painted)
         return [replace(view, view=picture) for view, picture in zip(views, painted, strict=True)]
@@ -332,6 +349,20 @@ class _Work:
         shares = torch.softmax(self.before.avatar.gaussians.label_logits, 1)
         chosen = shares[:, [LABEL_INDEX[name] for name in FOCUS]].sum(1)
         return self.before.field(chosen[:, None].contiguous(), place)[0].clamp(0.0, 1.0)
+
+
+def shift_at(scene: Scene, wish: Wish, place: Place) -> tuple[float, float]:
+    """Where a reposition moves its thing in a picture: the wish's offset as shares of the width (right) and height (down)."""
+    if wish.latent != "reposition":
+        return 0.0, 0.0
+    joint, cameras = scene.pose(place.timestep).joints[0, SKULL], place.cameras
+    rest = scene.rest.pose.joints[0, SKULL]
+    start = joint[:3, :3] @ (rest[:3, :3].T @ (wish.located.centre - rest[:3, 3])) + joint[:3, 3]
+    ends = torch.stack([start, start + joint[:3, :3] @ (rest[:3, :3].T @ torch.tensor(wish.offset))])
+    seen = ends @ cameras.viewmats[0, :3, :3].T + cameras.viewmats[0, :3, 3]
+    pixels = seen @ cameras.Ks[0].T
+    x, y = ((pixels[1] / pixels[1, 2] - pixels[0] / pixels[0, 2])[:2]).tolist()
+    return x / cameras.width, y / cameras.height
 
 
 def _same_sizes(keyframes: list[Keyframe]) -> list[list[Keyframe]]:

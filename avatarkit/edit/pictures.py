@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,6 @@ from torch import Tensor
 from avatarkit.drive.camera_paths import camera_path
 from avatarkit.drive.scene import head_middle, own_cameras
 from avatarkit.edit.gate import Judged
-from avatarkit.edit.region import region_mask
 from avatarkit.edit.scene import Place, Scene
 from avatarkit.edit.visibility import spread_places
 from avatarkit.gaussians.draw import picture
@@ -39,15 +38,16 @@ class PictureJournal:
             stale.unlink(missing_ok=True)
 
     def views(self, operation: int, attempt: int, stage: str, raw: Sequence[Tensor], judged: Sequence[Judged]) -> None:
-        """Rows: source, what the editor returned, what is learnt from it.  Columns: views, with the reason where one was rejected."""
+        """Rows: what the editor was given, what it returned, what is learnt from it.  Columns: views, with the reason where one was
+        rejected."""
         rows = [
-            [_bytes(view.keyframe.source) for view in judged],
+            [_bytes(view.keyframe.given) for view in judged],
             [_bytes(picture) for picture in raw],
             [_bytes(view.view) for view in judged],
         ]
-        columns = [view.keyframe.place.name + ("" if view.accepted else " ✗") for view in judged]
+        columns = [view.keyframe.place.name + ("" if view.accepted else f": {view.reason}") for view in judged]
         name = f"operation{operation}-attempt{attempt}-{stage}.jpg"
-        write_picture(self.folder / name, contact_sheet(rows, columns, ("source", "editor", "taken"), TILE))
+        write_picture(self.folder / name, contact_sheet(rows, columns, ("given", "returned", "taken"), TILE))
         self.written.append(self.folder / name)
 
 
@@ -85,13 +85,15 @@ def _moments(scene: Scene) -> list[int]:
     return chosen
 
 
-def region_sheet(scene: Scene, regions: Sequence[tuple[str, Tensor]], places: Sequence[Place]) -> ByteArray:
-    """Regions painted over the avatar: one row for each (name, weights (N,)), one column for each place."""
+def region_sheet(
+    scene: Scene, regions: Sequence[tuple[str, Callable[[Place], Tensor]]], places: Sequence[Place]
+) -> ByteArray:
+    """Regions painted over the avatar: one row for each (name, what gives its mask (1, H, W) at a place), one column for each place."""
     rows = []
-    for _, weights in regions:
+    for _, mask_at in regions:
         row = []
         for place in places:
-            mask = 0.7 * region_mask(scene, weights, place)
+            mask = 0.7 * mask_at(place)
             row.append(_bytes(scene.picture(place) * (1.0 - mask) + mask * torch.tensor(INK)[:, None, None]))
         rows.append(row)
     return contact_sheet(rows, [place.name for place in places], [name for name, _ in regions], TILE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,35 @@ def final_texts(part: Any, request: FinalRequest, run: Run) -> tuple[KeyframeTex
     texts = keyframe_texts(request) if finalise is None else finalise(request, run)
     names = [keyframe.name for keyframe in request.keyframes]
     return read_final({"keyframes": [dict(vars(text)) for text in texts]}, names, "the final texts")
+
+
+@dataclass
+class SecondTurn:
+    """The refiner of a name as the second turn needs it: made when it is first asked, for most edits never are.
+
+    fallback: where it cannot be made or fails, the core writes the texts, says so, and does not ask it again.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    fallback: bool = False
+    _part: Any = None
+    _failed: bool = False
+
+    def finalise(self, request: FinalRequest, run: Run) -> tuple[KeyframeText, ...]:
+        """One text for each keyframe, in their order.  Raises what the refiner raises, without ``fallback``."""
+        if self._failed:
+            return keyframe_texts(request)
+        try:
+            if self._part is None:
+                self._part = registry().create("refiner", self.name, self.options)
+            return final_texts(self._part, request, run)
+        except AvatarkitError as error:
+            if not self.fallback or self.name == RULES:
+                raise
+            self._failed = True
+            run.notice(f"{error}; the words for the editor are the rules' (--llm-fallback)", "warning")
+            return keyframe_texts(request)
 
 
 def load_plan(path: Path, request: EditRequest) -> EditPlan:

@@ -1,7 +1,7 @@
 """What refiners that ask a language model share: cache, deadline, one repair turn, and saying what leaves the machine.
 
 No SDK here: a plugin brings an ``Asker``, which sends one question and returns the answer's text.  Retries are the SDK's; over
-the question and its repair there are at most ``MAX_ATTEMPTS`` requests.
+the question and its repair there are at most ``attempts`` requests.
 """
 
 from __future__ import annotations
@@ -60,14 +60,16 @@ class Asker(Protocol):
         ...
 
     def close(self) -> None:
-        """Drop connections: called when the deadline has passed."""
+        """Drop connections: called when the deadline has passed.  What is asked later opens new ones."""
         ...
 
 
 def refine_by_model(
-    asker: Asker, request: EditRequest, run: Run, *, deadline: float, cache: bool = True, pictures: bool = True
-) -> EditPlan:
-    """A valid plan from a model; from the cache where the same was asked before.  deadline: seconds for everything.
+    asker: Asker, request: EditRequest, run: Run, *, deadline: float, cache: bool = True, pictures: bool = True,
+    attempts: int = MAX_ATTEMPTS,
+) -> EditPlan:  # fmt: skip
+    """A valid plan from a model; from the cache where the same was asked before.  deadline: seconds for everything; attempts: requests
+    at most, over the question and its repair.
 
     pictures: false keeps the request's pictures here.
 
@@ -79,12 +81,13 @@ def refine_by_model(
     def read(data: Any, where: str) -> EditPlan:
         return read_plan(data, request, refiner=who, where=where)
 
-    return _answered(asker, plan_question(request), read, plan_json, run, deadline, cache)
+    return _answered(asker, plan_question(request), read, plan_json, run, deadline, cache, attempts)
 
 
 def finalise_by_model(
-    asker: Asker, request: FinalRequest, run: Run, *, deadline: float, cache: bool = True, pictures: bool = True
-) -> tuple[KeyframeText, ...]:
+    asker: Asker, request: FinalRequest, run: Run, *, deadline: float, cache: bool = True, pictures: bool = True,
+    attempts: int = MAX_ATTEMPTS,
+) -> tuple[KeyframeText, ...]:  # fmt: skip
     """The second turn by a model: one text for each keyframe.  As ``refine_by_model``."""
     if not pictures:
         request = replace(request, keyframes=tuple(replace(k, image=None) for k in request.keyframes))
@@ -96,11 +99,12 @@ def finalise_by_model(
     def write(texts: tuple[KeyframeText, ...]) -> Json:
         return {"keyframes": [dict(vars(text)) for text in texts]}
 
-    return _answered(asker, final_question(request), read, write, run, deadline, cache)
+    return _answered(asker, final_question(request), read, write, run, deadline, cache, attempts)
 
 
 def _answered(
-    asker: Asker, question: Question, read: Callable[[Any, str], T], write: Callable[[T], Json], run: Run, deadline: float, cache: bool
+    asker: Asker, question: Question, read: Callable[[Any, str], T], write: Callable[[T], Json], run: Run, deadline: float, cache: bool,
+    attempts: int,
 ) -> T:  # fmt: skip
     file = cache_folder() / f"{cache_key(asker, question)}.json"
     if cache:
@@ -111,11 +115,11 @@ def _answered(
     run.notice(leaving(asker, question))
     ends = time.monotonic() + deadline
     where = f"{asker.name} ({clean(asker.model)})"
-    answer = within(ends, asker, question, MAX_ATTEMPTS, run)
+    answer = within(ends, asker, question, attempts, run)
     try:
         result = read(parse_json(answer.text, where), where)
     except PlanError as error:
-        left = MAX_ATTEMPTS - answer.attempts
+        left = attempts - answer.attempts
         if left < 1:
             raise
         run.notice(f"{asker.name}: its answer cannot be used ({len(error.problems)} problems); asking it to mend it")

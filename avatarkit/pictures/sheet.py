@@ -12,6 +12,7 @@ from avatarkit.paths import atomic_write
 from avatarkit.types import ByteArray, FloatArray, PathArg
 
 GAP, INK, PAPER = 6, (40, 40, 46), (255, 255, 255)
+LEADING = 2  # pixels between the lines of a caption
 
 
 def to_bytes(picture: FloatArray) -> ByteArray:
@@ -22,7 +23,7 @@ def to_bytes(picture: FloatArray) -> ByteArray:
 def contact_sheet(
     rows: Sequence[Sequence[ByteArray]], columns: Sequence[str] = (), names: Sequence[str] = (), tile: int | None = None
 ) -> ByteArray:
-    """Rows of (H, W, 3) uint8 pictures → one picture.  ``columns``: captions above; ``names``: captions left of the rows.
+    """Rows of (H, W, 3) uint8 pictures → one picture.  ``columns``: captions above, in as many lines as their column asks; ``names``: captions left of the rows.
 
     ``tile``: height of a tile in pixels; pictures keep their proportions.
     """
@@ -30,7 +31,10 @@ def contact_sheet(
     scaled = [[_scaled(picture, height) for picture in row] for row in rows]
     widths = [max(row[i].width for row in scaled if i < len(row)) for i in range(max(map(len, scaled)))]
     font = _font(max(11, height // 14))
-    top = font.getbbox("Ag")[3] + 2 * GAP if columns else GAP
+    captions = [_wrapped(text, width, font) for text, width in zip(columns, widths, strict=False)]
+    lines = max((text.count("\n") + 1 for text in captions), default=0)
+    line = font.getbbox("Ag")[3] + LEADING
+    top = lines * line - LEADING + 2 * GAP if lines else GAP
     left = GAP + (max(int(font.getlength(name)) for name in names) + GAP if names else 0)
     sheet = Image.new(
         "RGB", (int(left + sum(widths) + GAP * len(widths)), int(top + (height + GAP) * len(scaled))), PAPER
@@ -38,8 +42,9 @@ def contact_sheet(
     draw = ImageDraw.Draw(sheet)
     x = left
     for i, width in enumerate(widths):
-        if i < len(columns):
-            draw.text((x, GAP), columns[i], INK, font)
+        if i < len(captions):
+            for k, text in enumerate(captions[i].split("\n")):
+                draw.text((x, GAP + k * line), text, INK, font)
         for j, row in enumerate(scaled):
             if i < len(row):
                 sheet.paste(row[i], (int(x), int(top + j * (height + GAP))))
@@ -68,6 +73,18 @@ def write_picture(path: PathArg, picture: ByteArray) -> None:
     kind = "jpeg" if str(path).lower().endswith((".jpg", ".jpeg")) else "png"
     with atomic_write(path) as stream:
         stream.write(encode(picture, kind))
+
+
+def _wrapped(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """``text`` in lines of at most ``width`` pixels, broken between words where there are any."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and font.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return "\n".join(lines)
 
 
 def _scaled(picture: ByteArray, height: int) -> Image.Image:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from avatarkit.batch.state import read_state
 from avatarkit.batch.tasks import Task, tasks_of
 from avatarkit.cli.batch import check_commands
 from avatarkit.errors import InputError
+from avatarkit.registry import Registry
 
 Command = Callable[..., Any]
 Process = Callable[..., dict[str, Any]]
@@ -90,6 +92,16 @@ def edit(folder: Path, *line: str) -> Task:
 def test_parts_that_send_data_away_are_counted(tmp_path: Path) -> None:
     tasks = [edit(tmp_path, "x", "--llm", llm) for llm in ("gpt4", "rules", "gpt4", "claude")]
     assert check_commands(tasks, "heads.yaml") == {"gpt4": 2, "claude": 1}
+
+
+def test_so_is_a_segmenter_that_an_edits_settings_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Registry.get
+    monkeypatch.setattr(
+        Registry, "get", lambda self, role, name: replace(real(self, role, name), network=role == "segmenter")
+    )
+    task = replace(edit(tmp_path, "x"), settings={"segmenter": "head-regions"})
+    assert check_commands([task, edit(tmp_path, "x")], "heads.yaml") == {"head-regions": 1}
+    assert check_commands([replace(task, settings={**task.settings, "mapping": False})], "heads.yaml") == {}
 
 
 def test_what_edit_would_refuse_is_refused_too(tmp_path: Path) -> None:

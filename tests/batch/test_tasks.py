@@ -24,7 +24,8 @@ heads:
     iterations: 100
     edits:
       - {name: glasses, prompt: "round black glasses", after: red, llm_set: {model: gpt-4o, deadline: 30}, llm_fallback: true, look: false,
-         mask: mask.png, mask_view: "0:3", editor: ip2p, editor_set: {steps: 9}, set: {steps: 50}, config: edit.yaml}
+         mask: mask.png, mask_view: "0:3", editor: ip2p, editor_set: {steps: 9}, set: {steps: 50}, config: edit.yaml,
+         discriminator: hinge-gan, discriminator_set: {r1: 10}}
       - {name: red, prompt: "-- copper 'red' hair", seed: 0}
   - name: cleo
     avatar: cleo.avatar
@@ -87,7 +88,7 @@ def test_edits_read_what_comes_before_them(tasks: dict[str, Task], tmp_path: Pat
         "-o", str(made / "ada-glasses.avatar"), "--json", str(made / "results" / "ada-glasses.json"),
         "--config", str(tmp_path / "edit.yaml"), "--set", "steps=50", "--editor", "ip2p", "--editor-set", "steps=9",
         "--llm-set", "model=gpt-4o", "--llm-set", "deadline=30", "--llm-fallback", "--no-look",
-        "--mask", str(tmp_path / "mask.png"), "--mask-view", "0:3",
+        "--discriminator", "hinge-gan", "--discriminator-set", "r1=10", "--mask", str(tmp_path / "mask.png"), "--mask-view", "0:3",
     )  # fmt: skip
     assert plan.command[2] == str(tmp_path / "cleo.avatar") and plan.command[-2:] == (
         "--plan",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import pytest
 import torch
 from PIL import Image
 
+from avatarkit.edit import job
 from avatarkit.edit.asked import labels_shown, request_for
 from avatarkit.gaussians.avatar import Avatar
 from avatarkit.gaussians.avatar_file import load_avatar, save_avatar
 from avatarkit.gaussians.binding import pose_gaussians
 from avatarkit.gaussians.head_of import head_of
+from avatarkit.registry import Registry
 from avatarkit.testing.language_servers import Reply, serving
 
 
@@ -58,6 +61,8 @@ def test_a_plan_can_be_changed_by_hand(plan: Callable[..., Any], tmp_path: Path)
         (("pink hair", "-o", "b.avatar", "--mask-view", "front"), 2, "--mask-view front: expected TIMESTEP:CAMERA"),
         (("pink hair", "-o", "b.avatar", "--editor", "pain"), 2, "unknown editor 'pain'; did you mean 'paint'?"),
         (("pink hair", "-o", "b.avatar", "--discriminator", "hinge"), 2, "unknown discriminator 'hinge'"),
+        (("pink hair", "-o", "b.avatar", "--discriminator-set", "r1=1"), 2, "no discriminator to set; name one with"),
+        (("pink hair", "-o", "b.avatar", "--set", "outputs=25"), 2, "setting 'outputs' is 25; expected 1 to 24"),
         (("pink hair", "-o", "b.avatar", "--set", "step=3"), 2, "unknown key 'step'"),
         (("--plan-only",), 2, "give a prompt or --plan FILE"),
         (("pink hair", "--plan", "p.json", "--plan-only"), 2, "not both"),
@@ -103,6 +108,32 @@ def test_regions_are_shown_and_nothing_is_done(
     with Image.open(picture) as shown:
         seen = np.asarray(shown.convert("RGB")).reshape(-1, 3).astype(int)
     assert bool(((seen[:, 0] > 150) & (seen[:, 1] < 120) & (seen[:, 2] > 150)).any())  # the ink of regions
+
+
+def inked(picture: Path) -> int:
+    """Pixels that have the ink of regions on them."""
+    with Image.open(picture) as shown:
+        seen = np.asarray(shown.convert("RGB")).reshape(-1, 3).astype(int)
+    return int(((seen[:, 0] > 150) & (seen[:, 1] < 120) & (seen[:, 2] > 150)).sum())
+
+
+@pytest.mark.parametrize(
+    ("asked", "net"),
+    [
+        (("dark red lipstick",), True),
+        (("pink hair",), False),  # an operator's: its masks are of Gaussians
+        (("pink hair", "--set", "operators=false"), True),
+        (("dark red lipstick", "--set", "mapping=false"), False),
+    ],
+)
+def test_the_masks_that_are_shown_are_those_that_are_used(
+    plan: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, ...], net: bool
+) -> None:
+    """With a net that leaves nothing of a mask."""
+    monkeypatch.setattr(job, "_mapping_masks", lambda *_: lambda *_: lambda place, mask: 0.0 * mask)
+    said = plan(*asked, "--show-region", tmp_path / "where.png")
+    assert said.code == 0, said.err
+    assert (inked(tmp_path / "where.png") == 0) is net
 
 
 EVIL = """
@@ -235,3 +266,112 @@ def test_a_refiner_of_the_network_sees_the_avatar_and_says_so(
         said = plan("green hair", *options, "--no-look", "--llm-fallback", "--json", "-")
         assert said.code == 0 and said.json["refiner"] == "rules"
         assert "planned by the rules instead" in " ".join(said.err.split())
+
+
+TINT = """
+class Tint:
+    def edit(self, views, masks, step, *, references, cameras, correspondences, seed, run):
+        print([text.instruction for text in step.texts])
+        return views + masks * (views.new_tensor([0.1, 0.2, 0.9])[:, None, None] - views)
+"""
+QUICK = ["size=96", "steps=2", "keyframes=3", "anchors=2", "corrections=0", "mapping=false", "operators=false"]
+PAINTED = [part for setting in QUICK for part in ("--set", setting)]
+
+
+@pytest.fixture
+def tint(tmp_path: Path) -> str:
+    """An editor that reads its words and paints blue."""
+    file = tmp_path / "tint.py"
+    file.write_text(TINT)
+    return f"{file}:Tint"
+
+
+def blue_hair(tmp_path: Path) -> Path:
+    file = tmp_path / "blue.json"
+    row = {"kind": "recolour", "target": "hair", "attributes": {"colour": "#1a33e6"}}
+    file.write_text(json.dumps({"version": 1, "prompt": "blue hair", "operations": [row], "ambiguities": []}))
+    return file
+
+
+def test_the_fallback_covers_the_whole_edit(
+    plan: Callable[..., Any], tmp_path: Path, tint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a key neither the plan nor the words for the editor come from the model."""
+    pytest.importorskip("avatarkit_gpt4")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    asked = ("blue hair", "--llm", "gpt4", "-o", tmp_path / "blue.avatar", "--editor", tint, *PAINTED)
+    said = plan(*asked, "--llm-fallback", "--json", tmp_path / "result.json")
+    words = " ".join(said.err.split())
+    assert said.code == 0, said.err
+    assert "planned by the rules instead (--llm-fallback)" in words
+    assert words.count("the words for the editor are the rules' (--llm-fallback)") == 1
+    assert "make the hair blue" in said.out
+    said = plan("--plan", blue_hair(tmp_path), *asked[1:])
+    assert said.code == 3 and "gpt4 needs a key: set OPENAI_API_KEY" in " ".join(said.err.split())
+    unread = plan("--plan", blue_hair(tmp_path), *asked[1:], "--editor", "paint")
+    assert unread.code == 0 and "gpt4" not in unread.err, "paint reads no words: nobody is asked"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="servers of this test close late there")
+def test_what_the_second_turn_sends_is_said_to_those_who_asked_for_silence_too(
+    plan: Callable[..., Any], tmp_path: Path, tint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("avatarkit_gpt4")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789")
+    with serving(Reply({"error": {"message": "no"}}, 401)) as server:
+        options = ("--llm", "gpt4", "--llm-set", f"base_url={server.address}/v1", "--editor", tint, "--quiet", *PAINTED)
+        out = ("-o", tmp_path / "blue.avatar")
+        said = plan("--plan", blue_hair(tmp_path), *options, *out, "--llm-fallback")
+        words = " ".join(said.err.split())
+        assert said.code == 0 and len(server.requests) == 1, said.err
+        assert "sending the plan and where its regions lie and 3 pictures of the avatar" in words
+        assert words.index("sending the plan") < words.index("the words for the editor are the rules'")
+        said = plan("--plan", blue_hair(tmp_path), *options, *out)
+        assert said.code == 3 and "refused the key (401)" in " ".join(said.err.split())
+
+
+def test_a_segmenter_that_sends_pictures_is_said_to_those_who_asked_for_silence_too(
+    plan: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Registry.get
+
+    def get(self: Registry, role: Any, name: str) -> Any:
+        found = real(self, role, name)
+        return replace(found, network=True) if role == "segmenter" else found
+
+    monkeypatch.setattr(Registry, "get", get)
+    quick = [part for setting in QUICK if "mapping" not in setting for part in ("--set", setting)]
+    asked = ("dark red lipstick", "-o", tmp_path / "red.avatar", *quick, "--set", "mapping_seconds=1", "--quiet")
+    said = plan(*asked, "--set", "segmenter=head-regions")
+    assert "the segmenter 'head-regions' sends pictures of the capture off this machine" in " ".join(said.err.split())
+
+
+def test_a_discriminators_options_reach_it(plan: Callable[..., Any], tmp_path: Path, tint: str) -> None:
+    pytest.importorskip("avatarkit_hinge_gan")
+    asked = ("--plan", blue_hair(tmp_path), "-o", tmp_path / "b.avatar", "--editor", tint, *PAINTED)
+    said = plan(*asked, "--discriminator", "hinge-gan", "--discriminator-set", "r1=-1")
+    assert said.code == 2 and "'r1' of 'hinge-gan' is -1" in " ".join(said.err.split())
+    said = plan(*asked, "--discriminator", "hinge-gan", "--discriminator-set", "r2=1")
+    assert said.code == 2 and "options of 'hinge-gan': unknown key 'r2'" in " ".join(said.err.split())
+    said = plan(*asked, "--discriminator", "hinge-gan", "--discriminator-set", "r1=10")
+    assert said.code == 0 and "gan" in (tmp_path / "b.edit" / "events.jsonl").read_text()
+
+
+STOPPING = """
+class Stopping:
+    def edit(self, views, masks, step, *, references, cameras, correspondences, seed, run):
+        run.stop()
+        raise KeyboardInterrupt
+"""
+
+
+def test_ctrl_c_keeps_what_was_done_before(plan: Callable[..., Any], tmp_path: Path) -> None:
+    file, made = tmp_path / "stopping.py", tmp_path / "pink.avatar"
+    file.write_text(STOPPING)
+    quick = [part for setting in QUICK if "operators" not in setting for part in ("--set", setting)]
+    options = ("-o", made, "--editor", f"{file}:Stopping", *quick)
+    said = plan("dark red lipstick", *options)
+    assert said.code == 130 and "interrupted: no avatar was written" in said.err and not made.exists()
+    said = plan("pink hair and dark red lipstick", *options)
+    assert said.code == 130 and "interrupted: what was done before is written" in said.err, said.err
+    assert [row["accepted"] for row in load_avatar(made).history[-1]["operations"]] == [True, False]

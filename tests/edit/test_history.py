@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from avatarkit.edit.history import changed, undone, way_back, with_entry
-from avatarkit.errors import InputError
+from avatarkit.errors import FileFormatError, InputError
 from avatarkit.gaussians.avatar import Avatar, AvatarCamera
 from avatarkit.gaussians.avatar_file import load_avatar, save_avatar
 from avatarkit.gaussians.correctives import pose_weights
@@ -97,3 +97,10 @@ def test_nothing_changed_is_seen() -> None:
     assert not changed(avatar, replace(avatar))
     assert changed(avatar, replace(avatar, motion=replace(avatar.motion, expr=avatar.motion.expr + 1e-3)))
     assert changed(avatar, replace(avatar, gaussians=avatar.gaussians.select(torch.arange(COUNT - 1))))
+
+
+def test_a_way_back_that_lacks_gaussians_is_refused() -> None:
+    made = edited(an_avatar(), 1)
+    few = replace(made, gaussians=made.gaussians.select(torch.arange(3)))
+    with pytest.raises(FileFormatError, match="the way back of the last edit does not fit this avatar"):
+        undone(few)

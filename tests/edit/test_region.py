@@ -10,7 +10,7 @@ import torch
 from avatarkit.edit.plan import Operation, Region
 from avatarkit.edit.region import label_boxes, lifted, locate, mask_box, region_mask
 from avatarkit.errors import InputError
-from avatarkit.labels import LABELS
+from avatarkit.labels import LABEL_INDEX, LABELS
 
 from .labelled import Labelled, added, carried_out, group, operation, posed
 
@@ -59,6 +59,19 @@ def test_up_and_forward(bare: Labelled, relation: str, axis: int, sign: float) -
 def test_a_region_is_empty_in_words(plain: Labelled) -> None:
     with pytest.raises(InputError, match="nothing of the glasses lies behind the hair"):
         locate(plain.scene, operation("delete", "glasses", Region("hair", "behind")))
+
+
+@pytest.mark.parametrize(
+    ("left", "words"), [((), "the avatar shows no skin"), (("neck",), "there is no skin on the lips for a mole")]
+)
+def test_a_mark_needs_skin(bare: Labelled, left: tuple[str, ...], words: str) -> None:
+    """Heads that are all hair, one of them down to the neck, which is too far from the lips for a mole on them."""
+    logits = bare.avatar.gaussians.label_logits.clone()
+    hidden = bare.of("skin", "neck", "l_ear", "r_ear", "nose") & ~bare.of(*left)
+    logits[hidden] = torch.eye(len(LABELS))[LABEL_INDEX["hair"]] * 9.0
+    covered = replace(bare.avatar, gaussians=replace(bare.avatar.gaussians, label_logits=logits))
+    with pytest.raises(InputError, match=words):
+        locate(bare.scene.with_avatar(covered), operation("add", "mole", Region("lips"), size=0.25))
 
 
 @pytest.mark.parametrize(("anchor", "sign"), [("l_ear", 1.0), ("r_ear", -1.0)])

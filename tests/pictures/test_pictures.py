@@ -56,6 +56,18 @@ def test_a_sheet_holds_its_tiles_in_order() -> None:
     assert (captioned == (255, 0, 0)).all(-1).sum() == 20 * 24
 
 
+def test_a_caption_longer_than_its_column_takes_more_lines() -> None:
+    tiles = [[np.full((60, 80, 3), 200, np.uint8)] * 2]
+    one, long = (
+        contact_sheet(tiles, ["t0 c1", text], tile=60) for text in ("t0 c2", "t0 c2: it disagrees with others")
+    )
+    assert long.shape[1] == one.shape[1] and long.shape[0] > one.shape[0]
+    above = long[: long.shape[0] - 60 - 6]
+    ink = (above < 128).all(-1)
+    assert ink[:, 92:].any(1).sum() > 2 * ink[:, :86].any(1).sum() > 0, "more lines over the second column only"
+    assert not ink[:, 86:92].any(), "and nothing between"
+
+
 def test_errors_are_white_where_equal_and_dark_where_not() -> None:
     a = np.zeros((2, 2, 3), np.float32)
     b = a.copy()

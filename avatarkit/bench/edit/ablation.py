@@ -155,22 +155,23 @@ def painter_of(variant: Variant, chosen: OracleCase, who: Sitter, config: EditCo
 
 
 def discriminator() -> Any:
-    """avatarkit-hinge-gan's, None where it is not installed."""
-    try:
-        return registry().create("discriminator", GAN)
-    except AvatarkitError:
-        return None
+    """avatarkit-hinge-gan's.  Raises an AvatarkitError where it is not installed: without it "everything" would be "no GAN"."""
+    return registry().create("discriminator", GAN)
 
 
 def run(
     folder: Path, sitters: Sitters, ledger: Ledger, *, config: EditConfig = BY_PICTURES, variants: Sequence[str] = (),
     cases: Sequence[str] = (), report: Callable[[str], None] = lambda _: None,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """A row for every variant and case: the case's row with "variant".  variants, cases: names, all where empty."""
+    """A row for every variant and case: the case's row with "variant".  variants, cases: names, all where empty.
+
+    Raises an AvatarkitError before anything is done where a variant needs the discriminator and there is none.
+    """
     rows = []
-    for variant in VARIANTS:
-        if variants and variant.name not in variants:
-            continue
+    named = [variant for variant in VARIANTS if not variants or variant.name in variants]
+    if any(variant.gan for variant in named):
+        discriminator()
+    for variant in named:
         settings = replace(config, **dict(variant.settings))  # type: ignore[arg-type]
         for chosen in oracle_cases():
             if cases and chosen.case.name not in cases:
@@ -185,7 +186,12 @@ def run(
 
 
 def part(sitters: Sitters, ledger: Ledger, config: EditConfig, report: Callable[[str], None]) -> list[dict[str, Any]]:
-    """For ``parts.PARTS``: a row a variant."""
+    """For ``parts.PARTS``: a row a variant; none, and a word why, where there is no discriminator."""
+    try:
+        discriminator()
+    except AvatarkitError as error:
+        report(f"the ablation is left out: {error}")
+        return []
     return summary(run(ledger.path.parent, sitters, ledger, config=by_pictures(config), report=report))
 
 

@@ -39,7 +39,7 @@ def score(case: Case, who: Sitter, shots: list[Shot], edited: Avatar | None = No
 
 
 def outside_change(shots: list[Shot], region: Callable[[Shot], Tensor]) -> float:
-    """Largest share of a picture that changed visibly outside ``region`` (H, W) bool and its edge."""
+    """Share of a picture, in the mean over ``shots``, that changed visibly outside ``region`` (H, W) bool and its edge."""
     shares = []
     for shot in shots:
         near = grown(region(shot), 2 * EDGE)

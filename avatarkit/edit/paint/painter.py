@@ -26,9 +26,11 @@ class Paint:
 
     ``step.noise`` and ``step.round`` change nothing: paint makes nothing anew.  ``references`` serve to find a decal
     that the avatar has learnt already.  ``varies``: asked again, it paints the same; nobody need ask.
+    ``reads_words``: it goes by the operation, not by ``step.texts``.
     """
 
     varies = False
+    reads_words = False
 
     def can_paint(self, operation: Operation) -> bool:
         """Whether ``edit`` would take the operation; why not is ``asked.refusal``."""

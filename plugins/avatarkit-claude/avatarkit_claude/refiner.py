@@ -47,10 +47,7 @@ class ClaudeRefiner:
         )
         self._key = servers.account_key(self.name, config.key_variable, self.address, DEFAULT_ADDRESS, dict(os.environ))
         self._requests = 0
-        http = anthropic.DefaultHttpxClient(follow_redirects=False, event_hooks={"request": [self._count]})
-        self._client = anthropic.Anthropic(
-            api_key=self._key, base_url=self.address, timeout=config.timeout, max_retries=0, http_client=http
-        )
+        self._client = self._connected()
 
     @property
     def settings(self) -> Json:
@@ -59,12 +56,16 @@ class ClaudeRefiner:
     def refine(self, request: EditRequest, run: Run) -> EditPlan:
         """The model's plan, checked; see ``refining.refine_by_model``."""
         c = self.config
-        return refining.refine_by_model(self, request, run, deadline=c.deadline, cache=c.cache, pictures=c.pictures)
+        return refining.refine_by_model(
+            self, request, run, deadline=c.deadline, cache=c.cache, pictures=c.pictures, attempts=c.attempts
+        )
 
     def finalise(self, request: FinalRequest, run: Run) -> tuple[KeyframeText, ...]:
         """The second turn; see ``refining.finalise_by_model``."""
         c = self.config
-        return refining.finalise_by_model(self, request, run, deadline=c.deadline, cache=c.cache, pictures=c.pictures)
+        return refining.finalise_by_model(
+            self, request, run, deadline=c.deadline, cache=c.cache, pictures=c.pictures, attempts=c.attempts
+        )
 
     def ask(self, question: Question, attempts: int, stopped: threading.Event) -> Answer:
         """One question; the answer's text.  Raises AvatarkitError in words for whatever the server does."""
@@ -80,7 +81,14 @@ class ClaudeRefiner:
         return Answer(self._text(servers.parse_body(self.name, self.address, body)), max(1, self._requests))
 
     def close(self) -> None:
-        self._client.close()
+        client, self._client = self._client, self._connected()
+        client.close()
+
+    def _connected(self) -> anthropic.Anthropic:
+        http = anthropic.DefaultHttpxClient(follow_redirects=False, event_hooks={"request": [self._count]})
+        return anthropic.Anthropic(
+            api_key=self._key, base_url=self.address, timeout=self.config.timeout, max_retries=0, http_client=http
+        )
 
     def _count(self, request: object) -> None:
         self._requests += 1

@@ -194,6 +194,14 @@ def test_a_server_that_hangs_and_one_that_drips_are_given_up() -> None:
     assert time.monotonic() - began < 5
 
 
+def test_after_a_deadline_it_can_be_asked_again() -> None:
+    with serving(replace(completion(json.dumps(GOOD)), hang=5.0), completion(json.dumps(GOOD))) as server:
+        part = refiner(server, deadline=0.4)
+        with pytest.raises(EnvironmentProblem, match="no whole answer"):
+            part.refine(REQUEST, Run())
+        assert len(part.refine(REQUEST, Run()).operations) == 1
+
+
 def test_nobody_listens() -> None:
     with serving(Reply()) as server:
         pass
@@ -221,6 +229,8 @@ def test_attempts_are_counted_over_the_question_and_its_repair() -> None:
     bad, busy = completion("no"), fault(503, "busy", **SOON)
     _, server = refused(busy, busy, busy, bad)
     assert len(server.requests) == 4  # the fourth was answered badly; a fifth is not made
+    _, server = refused(busy, bad, attempts=2)
+    assert len(server.requests) == 2, "so few as the option says"
 
 
 @pytest.mark.parametrize(
@@ -289,7 +299,7 @@ def test_without_a_key_or_with_wrong_options_it_is_not_made(monkeypatch: pytest.
         ({"base_url": "http://192.0.2.1/v1"}, "the key in OPENAI_API_KEY would go to .* unencrypted"),
         ({"attempts": 5}, "expected 1 to 4"),
         ({"timeout": float("nan")}, "'timeout'"),
-        ({"structured": "xml"}, "expected schema"),
+        ({"structured": "xml"}, "option 'structured' of 'gpt4' is 'xml'; expected schema"),
     ):
         with pytest.raises(InputError, match=words):
             Gpt4Refiner(Gpt4Config(**options))  # type: ignore[arg-type]

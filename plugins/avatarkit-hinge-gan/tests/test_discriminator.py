@@ -298,7 +298,10 @@ def test_weights_come_from_the_seed_and_nobody_elses_random_numbers_change() -> 
         ({"r1": float("nan")}, "'r1'"),
         ({"learning_rate": 0.0}, "'learning_rate'"),
         ({"layers": 4, "patch": 32}, "'patch' of 'hinge-gan' is 32; expected at least 48 with 4 'layers'"),
-        ({"augment": ("colour", "flip")}, "has 'flip'; expected colour, translation, cutout"),
+        (
+            {"augment": ("colour", "flip")},
+            "option 'augment' of 'hinge-gan' has 'flip'; expected colour, translation, cutout",
+        ),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, Any], words: str) -> None:

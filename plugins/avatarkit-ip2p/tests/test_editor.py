@@ -148,6 +148,7 @@ def test_words_that_are_too_long_are_told(tiny_model: Path) -> None:
     edited(editor(tiny_model), blocks(1), square(1), step(1, "red hair " * 8), run=run)
     told = [event for event in events if isinstance(event, Notice)]
     assert len(told) == 1 and "k0" in told[0].text and "24 tokens" in told[0].text and told[0].level == "warning"
+    assert told[0].text.endswith("tokens that the model reads; their end is left out")
 
 
 def test_what_is_wished() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from avatarkit_ip2p import editor as ip2p_editor
 from avatarkit_ip2p.editor import Ip2pEditor
 from avatarkit_ip2p.options import Ip2pConfig
 from avatarkit_ip2p.provider import instruct_pix2pix
@@ -173,9 +175,31 @@ def test_pictures_that_are_not_finite(tmp_path: Path, tiny_model: Path) -> None:
     )
 
 
+def test_too_little_memory_says_what_takes_less(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(ip2p_editor, "denoised", full)
+    words = "cpu has too little memory for 6 views of 32 pixels at once; set batch=1, a smaller size, share=none or offload=true"
+    refused(EnvironmentProblem, words, model=str(tiny_model), device="cpu", batch=6)
+
+
 def test_without_diffusers(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:
     monkeypatch.setitem(sys.modules, "diffusers", None)
     refused(MissingDependency, "pip install avatarkit-ip2p", model=str(tiny_model))
+
+
+def test_a_model_of_another_kind_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub: Any = importlib.import_module("huggingface_hub")
+
+    def snapshot_download(name: str, local_files_only: bool = False, **_: Any) -> str:
+        if local_files_only:
+            raise FileNotFoundError(name)
+        return str(tmp_path)
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    refused(FileFormatError, r"^edits/gguf: has no .* on the hub; expected a diffusers model", model="edits/gguf")
 
 
 def test_which_model(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:

@@ -15,6 +15,7 @@ from avatarkit.bench.edit.running import Ledger
 from avatarkit.bench.edit.subjects import Sitter
 from avatarkit.edit.plan import EditRequest, FinalRequest, Keyframe
 from avatarkit.edit.planning import final_texts, make_plan
+from avatarkit.errors import InputError
 from avatarkit.events import Run
 from avatarkit.registry import registry
 
@@ -77,7 +78,20 @@ def test_a_static_mask_stays_where_it_was(tiny_sitter: Sitter) -> None:
     assert torch.equal(refine(place, torch.ones(1, 5, 5)), torch.ones(1, 5, 5))
 
 
+def test_without_the_discriminator_nothing_is_called_everything(
+    tiny_sitter: Sitter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ablation, "GAN", "hinge-gone")
+    sitters: Any = lambda _: tiny_sitter  # noqa: E731
+    ledger, said = Ledger(tmp_path / "rows"), list[str]()
+    with pytest.raises(InputError, match="unknown discriminator 'hinge-gone'"):
+        ablation.run(tmp_path, sitters, ledger, variants=("everything",))
+    assert ablation.part(sitters, ledger, oracle.BY_PICTURES, said.append) == [] and not ledger.rows
+    assert len(said) == 1 and said[0].startswith("the ablation is left out: unknown discriminator 'hinge-gone'")
+
+
 def test_variants_differ_in_one_thing(tiny_sitter: Sitter, tmp_path: Path) -> None:
+    pytest.importorskip("avatarkit_hinge_gan")
     made = {}
     for variant in ablation.VARIANTS:
         config = replace(oracle.BY_PICTURES, **dict(variant.settings))  # type: ignore[arg-type]
@@ -88,7 +102,8 @@ def test_variants_differ_in_one_thing(tiny_sitter: Sitter, tmp_path: Path) -> No
         "λ = 0.5": 0.5,
         "λ = 0.9": 0.9,
     }
-    assert made["no GAN"].discriminator is None and made["no mapping net"].masks is None
+    assert [name for name, painter in made.items() if painter.discriminator is None] == ["no GAN"]
+    assert made["no mapping net"].masks is None
     assert made["static mask"].masks is ablation.static_masks
     assert isinstance(made["no second turn"].refiner, ablation.OneTurn) and not isinstance(
         whole.refiner, ablation.OneTurn
@@ -107,6 +122,7 @@ def test_rows_are_kept_apart_by_variant(tiny_sitter: Sitter, tmp_path: Path, mon
         return [row]
 
     monkeypatch.setattr(ablation, "run_cases", run_cases)
+    monkeypatch.setattr(ablation, "discriminator", lambda: None)
     ledger = Ledger(tmp_path / "rows")
     rows = ablation.run(tmp_path, lambda _: tiny_sitter, ledger, cases=("oracle-attribute-00", "oracle-spatial-01"))  # type: ignore[arg-type]
     assert len(ledger.rows) == len(rows) == 16

@@ -12,7 +12,7 @@ from torch.nn.functional import max_pool2d
 from avatarkit.bench.edit import mapping
 from avatarkit.bench.edit.running import Ledger
 from avatarkit.bench.edit.subjects import Sitter
-from avatarkit.edit.mapping_net import train_mapping, trusted
+from avatarkit.edit.mapping_net import _move, train_mapping, trusted
 from avatarkit.edit.region import region_mask
 from avatarkit.events import Run
 from avatarkit.labels import LABEL_INDEX
@@ -115,6 +115,21 @@ def test_the_net_learns_an_edge_that_labels_blur_and_is_used_then(tiny_sitter: S
             for found in (made.mask(scene, unseen), region_mask(scene, hair, unseen))
         ]
         assert mapping.iou(pairs[:1]) > mapping.iou(pairs[1:]) + 0.1
+
+
+def test_moments_that_judge_the_net_have_no_features_of_their_own(tiny_sitter: Sitter, hair: torch.Tensor) -> None:
+    """Of one camera each moment is seen once: features of held-out ones would never be learnt, and be read as nothing."""
+    scene = tiny_sitter.scene
+    places = [scene.place(t, 0) for t in range(6)]
+    masks = [(place, (region_mask(scene, hair, place) > 0.5).float()) for place in places]
+    net = train_mapping(scene, hair, masks, Run(), seconds=600.0).net
+    assert isinstance(net.timesteps, torch.Tensor) and net.timesteps.tolist() == [1, 2, 3, 4]  # 0 and 5 judge
+    for timestep in range(6):
+        assert (
+            float(net.features(net.moment(_move(scene, scene.place(timestep, 0))), 0.0, 0.0).detach().abs().max())
+            > 1e-3
+        )
+    assert bool((net.by_azimuth.abs().amax((0, 1, 3)) > 1e-3).all())
 
 
 def test_the_table_is_resumed_and_printed(tmp_path: Path, tiny_sitter: Sitter, monkeypatch: pytest.MonkeyPatch) -> None:

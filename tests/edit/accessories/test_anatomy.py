@@ -15,7 +15,10 @@ import torch
 from avatarkit.contracts import HeadModel
 from avatarkit.edit.accessories.anatomy import measure
 from avatarkit.edit.accessories.envelope import Column, Envelope, Splats
+from avatarkit.edit.accessories.hair import hair
 from avatarkit.edit.accessories.relief import Relief
+from avatarkit.edit.accessories.wishes import wish
+from avatarkit.edit.plan import Operation
 from avatarkit.errors import InputError
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.head.bust.assembly import build_rest
@@ -91,7 +94,13 @@ def test_shape_and_static_offset_are_the_avatars_own(bust: Any) -> None:
 def test_a_head_without_regions_is_refused(bust: Any) -> None:
     head = copy.copy(bust.head)
     head.regions = {name: mask for name, mask in bust.head.regions.items() if name != "l_ear"}
-    with pytest.raises(InputError, match="regions l_ear"):
+    with pytest.raises(InputError, match="accessories need its regions l_ear to find their places"):
+        measure(head, bust.motion)
+    bare = replace(bust.anatomy, regions={name: mask for name, mask in bust.anatomy.regions.items() if name != "scalp"})
+    with pytest.raises(InputError, match="hair: this head model has no region 'scalp'"):
+        hair(wish(Operation("add", "hair"), "hair", "#6b4226"), bare, 0)
+    head.joint_names = ("root", "throat", *bust.head.joint_names[2:])
+    with pytest.raises(InputError, match="accessories need a joint 'neck'"):
         measure(head, bust.motion)
 
 

@@ -37,6 +37,7 @@ class Fake:
     references: list[Tensor | None] = field(default_factory=list)
     seeds: list[int] = field(default_factory=list)
     masks: list[Tensor] = field(default_factory=list)
+    views: list[Tensor] = field(default_factory=list)
 
     @property
     def outputs(self) -> int:
@@ -49,6 +50,7 @@ class Fake:
         self.references.append(references)
         self.seeds.append(seed)
         self.masks.append(masks)
+        self.views.append(views)
         if self.wrong is not None:
             return self.wrong(views) if callable(self.wrong) else self.wrong
         to = torch.tensor(self.colour)[:, None, None]

@@ -20,7 +20,7 @@ from avatarkit.errors import InputError, PluginError
 from avatarkit.events import Event, Notice, Run, collect
 from avatarkit.gaussians.avatar import Avatar
 
-from .fakes import Fake, operation, plan
+from .fakes import BLUE, Fake, operation, plan
 
 BLUE_HAIR = operation("recolour", "hair", colour="#1a33e6")
 GREEN_SHIRT = operation("recolour", "cloth", colour="#20a040")
@@ -59,6 +59,45 @@ def test_a_view_without_the_edit_is_asked_for_again(scene: Scene, painter: Calla
     editor = Late()
     _, (done,) = carried_out(scene, plan(BLUE_HAIR), painter(editor, keyframes=4, anchors=2))
     assert done.accepted and done.attempts == 2 and editor.sizes == [2, 2, 2, 2] and done.outputs == 8
+
+
+def test_a_correction_is_shown_what_it_corrects(scene: Scene, painter: Callable[..., Painter]) -> None:
+    """Red for blue: the second attempt sees red hair, whose references begin anew; blue is then learnt from the avatar before."""
+
+    class Sorry(Fake):
+        def edit(self, views: Any, *arguments: Any, **more: Any) -> Any:
+            first = not any(step.latent for step in self.steps) and arguments[1].latent == ""
+            self.colour = (0.9, 0.1, 0.1) if first else BLUE
+            return super().edit(views, *arguments, **more)
+
+    editor = Sorry()
+    edited, (done,) = carried_out(scene, plan(BLUE_HAIR), painter(editor, keyframes=4, anchors=2))
+    assert done.accepted and done.attempts == 2 and editor.sizes == [2, 2, 2, 2]
+    assert [step.latent for step in editor.steps] == ["", "", "change", "change"]
+
+    def redness(pictures: torch.Tensor, masks: torch.Tensor) -> float:
+        inside = masks[:, 0] > 0.5
+        return float((pictures[:, 0] - pictures[:, 2])[inside].mean())
+
+    before, failed = (redness(editor.views[k], editor.masks[k]) for k in (0, 2))
+    assert failed > before + 0.2 and editor.references[2] is None
+    assert editor.references[3] is not None and redness(editor.references[3], editor.masks[3]) < before
+    outside = editor.masks[2].expand(-1, 3, -1, -1) == 0
+    assert float((editor.views[2] - editor.views[0])[outside].abs().mean()) < 0.01
+    straight, (at_once,) = carried_out(scene, plan(BLUE_HAIR), painter(Fake(), keyframes=4, anchors=2))
+    place = scene.places()[0]
+    old, new, wanted = (one.picture(place) for one in (scene, scene.with_avatar(edited), scene.with_avatar(straight)))
+    assert at_once.accepted and float((new - wanted).abs().mean()) < 0.4 * float((old - wanted).abs().mean())
+
+
+def test_what_no_view_was_accepted_of_is_not_shown_to_a_correction(
+    scene: Scene, painter: Callable[..., Painter]
+) -> None:
+    editor = Fake(share=0.0)
+    with pytest.raises(InputError, match="nothing changed"):
+        carried_out(scene, plan(CROWN), painter(editor, keyframes=2, anchors=2))
+    assert [step.latent for step in editor.steps] == ["", "add", "add"]
+    assert all(torch.equal(views, editor.views[0]) for views in editor.views)
 
 
 def test_an_editor_that_would_paint_the_same_is_not_asked_again(scene: Scene, painter: Callable[..., Painter]) -> None:
@@ -111,6 +150,29 @@ def test_a_single_operation_that_fails_says_why_itself(scene: Scene, painter: Ca
         carried_out(scene, plan(BLUE_HAIR), painter(Fake(wrong=lambda views: None)))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda views: 1.0 - views, r"\d+\.\d % of the picture changed far from the region"),
+        (lambda views: views, "nothing changed in the region"),
+    ],
+)
+def test_why_no_picture_was_taken_is_told(
+    scene: Scene, painter: Callable[..., Painter], wrong: Callable[..., Any], words: str
+) -> None:
+    with pytest.raises(InputError, match=f"^nothing changed: {words}$"):
+        carried_out(scene, plan(BLUE_HAIR), painter(Fake(wrong=wrong), keyframes=2, anchors=2, corrections=0))
+
+
+def test_an_identity_that_cannot_be_painted_keeps_its_shape(scene: Scene, painter: Callable[..., Painter]) -> None:
+    run, heard = collect()
+    elf = operation("identity", "head", name="elf")
+    _, (done,) = carried_out(scene, plan(elf), painter(Fake(share=0.0), keyframes=2, anchors=2), run)
+    assert done.accepted and done.how == "operator"
+    said = [event.text for event in heard if isinstance(event, Notice) and event.level == "warning"]
+    assert said == ["elf: nothing was painted (nothing changed in the region); its shape was changed"]
+
+
 def test_interrupted_before_anything_was_done(scene: Scene, painter: Callable[..., Painter]) -> None:
     run = Run()
 
@@ -126,6 +188,20 @@ def test_interrupted_before_anything_was_done(scene: Scene, painter: Callable[..
     lips = operation("restyle", "lips", style="lipstick", colour="#aa1020")
     avatar, done = carried_out(scene, plan(GREEN_SHIRT, lips, BLUE_HAIR), made, run)
     assert [one.reason for one in done] == ["", "stopped", "stopped"] and done[0].accepted
+    assert same(avatar, carried_out(scene, plan(GREEN_SHIRT))[0])
+
+
+def test_an_editor_that_gives_up_leaves_what_was_done_before(scene: Scene, painter: Callable[..., Painter]) -> None:
+    run = Run()
+
+    class GivesUp(Fake):
+        def edit(self, *arguments: Any, **more: Any) -> Any:
+            run.stop()
+            raise KeyboardInterrupt
+
+    lips = operation("restyle", "lips", style="lipstick", colour="#aa1020")
+    avatar, done = carried_out(scene, plan(GREEN_SHIRT, lips), painter(GivesUp(), operators=True), run)
+    assert [one.reason for one in done] == ["", "stopped"] and done[0].accepted
     assert same(avatar, carried_out(scene, plan(GREEN_SHIRT))[0])
 
 

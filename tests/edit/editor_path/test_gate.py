@@ -68,6 +68,34 @@ def test_a_shifted_or_zoomed_edit_is_laid_over_its_source(
     assert torch.equal(judged.view[:, far], source[:, far])  # to the bit
 
 
+def test_where_a_thing_arrives_belongs_to_the_region(frame: Keyframe, source: Tensor) -> None:
+    """A patch goes from the mask to 60 pixels below it: 0.3125 of the height."""
+    moved_patch = source.clone()
+    moved_patch[:, 75:125, 50:140] = torch.tensor([0.9, 0.1, 0.1])[:, None, None]
+    there = judge(frame, moved_patch, CONFIG, (0.0, 60 / SIDE))
+    assert there.accepted and there.outside == 0.0
+    assert torch.allclose(there.view[:, 80:120, 55:135], moved_patch[:, 80:120, 55:135], atol=0.02)
+    assert torch.equal(there.keyframe.mask[0, 75:125], frame.mask[0, 15:65])
+    stays = judge(frame, moved_patch, CONFIG)
+    assert not stays.accepted and torch.equal(stays.keyframe.mask, frame.mask)
+    for x, y in ((1.5, 0.0), (-1.5, -2.0)):  # out of the picture
+        assert torch.equal(judge(frame, source, CONFIG, (x, y)).keyframe.mask, frame.mask)
+
+
+def test_a_correction_is_held_against_what_it_was_given_and_laid_over_what_was_before(
+    frame: Keyframe, source: Tensor
+) -> None:
+    """What the attempt before spoilt outside the region is no fault of the correction, and is not learnt from it."""
+    failed = edited(source)
+    failed[:, 150:180] = torch.tensor([0.1, 0.8, 0.1])[:, None, None]
+    mended = failed.clone()
+    mended[:, ROWS, COLUMNS] = torch.tensor([0.2, 0.2, 0.9])[:, None, None]
+    judged = judge(replace(frame, failed=failed), mended, CONFIG)
+    assert judged.accepted and judged.outside < 0.005
+    assert torch.equal(judged.view[:, 150:180], source[:, 150:180])
+    assert not judge(frame, mended, CONFIG).accepted
+
+
 def test_the_seam_is_soft_and_lies_between_the_two(frame: Keyframe, source: Tensor) -> None:
     wanted = edited(source)
     view = composited(source, wanted, frame.mask, 0.02)

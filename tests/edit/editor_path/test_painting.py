@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,18 +15,21 @@ import pytest
 import torch
 from torch import Tensor
 
+from avatarkit.edit import painting
+from avatarkit.edit.gate import Judged
 from avatarkit.edit.keyframes import choose_places
+from avatarkit.edit.paint.painter import Paint
 from avatarkit.edit.painting import Painter, Wish, paint
 from avatarkit.edit.plan import FinalRequest, KeyframeText
 from avatarkit.edit.region import Located, region_mask
 from avatarkit.edit.scene import SKULL, Scene
 from avatarkit.errors import InputError, PluginError
-from avatarkit.events import Run
+from avatarkit.events import Finished, Notice, Progress, Run, collect
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.registry import registry
 from avatarkit.testing.language_servers import Reply, serving
 
-from .fakes import Fake, Patches, operation, plan
+from .fakes import BLUE, Fake, Patches, operation, plan
 
 Make = Callable[..., Painter]
 BLUE_HAIR = plan(operation("recolour", "hair", colour="#1a33e6"))
@@ -176,6 +182,128 @@ def test_a_reposition_is_a_shift_of_its_own_in_every_view(scene: Scene, hair: Lo
     for step, place in zip(editor.steps, choose_places(scene, hair, 4), strict=True):
         moved = seen_at(hair.centre + torch.tensor(offset), place) - seen_at(hair.centre, place)
         assert step.shift == pytest.approx(moved.tolist(), abs=0.004)  # a third of a pixel
+
+
+class Heard:
+    """A journal in memory."""
+
+    def __init__(self) -> None:
+        self.rounds: list[tuple[str, list[Tensor], list[Judged]]] = []
+
+    def views(self, operation: int, attempt: int, stage: str, raw: Sequence[Tensor], judged: Sequence[Judged]) -> None:
+        self.rounds.append((stage, list(raw), list(judged)))
+
+
+def test_what_is_repositioned_is_learnt_where_it_arrives(scene: Scene, hair: Located, painter: Make) -> None:
+    """An editor that paints where the mask would be, were it moved: the forehead and face below the hair turn blue."""
+
+    class Mover(Fake):
+        def edit(self, views: Tensor, masks: Tensor, step: Any, **more: Any) -> Any:
+            super().edit(views, masks, step, **more)
+            x, y = (round(share * 80) for share in step.shift)
+            there = torch.maximum(masks, torch.roll(masks, (y, x), (2, 3)))
+            return views + there * (torch.tensor(self.colour)[:, None, None] - views)
+
+    editor, heard = Mover(), Heard()
+    made = replace(painter(editor, keyframes=4, anchors=4), journal=heard)
+    done = paint(scene, Wish(BLUE_HAIR, 0, hair, 1, "reposition", (0.0, -0.06, 0.0)), made, Run(), 24)
+    assert done.reason == "" and all(bool(row["accepted"]) for row in done.rows)
+    for mask, view in zip(editor.masks, heard.rounds[0][2], strict=True):
+        assert torch.equal(mask[0], region_mask(scene, hair.weights, view.keyframe.place))
+        arrived = (view.keyframe.mask > 0.9) & (mask[0] < 0.05)
+        assert int(arrived.sum()) > 50
+        assert float(view.view[2][arrived[0]].mean()) > 0.7
+    changed = (done.avatar.gaussians.sh[: len(hair.weights)] != scene.avatar.gaussians.sh).flatten(1).any(1)
+    assert int((changed & (hair.weights < 0.01)).sum()) > 20
+
+
+def test_a_refused_repaint_is_told_as_such_and_leaves_the_view_standing(
+    scene: Scene, hair: Located, painter: Make
+) -> None:
+    class Tired(Fake):
+        def edit(self, views: Tensor, masks: Tensor, step: Any, **more: Any) -> Any:
+            painted = super().edit(views, masks, step, **more)
+            return views if step.round else painted
+
+    heard = Heard()
+    run, events = collect()
+    made = replace(
+        painter(Tired(iterative=True), keyframes=4, anchors=2, refreshed=2, noise=(0.98, 0.5)), journal=heard
+    )
+    done = paint(scene, Wish(BLUE_HAIR, 0, hair), made, run, 24)
+    assert [stage for stage, _, _ in heard.rounds] == ["anchors", "others", "round1"]
+    _, raw, judged = heard.rounds[2]
+    assert [(view.accepted, view.reason) for view in judged] == 2 * [(False, "nothing changed in the region")]
+    assert all(torch.equal(picture, view.keyframe.source) for picture, view in zip(raw, judged, strict=True))
+    counts = [e.values for e in events if isinstance(e, Finished) and e.stage == "painting with fake"]
+    assert counts == [{"accepted": 2, "of": 2}, {"accepted": 2, "of": 2}, {"accepted": 0, "of": 2}]
+    assert len(done.rows) == 4 and all(bool(row["accepted"]) for row in done.rows)
+
+
+def test_a_repaint_that_disagrees_leaves_the_view_standing(scene: Scene, hair: Located, painter: Make) -> None:
+    class Straying(Fake):
+        def edit(self, views: Tensor, masks: Tensor, step: Any, **more: Any) -> Any:
+            self.colour = (0.9, 0.9, 0.1) if step.round else BLUE
+            return super().edit(views, masks, step, **more)
+
+    heard = Heard()
+    made = painter(Straying(iterative=True), keyframes=5, anchors=5, refreshed=1, noise=(0.98, 0.5))
+    done = paint(scene, Wish(BLUE_HAIR, 0, hair), replace(made, journal=heard), Run(), 24)
+    assert [view.reason for view in heard.rounds[1][2]] == ["it disagrees with the other views"]
+    assert len(done.rows) == 5 and all(bool(row["accepted"]) for row in done.rows)
+
+
+def test_a_slow_editor_takes_no_time_from_fitting(
+    scene: Scene, hair: Located, painter: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late, real = [0.0], time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: real() + late[0])
+
+    class Slow(Fake):
+        def edit(self, *arguments: Any, **more: Any) -> Any:
+            late[0] += 1000.0
+            return super().edit(*arguments, **more)
+
+    run, events = collect()
+    made = painter(Slow(), keyframes=4, anchors=2, steps=20, unedited=0.0, seconds=600.0)
+    paint(scene, Wish(BLUE_HAIR, 0, hair), made, run, 24)
+    assert [e.step for e in events if isinstance(e, Progress) and e.stage == "fitting"] == [20, 20]
+    assert not [e for e in events if isinstance(e, Notice) and "steps of fitting" in e.text]
+
+
+def test_a_fit_that_ran_out_of_time_is_told(scene: Scene, hair: Located, painter: Make, monkeypatch: Any) -> None:
+    """Each look at the clock is a second later: of seven seconds for two fits, each has about half."""
+    ticks = itertools.count()
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(ticks)))
+    run, events = collect()
+    paint(scene, Wish(BLUE_HAIR, 0, hair), painter(Fake(), keyframes=4, anchors=2, steps=9, seconds=8.0), run, 24)
+    told = [e for e in events if isinstance(e, Notice) and "steps of fitting were made in their time" in e.text]
+    made = [int(event.text.split()[0]) for event in told]
+    assert len(made) == 2 and all(0 < steps < 9 for steps in made) and {event.level for event in told} == {"warning"}
+
+
+def test_what_stands_in_for_lpips_is_told_once_an_operation(
+    scene: Scene, hair: Located, painter: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(painting, "lpips_or_none", lambda net: None)
+    monkeypatch.setattr(painting, "why_no_lpips", lambda net: "its weights are not here")
+    run, events = collect()
+    for attempt in (0, 1):
+        paint(scene, Wish(BLUE_HAIR, 0, hair, attempt), painter(Fake(), keyframes=2, anchors=2), run, 24)
+    told = [e.text for e in events if isinstance(e, Notice)]
+    assert told == ["D-SSIM stands in for LPIPS: its weights are not here"]
+
+
+def test_an_editor_that_reads_no_words_is_no_reason_to_ask_for_them(scene: Scene, hair: Located, painter: Make) -> None:
+    class Deaf(Fake):
+        reads_words = False
+
+    editor, refiner = Deaf(), Finisher()
+    shown: list[Tensor] = []
+    made = replace(painter(editor, refiner, keyframes=2, anchors=2), look=lambda picture: shown.append(picture) or b"")
+    paint(scene, Wish(BLUE_HAIR, 0, hair), made, Run(), 24)
+    assert refiner.asked is None and not shown and len(editor.steps[0].texts) == 2
+    assert not Paint.reads_words
 
 
 def test_with_a_discriminator_eyes_and_mouth_are_its_focus(scene: Scene, hair: Located, painter: Make) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from avatarkit.edit.operators import expression
 from avatarkit.edit.plan import Weight
+from avatarkit.edit.region import Located
 from avatarkit.errors import InputError
+from avatarkit.head.arkit import ExpressionMap
 from avatarkit.head.arkit_names import ARKIT_NAMES
+from avatarkit.head.parameters import HeadParams
 
 from ..labelled import Labelled, carried_out, operation, posed
 
@@ -75,6 +81,48 @@ def test_every_name_of_arkit_moves_something(bare: Labelled, name: str) -> None:
         | (first.eyes_pose != second.eyes_pose).any(1)
     )
     assert bool(moved[0])
+
+
+LIKE_FLAME = ExpressionMap(
+    ("jawOpen", "mouthSmileLeft"), torch.tensor([[0.0, 0.8], [0.0, -0.3], [0.1, 0.0]]),
+    torch.tensor([[0.35, 0.0], [0.0, 0.0], [0.0, 0.0]]), torch.zeros(6, 2),
+)  # fmt: skip
+"""What two of ARKit's weights do on a head whose three modes have no names and whose mouth opens by its jaw joint."""
+
+
+@pytest.fixture
+def expressed(bare: Labelled, monkeypatch: pytest.MonkeyPatch) -> Callable[..., HeadParams]:
+    """``expressed(motion, weight, …)``: the motion of such a head after they were added."""
+    monkeypatch.setattr(expression, "fit_named_expressions", lambda head: LIKE_FLAME)
+    head = SimpleNamespace(name="flame", expr_names=("", "", ""))
+
+    def made(motion: HeadParams, *weights: Weight) -> HeadParams:
+        scene = SimpleNamespace(head=head, avatar=replace(bare.avatar, motion=motion))
+        asked = operation("expression", "face", weights=weights)
+        return expression.express(scene, asked, Located(torch.zeros(0), torch.zeros(3))).motion  # type: ignore[arg-type]
+
+    return made
+
+
+def test_no_jaw_closes_beyond_shut(expressed: Callable[..., HeadParams]) -> None:
+    motion = HeadParams.zeros(4, 0, 3)
+    motion.jaw_pose[:, 0] = torch.tensor([0.3, 0.02, 0.0, 0.0])
+    closed = expressed(motion, Weight("jawOpen", -0.5)).jaw_pose[:, 0]
+    assert closed.tolist() == pytest.approx([0.125, 0.0, 0.0, 0.0])
+    motion.jaw_pose[2:, 0] = -0.03  # a tracker's idea of shut
+    closed = expressed(motion, Weight("jawOpen", -0.5)).jaw_pose[:, 0]
+    assert closed.tolist() == pytest.approx([0.125, -0.03, -0.03, -0.03])
+    opened = expressed(motion, Weight("jawOpen", 0.5)).jaw_pose[:, 0]
+    assert opened.tolist() == pytest.approx([0.3 + 0.0875, 0.02 + 0.175, -0.03 + 0.175, -0.03 + 0.175])
+
+
+def test_modes_without_names_keep_near_the_motions_range(expressed: Callable[..., HeadParams]) -> None:
+    smile, asked = Weight("mouthSmileLeft", 1.0), LIKE_FLAME.expr[:, 1]
+    still = HeadParams.zeros(4, 0, 3)
+    torch.testing.assert_close(expressed(still, smile).expr, asked.expand(4, -1))
+    laughing = replace(still, expr=torch.stack([2.0 * asked, asked, 0.0 * asked, 0.0 * asked]))
+    after = expressed(laughing, smile).expr
+    torch.testing.assert_close(after, torch.stack([2.5 * asked, 2.0 * asked, asked, asked]))
 
 
 def test_a_head_that_cannot_says_so(bare: Labelled) -> None:

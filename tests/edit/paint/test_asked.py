@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
 import pytest
+import torch
 
+from avatarkit.cameras import Cameras
+from avatarkit.contracts import EditStep
 from avatarkit.edit.paint.asked import STYLES, can_paint, colour_of, refusal, strength_of
 from avatarkit.edit.paint.brushes import DRAWN
 from avatarkit.edit.paint.decals import OUTLINES
 from avatarkit.edit.paint.looks import LOOKS
 from avatarkit.edit.paint.materials import ALIKE, MATERIALS
+from avatarkit.edit.paint.painter import Paint
 from avatarkit.edit.plan import Attributes, Operation
 from avatarkit.edit.vocabulary import MAKEUP
 from avatarkit.edit.vocabulary import MATERIALS as KNOWN_MATERIALS
 from avatarkit.edit.vocabulary import STYLES as KNOWN_STYLES
+from avatarkit.errors import InputError
+from avatarkit.events import Run
 
 
 def operation(kind: str, target: str, prompt: str = "", **attributes: object) -> Operation:
@@ -50,7 +57,7 @@ def test_what_can_be_painted(asked: Operation) -> None:
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (operation("move", "glasses"), "cannot 'move'"),
+        (operation("move", "glasses"), "paint cannot 'move': it changes colours where they are"),
         (operation("restyle", "head", style="other", name="stained glass"), "no style for 'stained glass'"),
         (operation("restyle", "hair", "make it nicer"), "needs a style or a colour"),
         (operation("restyle", "hair", style="lipstick"), "not on 'hair'"),
@@ -72,6 +79,11 @@ def test_what_cannot_is_said_in_words(asked: Operation, words: str) -> None:
     said = refusal(asked)
     assert words in said
     assert "\n" not in said and not said.endswith(".")
+    views, camera = torch.zeros(1, 3, 8, 8), Cameras(torch.eye(4)[None], torch.eye(3)[None], 8, 8)
+    with pytest.raises(InputError, match=re.escape(said)):
+        Paint().edit(
+            views, views[:, :1], EditStep(asked, ()), references=None, cameras=camera, correspondences=None, seed=0, run=Run()
+        )  # fmt: skip
 
 
 def test_the_tables_of_what_is_known_have_painters() -> None:

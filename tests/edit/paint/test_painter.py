@@ -122,7 +122,7 @@ def test_what_cannot_be_painted_is_refused_in_words(head: Head) -> None:
     with pytest.raises(InputError, match=r"no look for 'elf'.*ip2p"):
         head.paint(Operation("identity", "head", attributes=Attributes(name="elf")))
     for latent in ("delete", "reposition"):
-        with pytest.raises(InputError, match=f"cannot '{latent}'"):
+        with pytest.raises(InputError, match=f"paint cannot '{latent}' what is in a picture"):
             head.paint(add("mole"), "l_cheek", latent=latent)
     for latent in ("add", "change"):
         assert head.paint(add("mole"), "l_cheek", batch=(0,), latent=latent).shape == (1, 3, SIZE, SIZE)

@@ -29,7 +29,7 @@ GROWS = {
     "": ("bigger", "smaller"), "size": ("bigger", "smaller"), "width": ("wider", "narrower"), "height": ("taller", "shorter"),
     "length": ("longer", "shorter"), "thickness": ("thicker", "thinner"), "depth": ("deeper", "flatter"),
 }  # fmt: skip
-PLURAL = ("glasses", "sunglasses", "freckles")
+PLURAL = ("glasses", "sunglasses", "freckles", "hair")
 AGES = {"older": "older", "younger": "younger", "masculine": "more masculine", "feminine": "more feminine"}
 NOUN_FORMS = ("chain", "pearls", "stud", "hoop", "drop", "heart", "star", "dot", "line", "goatee", "stubble")
 """Forms that stand next to the thing: "red heart tattoo"; others stand first: "round red glasses"."""

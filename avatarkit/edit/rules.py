@@ -22,18 +22,25 @@ from avatarkit.edit.plan import (
 from avatarkit.edit.rules_lexicon import lexicon
 from avatarkit.edit.rules_modifiers import inherit
 from avatarkit.edit.rules_phrases import assemble
-from avatarkit.edit.rules_places import depends_on, makeup_place, region_of, region_of_thing, target_of
+from avatarkit.edit.rules_places import makeup_place, region_of, region_of_thing, target_of
 from avatarkit.edit.rules_reading import read_items
 from avatarkit.edit.rules_records import Phrase, Understood
-from avatarkit.edit.rules_things import bounded, changes_what_is_there, class_of, thing_attributes
-from avatarkit.edit.vocabulary import ADDABLE, GROUPS, targets
+from avatarkit.edit.rules_renewal import finished, is_renewed, new_hair, new_thing
+from avatarkit.edit.rules_things import (
+    bounded,
+    changes_what_is_there,
+    class_of,
+    is_meant_to_be_there,
+    place_ring,
+    thing_attributes,
+)
+from avatarkit.edit.vocabulary import ADDABLE, FORMS_OF, GROUPS, LASTING, PAINTED, targets
 from avatarkit.errors import nearest
 from avatarkit.events import Run
 from avatarkit.labels import LABELS
 
 AGES = ("older", "younger", "masculine", "feminine")
 STEP = 0.1  # head widths: "move it up"
-RELATIVE = ("size", "lightness", "saturation")
 
 
 class RulesRefiner:
@@ -50,7 +57,7 @@ class RulesRefiner:
 
 def read_prompt(request: EditRequest) -> EditPlan:
     """The plan of a prompt, by the rules."""
-    understood = assemble(read_items(request.prompt[: records.MAX_PROMPT]))
+    understood = assemble(read_items(request.prompt[: records.MAX_PROMPT], request.groups))
     return _Meaning(request, understood).plan()
 
 
@@ -79,21 +86,7 @@ class _Meaning:
                     word.used = True
         self.words_left_over()
         kept = tuple(dict.fromkeys(self.preserve))
-        negative = ", ".join(self.understood.unwanted)[: records.MAX_TEXT]
-        operations = [
-            replace(
-                operation,
-                preserve=tuple(label for label in kept if label != operation.target),
-                negative=negative,
-                depends_on=depends_on(operation, self.operations[:i]),
-            )
-            for i, operation in enumerate(self.operations)
-        ]
-        if len(operations) > records.MAX_OPERATIONS:
-            self.notes.append(
-                f"{len(operations)} edits were asked for; the first {records.MAX_OPERATIONS} are in the plan"
-            )
-            operations = operations[: records.MAX_OPERATIONS]
+        operations = finished(self.operations, kept, self.understood.unwanted, self.notes)
         notes = [note[: records.MAX_TEXT] for note in dict.fromkeys(self.notes)][: records.MAX_AMBIGUITIES]
         return EditPlan(self.request.prompt, tuple(operations), tuple(notes), "rules")
 
@@ -150,7 +143,7 @@ class _Meaning:
         if phrase.verb == "delete":
             if said.tones or said.compared:
                 self.describe(target, phrase)
-            elif target in ("face", "head", "skin", "neck"):
+            elif target in LASTING:
                 self.notes.append(f"the {target} cannot be removed")
             else:
                 self.act("delete", target, phrase)
@@ -170,10 +163,13 @@ class _Meaning:
         """Colour, tone and size of something that is there."""
         said = phrase.said
         before = len(self.operations)
+        if said.form and phrase.kind != "thing":
+            if target == "hair" and said.form in FORMS_OF["hair"]:
+                self.renew(new_hair(phrase, self.is_here("hair") is False, self.notes), phrase)
+                return
+            self.notes.append(f"'{said.form}' was passed over: the {phrase.text} cannot get another form")
         if said.size is not None:
             self.sized(target, phrase)
-        if said.form in ("curly", "straight", "wavy") and target == "hair":
-            self.act("shape", "hair", phrase, Attributes(form=said.form))
         if said.colours:
             self.recolour(target, phrase)
         tones = dict(said.tones)
@@ -203,27 +199,48 @@ class _Meaning:
             self.notes.append(f"two colours were named for the {phrase.text}; the first is in the plan")
         material = said.material if phrase.kind == "thing" else ""
         attributes = Attributes(colour=said.colours[0], material=material)
-        self.act("recolour", target, phrase, attributes, said.colour_words[0])
+        self.act("recolour", target, phrase, attributes, said.colour_words[0], said.share)
 
     # --- things
 
     def thing(self, phrase: Phrase) -> None:
+        place_ring(phrase)
         value, said = phrase.value, phrase.said
         target = value["target"]
-        named = class_of(target)
+        named = value.get("group") or class_of(target)
         here = self.is_here(target)
+        groups = self.request.groups
+        if phrase.verb not in ("delete", "keep") and any(
+            (o.kind, o.target, o.region) == ("delete", named, None) for o in self.operations
+        ):
+            here = False  # it goes before
         if phrase.verb == "keep":
-            self.preserve.append(named if named in (*LABELS, *GROUPS) else "skin")
+            self.preserve.append(named if named in (*LABELS, *GROUPS, *groups) else "skin")
+        elif phrase.verb == "delete" and "both" in value:
+            self.shaven(phrase)
         elif phrase.verb == "delete":
             self.delete(named, phrase, here)
         elif phrase.way or phrase.verb == "move":
-            if named in targets(self.request.groups):
+            if named in targets(groups):
                 self.move(named, phrase)
             else:
                 self.notes.append(f"moving the {phrase.text} needs its name as a group of this avatar")
-        elif target == "hair":
-            self.describe("hair", phrase)
-        elif named in targets(self.request.groups) and changes_what_is_there(phrase, here, self.notes):
+        elif target == "hair" or "group" in value:
+            self.describe(named, phrase)
+        elif target in (*PAINTED, "object") and is_meant_to_be_there(phrase):
+            if named not in groups:
+                self.notes.append(
+                    f"no edit of this avatar added the {phrase.text}, so it cannot be found; 'add' makes a new one"
+                )
+                return
+            if len([group for group in groups if group.startswith(named)]) > 1:
+                self.notes.append(
+                    f"all of {', '.join(g for g in groups if g.startswith(named))} are meant; name one of them"
+                )
+            self.describe(named, phrase)
+        elif named in targets(groups) and is_renewed(phrase, here):
+            self.renew(new_thing(phrase, self.notes, groups), phrase)
+        elif named in targets(groups) and changes_what_is_there(phrase, here, self.notes):
             self.describe(named, phrase)
         else:
             if here is False and phrase.verb == "set" and said.article not in ("", "a", "an"):
@@ -238,9 +255,6 @@ class _Meaning:
         return bool(shown & {target, class_of(target)})
 
     def add(self, target: str, phrase: Phrase) -> None:
-        at_nose = phrase.place is not None and phrase.place.names[0] == "nose"
-        if target == "earring" and at_nose:  # "a stud in the nose"
-            target, phrase.value = "nose_ring", {**phrase.value, "target": "nose_ring"}
         attributes = thing_attributes(target, phrase, self.notes)
         words = phrase.said.colour_words[0] if phrase.said.colour_words else ""
         region = region_of_thing(phrase, self.notes, self.request.groups)
@@ -274,7 +288,8 @@ class _Meaning:
             return
         for word in phrase.way.words:
             word.used = True
-        x, y, z = (round(STEP * phrase.degree * share, 3) for share in phrase.way.direction)
+        step = phrase.distance or STEP * phrase.degree
+        x, y, z = (bounded("offset", round(step * share, 3), self.notes) for share in phrase.way.direction)
         self.act("move", target, phrase, Attributes(offset=(x, y, z)))
 
     def makeup(self, phrase: Phrase) -> None:
@@ -329,23 +344,48 @@ class _Meaning:
         self.add_operation(operation)
 
     def bald(self, phrase: Phrase) -> None:
-        self.add_operation(Operation("delete", "hair"))
+        if phrase.verb == "delete":
+            self.hairy(phrase)
+        elif phrase.verb == "keep":
+            self.notes.append(f"'{phrase.text}' is kept by saying nothing of it")
+        else:
+            self.add_operation(Operation("delete", "hair"))
 
-    def shave(self, phrase: Phrase) -> None:
-        self.delete("beard", replace(phrase, text="beard"), self.is_here("beard"))
+    def hairy(self, phrase: Phrase) -> None:
+        """ "not bald"."""
+        if self.is_here("hair"):
+            self.notes.append(f"'{phrase.text}': the avatar has hair already")
+        else:
+            self.add_operation(Operation("add", "hair"))
 
     def shaven(self, phrase: Phrase) -> None:
-        for target in ("beard", "moustache"):
+        """Beard and moustache; only the one that there is, where only one is."""
+        shown = [target for target in ("beard", "moustache") if self.is_here(target)]
+        for target in shown or ("beard", "moustache"):
             self.delete(target, replace(phrase, text=target), self.is_here(target))
+
+    shave = shaven
 
     # --- operations
 
     def act(
-        self, kind: str, target: str, phrase: Phrase, attributes: Attributes | None = None, words: str = ""
+        self,
+        kind: str,
+        target: str,
+        phrase: Phrase,
+        attributes: Attributes | None = None,
+        words: str = "",
+        strength: float = 1.0,
     ) -> None:
         region = region_of(kind, target, phrase, self.notes, self.request.groups)
         target = _tinted(target) if kind == "recolour" else target
-        self.add_operation(Operation(kind, target, region, attributes or Attributes()), words)
+        self.add_operation(Operation(kind, target, region, attributes or Attributes(), strength=strength), words)
+
+    def renew(self, operations: list[Operation], phrase: Phrase) -> None:
+        """What is there goes and another comes; where it cannot go, nothing comes."""
+        words = phrase.said.colour_words[0] if phrase.said.colour_words else ""
+        for operation in operations:
+            self.add_operation(operation, words if operation.kind == "add" else "")
 
     def add_operation(self, operation: Operation, colour_words: str = "") -> None:
         if operation.kind != "add" and not self.can_change(operation.target):

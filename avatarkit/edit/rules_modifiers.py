@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from avatarkit.edit.colours import mixed, shaded
+from avatarkit.edit.colours import mixed, oklab, shaded
 from avatarkit.edit.rules_lexicon import lexicon
 from avatarkit.edit.rules_records import Modifiers
 from avatarkit.edit.rules_text import Item
 
 SHADED = {"lighter": "light", "darker": "dark", "brighter": "bright"}
+
+
+TINGED = 0.4
+"""How near to red something comes that becomes redder."""
+GREY = (0.03, 0.3, 0.85)
+"""Chroma below which a colour between these lightnesses (OKLab) is a grey."""
 
 
 def add_colour(said: Modifiers, item: Item, *, blends: bool) -> None:
@@ -19,12 +25,28 @@ def add_colour(said: Modifiers, item: Item, *, blends: bool) -> None:
     words = " ".join((*said.shades, word))
     said.shades = []
     if said.colours and blends:
-        said.colours[-1] = mixed(said.colours[-1], value)
+        greyed = _is_grey(value) != _is_grey(said.colours[-1])  # "grey-blue" is a dull blue
+        said.colours[-1] = shaded(mixed(said.colours[-1], value), 0.0, -0.5 if greyed else 0.0)
         said.colour_words[-1] += f" {words}"
     else:
         said.colours.append(value)
         said.colour_words.append(words)
     said.material = item.value.get("material", said.material)
+
+
+def _is_grey(colour: str) -> bool:
+    light, a, b = oklab(colour)
+    chroma, least, most = GREY
+    return a * a + b * b < chroma * chroma and least < light < most
+
+
+def weakened(said: Modifiers, degree: float) -> None:
+    """What is compared, by so much of it ("lighten the skin a little")."""
+    if said.size is not None and said.compared:
+        said.size = (said.size[0], round(said.size[1] ** degree, 3))
+    said.tones = [(name, max(-1.0, min(1.0, round(degree * share, 3)))) for name, share in said.tones]
+    if said.share != 1.0:
+        said.share = round(min(1.0, degree * said.share), 3)
 
 
 def add_size(said: Modifiers, dimension: str, factor: float, *, compared: bool) -> None:
@@ -45,6 +67,7 @@ def inherit(said: Modifiers, like: Modifiers, *, described: bool) -> None:
     compared are its own."""
     if not described and not said.colours:
         said.colours, said.colour_words = [*like.colours], [*like.colour_words]
+        said.share = like.share
         said.shades, said.tones = said.shades or [*like.shades], said.tones or [*like.tones]
     if not said.material and (not described or not like.colours):
         said.material = like.material
@@ -61,6 +84,7 @@ def absorb(said: Modifiers, given: Modifiers) -> None:
     said.colour_words += given.colour_words
     said.shades += given.shades
     said.tones += given.tones
+    said.share = min(said.share, given.share)
     said.size = said.size or given.size
     said.material = said.material or given.material
     said.count = said.count or given.count

@@ -20,7 +20,7 @@ from avatarkit.edit.plan import (
     Weight,
 )
 from avatarkit.edit.rules_lexicon import lexicon
-from avatarkit.edit.rules_modifiers import inherit
+from avatarkit.edit.rules_modifiers import pair_singles, share_modifiers
 from avatarkit.edit.rules_phrases import assemble
 from avatarkit.edit.rules_places import makeup_place, region_of, region_of_thing, target_of
 from avatarkit.edit.rules_reading import read_items
@@ -30,6 +30,8 @@ from avatarkit.edit.rules_things import (
     bounded,
     changes_what_is_there,
     class_of,
+    drop_strange_form,
+    is_definite,
     is_meant_to_be_there,
     place_ring,
     thing_attributes,
@@ -72,8 +74,8 @@ class _Meaning:
         self.notes: list[str] = list(understood.notes)
 
     def plan(self) -> EditPlan:
-        self.share_modifiers()
-        self.pair_singles()
+        share_modifiers(self.understood.phrases)
+        self.notes += pair_singles(self.understood.phrases)
         for phrase in self.understood.phrases:
             self.notes += phrase.notes
             before = len(self.operations), len(self.notes)
@@ -89,32 +91,6 @@ class _Meaning:
         operations = finished(self.operations, kept, self.understood.unwanted, self.notes)
         notes = [note[: records.MAX_TEXT] for note in dict.fromkeys(self.notes)][: records.MAX_AMBIGUITIES]
         return EditPlan(self.request.prompt, tuple(operations), tuple(notes), "rules")
-
-    # --- before meaning
-
-    def share_modifiers(self) -> None:
-        """ "black hair and eyebrows": a part that is joined to another and has nothing said of it shares what is."""
-        for before, phrase in zip(self.understood.phrases, self.understood.phrases[1:], strict=False):
-            both = phrase.kind in ("part", "paired") and before.kind in ("part", "paired")
-            plain = phrase.said.says_nothing() and not phrase.said.article
-            if phrase.joined and both and plain and phrase.verb not in ("delete", "keep") and not phrase.way:
-                count = phrase.said.count
-                inherit(phrase.said, before.said, described=False)
-                phrase.said.count, phrase.said.article = count, ""
-            near = phrase.joined and before.kind == phrase.kind == "paired" and not phrase.placed and not before.place
-            if near and not phrase.said.article:  # "the left eye and eyebrow"
-                phrase.said.side = before.said.side
-
-    def pair_singles(self) -> None:
-        """ "one blue eye and one green eye": which is which was not said."""
-        singles: dict[tuple[str, str, str], list[Phrase]] = {}
-        for phrase in self.understood.phrases:
-            if phrase.kind == "paired" and phrase.said.count == 1 and not phrase.said.side:
-                singles.setdefault(phrase.names, []).append(phrase)
-        for phrases in singles.values():
-            for phrase, side in zip(phrases, ("left", "right"), strict=False):
-                phrase.said.side = side
-            self.notes.append(f"which {phrases[0].text} was not said; the left one was taken for the first")
 
     def words_left_over(self) -> None:
         """What was not understood: words, and places that no operation took up."""
@@ -230,7 +206,7 @@ class _Meaning:
         elif target in (*PAINTED, "object") and is_meant_to_be_there(phrase):
             if named not in groups:
                 self.notes.append(
-                    f"no edit of this avatar added the {phrase.text}, so it cannot be found; 'add' makes a new one"
+                    f"no edit of this avatar added the {phrase.text}, so what should change is not known; 'add' makes a new one"
                 )
                 return
             if len([group for group in groups if group.startswith(named)]) > 1:
@@ -238,6 +214,8 @@ class _Meaning:
                     f"all of {', '.join(g for g in groups if g.startswith(named))} are meant; name one of them"
                 )
             self.describe(named, phrase)
+        elif not drop_strange_form(phrase, self.notes) and (here or is_definite(phrase)) and said.says_nothing():
+            return  # "make the hat square"
         elif named in targets(groups) and is_renewed(phrase, here):
             self.renew(new_thing(phrase, self.notes, groups), phrase)
         elif named in targets(groups) and changes_what_is_there(phrase, here, self.notes):

@@ -59,7 +59,8 @@ def on_tinge(now: Assembly, k: int, item: Item) -> None:
 
 def on_form(now: Assembly, k: int, item: Item) -> None:
     alone, last = lexicon().form_nouns.get(item.value), now.last
-    if not alone or now.noun_ahead(k):
+    shaped = k + 1 < len(now.items) and now.items[k + 1].text == "shaped"
+    if not alone or (shaped and now.group) or now.noun_ahead(k):
         compared = item.text in lexicon().reforms
         for said in now.holders(k, articles=compared):
             said.form, said.compared = item.value, said.compared or compared
@@ -93,7 +94,7 @@ def on_percent(now: Assembly, k: int, item: Item) -> None:
     """ "20 % bigger", and "bigger by 20 %"."""
     compared = [phrase.said for phrase in now.group if phrase.said.size and phrase.said.compared]
     toned = [phrase.said for phrase in now.group if phrase.said.tones]
-    following = next((later for later in now.items[k + 1 : k + 3] if later.kind in ("comparative", "tone")), None)
+    following = next((i for i in now.items[k + 1 : k + 3] if i.kind in ("comparative", "tone", "tinge")), None)
     for said in compared:
         assert said.size is not None
         said.size = share_size(said.size, item.value)
@@ -103,6 +104,8 @@ def on_percent(now: Assembly, k: int, item: Item) -> None:
         return
     if following is None:
         now.result.unknown.append(item.text)
+    elif following.kind == "tinge":
+        now.degree = item.value / 100 / TINGED
     elif following.kind == "tone":
         following.value = _share_tone(following.value, item.value)
     else:

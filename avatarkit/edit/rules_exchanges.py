@@ -28,7 +28,7 @@ def _turned(items: list[Item]) -> list[Item]:
             continue
         new = _noun_after(made, old)
         between = [] if new is None else made[old + 1 : new]
-        if new is None or not any(word.text in (*INTO, *INDEFINITE) for word in between):
+        if new is None or not (any(word.text in (*INTO, *INDEFINITE) for word in between) or _ends_at(made, k, new)):
             continue
         if made[new].kind != "thing" and not is_thing_form(made[new]):
             continue
@@ -41,6 +41,12 @@ def _turned(items: list[Item]) -> list[Item]:
             made[old + 1 : new] = add + [word for word in between if word.text not in INTO]
         return _turned(made)
     return made
+
+
+def _ends_at(items: list[Item], k: int, new: int) -> bool:
+    """ "make the earrings hoops": nothing more is said; "make the beanie hat red" describes what has two nouns."""
+    following = items[new + 1] if new + 1 < len(items) else None
+    return items[k].text in ("make", "turn") and (following is None or following.kind in ("boundary", "and"))
 
 
 def is_thing_form(item: Item) -> bool:

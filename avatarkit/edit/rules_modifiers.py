@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from avatarkit.edit.colours import mixed, oklab, shaded
 from avatarkit.edit.rules_lexicon import lexicon
-from avatarkit.edit.rules_records import Modifiers
+from avatarkit.edit.rules_records import Modifiers, Phrase
 from avatarkit.edit.rules_text import Item
 
 SHADED = {"lighter": "light", "darker": "dark", "brighter": "bright"}
@@ -88,3 +88,29 @@ def absorb(said: Modifiers, given: Modifiers) -> None:
     said.size = said.size or given.size
     said.material = said.material or given.material
     said.count = said.count or given.count
+
+
+def share_modifiers(phrases: list[Phrase]) -> None:
+    """ "black hair and eyebrows": a part that is joined to another and has nothing said of it shares what is."""
+    for before, phrase in zip(phrases, phrases[1:], strict=False):
+        both = phrase.kind in ("part", "paired") and before.kind in ("part", "paired")
+        plain = phrase.said.says_nothing() and not phrase.said.article
+        if phrase.joined and both and plain and phrase.verb not in ("delete", "keep") and not phrase.way:
+            count = phrase.said.count
+            inherit(phrase.said, before.said, described=False)
+            phrase.said.count, phrase.said.article = count, ""
+        near = phrase.joined and before.kind == phrase.kind == "paired" and not phrase.placed and not before.place
+        if near and not phrase.said.article:  # "the left eye and eyebrow"
+            phrase.said.side = before.said.side
+
+
+def pair_singles(phrases: list[Phrase]) -> list[str]:
+    """ "one blue eye and one green eye": which is which was not said, and a sentence says so."""
+    singles: dict[tuple[str, str, str], list[Phrase]] = {}
+    for phrase in phrases:
+        if phrase.kind == "paired" and phrase.said.count == 1 and not phrase.said.side:
+            singles.setdefault(phrase.names, []).append(phrase)
+    for alike in singles.values():
+        for phrase, side in zip(alike, ("left", "right"), strict=False):
+            phrase.said.side = side
+    return [f"which {alike[0].text} was not said; the left one was taken for the first" for alike in singles.values()]

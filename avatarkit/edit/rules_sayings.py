@@ -9,6 +9,7 @@ from avatarkit.edit.rules_lexicon import THE, Lexicon, lexicon
 from avatarkit.edit.rules_text import Item, MarkedText
 from avatarkit.edit.vocabulary import ADDABLE
 
+TATTOOS = "hearts, stars, dots, lines and drops"
 HEAD_WIDTH = 0.15  # metres, of a grown-up's head without ears
 UNITS = {"mm": 0.001, "millimet": 0.001, "cm": 0.01, "centimet": 0.01, "inch": 0.0254}
 PAINTERS = (
@@ -44,6 +45,18 @@ def take_sayings(text: MarkedText, groups: tuple[str, ...]) -> None:
         lambda m: f"{JEWELS.get(m[1], m[1])} {'nose stud' if m['where'].startswith('no') else 'earring'}",
     )  # fmt: skip
     text.take(rf"\boff{THE} (?:face|head)\b", lambda m: " off ")
+    figures = (
+        r"(?P<{}>rose|flower|butterfly|skull|dragon|anchor|snake|cross|moon|sun|bird|cat|dog|wolf|lion|tribal|spider)"
+    )
+    text.take(
+        rf"\b{figures.format('one')} tattoos?\b|\btattoos? of (?:an? |the )?(?:\w+ )??{figures.format('other')}s?\b",
+        lambda m: Item(
+            "thing",
+            {"target": "tattoo"},
+            m[0],
+            f"a tattoo of a {m['one'] or m['other']} cannot be painted, only {TATTOOS}; a plain one was taken",
+        ),
+    )
     text.take(
         r"\b(?:by )?(?P<number>\d+(?:\.\d+)?|an?|half an?|one|two|three) ?(?P<unit>mm|millimet\w+|cm|centimet\w+|inch(?:es)?)\b",
         _distance,
@@ -114,13 +127,14 @@ def _take_colours(text: MarkedText, known: Lexicon) -> None:
 def _take_less(text: MarkedText, known: Lexicon) -> None:
     """ "less wide", "not so big", "less red": the opposite of what is said."""
     with_size = "|".join(sorted(_sizes(known), key=len, reverse=True))
-    not_so = r"(?:less|not (?:quite )?(?:so|as|that|too)|(?:isn't|aren't) (?:so|as|that|too))"
+    not_so = r"(?:less|not (?:quite )?(?:so|as|that|too)|(?:isn't|aren't) (?:so|as|that|too)|not such an?)"
 
     def smaller(match: re.Match[str]) -> Item:
         dimension, factor = known.phrases[match["size"],].value
         return Item("comparative", (dimension, LESS_SIZE if factor > 1 else 1 / LESS_SIZE), match[0])
 
-    text.take(rf"\b{not_so} (?P<size>{with_size})\b", smaller)
+    text.take(rf"\b{not_so} (?P<size>{with_size})\b(?! (?:set|spaced|apart)\b)", smaller)
+    text.take(rf"\b{not_so} full\b", lambda m: Item("comparative", ("thickness", LESS_SIZE), m[0]))
     text.take(r"\b(?:less|not (?:so|as|that)) (?:dark|deep)\b", lambda m: Item("tone", ("lightness", LESS_SHADE), m[0]))
     text.take(
         r"\b(?:less|not (?:so|as|that)) (?:light|pale|bright)\b",

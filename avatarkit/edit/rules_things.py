@@ -54,12 +54,27 @@ def place_ring(phrase: Phrase) -> None:
         phrase.value = {"target": "object", "name": "eyebrow ring" if part == "brows" else "lip ring"}
 
 
+def drop_strange_form(phrase: Phrase, notes: list[str]) -> bool:
+    """Whether a thing can have the form that is said of it, or none is; one that it cannot have is told and left out."""
+    said, forms = phrase.said, FORMS_OF[phrase.value["target"]]
+    if not said.form or said.form in forms:
+        return True
+    known = f"; it has {', '.join(forms)}" if forms else ""
+    notes.append(f"'{said.form}' was passed over: {phrase.text} has no such form{known}")
+    said.form = ""
+    return False
+
+
+def is_definite(phrase: Phrase) -> bool:
+    """Whether a thing is described that is there already, as far as words tell: "make the hat …"."""
+    return phrase.verb == "set" and phrase.said.article in DEFINITE
+
+
 def is_meant_to_be_there(phrase: Phrase) -> bool:
     """Whether a mark or an object is described that the avatar has already: "make the star tattoo blue"."""
     said = phrase.said
     described = said.colours or said.tones or said.shades or (said.size is not None and said.compared)
-    definite = said.article in DEFINITE and said.article not in ("a", "an")
-    return bool(described) and phrase.verb == "set" and definite and phrase.place is None and not said.side
+    return bool(described) and is_definite(phrase) and phrase.place is None and not said.side
 
 
 def usual_count(phrase: Phrase) -> int:
@@ -104,14 +119,11 @@ def thing_attributes(target: str, phrase: Phrase, notes: list[str]) -> Attribute
         dimension = "" if dimension == "size" else dimension
     if len(said.colours) > 1:
         notes.append(f"two colours were named for the {phrase.text}; the first is in the plan")
-    forms = FORMS_OF[target]
-    if form and form not in forms:
-        known = f"; it has {', '.join(forms)}" if forms else ""
-        notes.append(f"'{form}' was passed over: {phrase.text} has no such form{known}")
+    if form not in FORMS_OF[target]:  # "a star nose ring", where the noun has its form by itself
         form = ""
     count = said.count or usual_count(phrase)
     if count > 1 and target not in COUNTED:
-        notes.append(f"a head has one {phrase.text}, not {count}; one is added")
+        notes.append(f"a head has one {target.replace('_', ' ')}, not {count}; one is added")
         count = 1
     tones: dict[str, Any] = dict(said.tones)
     if said.shades and form != "stubble":

@@ -264,7 +264,7 @@ def test_what_cannot_be_done_is_said_in_one_sentence() -> None:
 def test_what_was_not_understood_is_an_error_with_the_nearest_word() -> None:
     run = Run()
     for prompt, said in (
-        ("grrene hair", "'grrene' was not understood; did you mean 'green'?"),
+        ("yeloww hair", "'yeloww' was not understood; did you mean 'yellow'?"),
         ("add a flamingo", "'flamingo' was not understood; name a part"),
         ("keep the hair", "what is kept says nothing of what changes"),
         ("make it better", "'better' was not understood"),

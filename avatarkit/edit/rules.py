@@ -139,7 +139,7 @@ class _Meaning:
         """Colour, tone and size of something that is there."""
         said = phrase.said
         before = len(self.operations)
-        if said.form and phrase.kind != "thing":
+        if said.form and (phrase.kind != "thing" or "group" in phrase.value):
             if target == "hair" and said.form in FORMS_OF["hair"]:
                 self.renew(new_hair(phrase, self.is_here("hair") is False, self.notes), phrase)
                 return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from avatarkit.edit.colours import mixed, oklab, shaded
 from avatarkit.edit.rules_lexicon import lexicon
 from avatarkit.edit.rules_records import Modifiers, Phrase
@@ -92,7 +94,7 @@ def absorb(said: Modifiers, given: Modifiers) -> None:
 
 def share_modifiers(phrases: list[Phrase]) -> None:
     """ "black hair and eyebrows": a part that is joined to another and has nothing said of it shares what is."""
-    for before, phrase in zip(phrases, phrases[1:], strict=False):
+    for before, phrase in itertools.pairwise(phrases):
         both = phrase.kind in ("part", "paired") and before.kind in ("part", "paired")
         plain = phrase.said.says_nothing() and not phrase.said.article
         if phrase.joined and both and plain and phrase.verb not in ("delete", "keep") and not phrase.way:

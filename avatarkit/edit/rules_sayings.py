@@ -98,7 +98,7 @@ def _take_groups(text: MarkedText, groups: tuple[str, ...], known: Lexicon) -> N
     things = "|".join(sorted((name.replace("_", " ") for name in ADDABLE), key=len, reverse=True))
 
     def numbered(match: re.Match[str]) -> Item:
-        name = match[0].strip()
+        name = f"{match[1]} {match[2]}"
         target = match[1].replace(" ", "_")
         if name in {group.lower() for group in groups}:
             return Item("thing", {"target": target, "group": name}, name)
@@ -106,7 +106,7 @@ def _take_groups(text: MarkedText, groups: tuple[str, ...], known: Lexicon) -> N
         return Item("impossible", f"the avatar has no group '{name}'{there}", name)
 
     text.take(
-        rf"\b({things}) (?:number )?\d{{1,2}}\b(?! ?(?:%|percent|cm\b|mm\b|inch|centi|milli|times|years?|[a-z]+s\b))",
+        rf"\b({things}) (?:number )?(\d{{1,2}})\b(?! ?(?:%|percent|cm\b|mm\b|inch|centi|milli|times|years?|[a-z]+s\b))",
         numbered,
     )
 

@@ -289,9 +289,9 @@ def test_degrees_order_sizes() -> None:
     assert sizes == sorted(sizes) and len(set(sizes)) == 6
     smiles = [
         read_prompt(EditRequest(text)).operations[0].attributes.weights[0].weight
-        for text in ("don't smile", "smile a bit", "smile", "a big smile")
+        for text in ("don't smile", "less smile", "smile a bit", "smile", "a bigger smile", "a big smile")
     ]
-    assert smiles == sorted(smiles) and len(set(smiles)) == 4 and smiles[0] < 0
+    assert smiles == sorted(smiles) and len(set(smiles)) == 6 and smiles[1] < 0
 
 
 def test_operations_wait_for_what_they_stand_on() -> None:

@@ -5,7 +5,6 @@ It reads what ``lexicon.yaml`` knows, and says what it did not understand: a pla
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from avatarkit.edit import plan as records
@@ -21,6 +20,7 @@ from avatarkit.edit.plan import (
 )
 from avatarkit.edit.rules_lexicon import lexicon
 from avatarkit.edit.rules_modifiers import pair_singles, share_modifiers
+from avatarkit.edit.rules_persons import identity_of, style_of
 from avatarkit.edit.rules_phrases import assemble
 from avatarkit.edit.rules_places import makeup_place, region_of, region_of_thing, target_of
 from avatarkit.edit.rules_reading import read_items
@@ -33,6 +33,7 @@ from avatarkit.edit.rules_things import (
     drop_strange_form,
     is_definite,
     is_meant_to_be_there,
+    is_named_alone,
     place_ring,
     thing_attributes,
 )
@@ -41,7 +42,6 @@ from avatarkit.errors import nearest
 from avatarkit.events import Run
 from avatarkit.labels import LABELS
 
-AGES = ("older", "younger", "masculine", "feminine")
 STEP = 0.1  # head widths: "move it up"
 
 
@@ -88,7 +88,7 @@ class _Meaning:
                     word.used = True
         self.words_left_over()
         kept = tuple(dict.fromkeys(self.preserve))
-        operations = finished(self.operations, kept, self.understood.unwanted, self.notes)
+        operations = finished(self.operations, kept, self.request.labels, self.understood.unwanted, self.notes)
         notes = [note[: records.MAX_TEXT] for note in dict.fromkeys(self.notes)][: records.MAX_AMBIGUITIES]
         return EditPlan(self.request.prompt, tuple(operations), tuple(notes), "rules")
 
@@ -139,6 +139,9 @@ class _Meaning:
         """Colour, tone and size of something that is there."""
         said = phrase.said
         before = len(self.operations)
+        if target == "hair" and self.grows_hair(phrase):
+            self.renew(new_hair(phrase, True, self.notes), phrase)
+            return
         if said.form and (phrase.kind != "thing" or "group" in phrase.value):
             if target == "hair" and said.form in FORMS_OF["hair"]:
                 self.renew(new_hair(phrase, self.is_here("hair") is False, self.notes), phrase)
@@ -156,6 +159,15 @@ class _Meaning:
             self.act("recolour", target, phrase, Attributes(**tones))  # type: ignore[arg-type]
         if len(self.operations) == before and target not in ("head", "face") and phrase.place is None:
             self.notes.append(f"what the {phrase.text} should be was not said")
+
+    def grows_hair(self, phrase: Phrase) -> bool:
+        """Whether hair is wanted where none is: "add long hair" on a bald head."""
+        here = self.is_here("hair")
+        for operation in self.operations:
+            if operation.target == "hair" and operation.kind in ("add", "delete") and operation.region is None:
+                here = operation.kind == "add"
+        plain = phrase.said.says_nothing()
+        return (here is False and phrase.verb == "add") or (here is None and phrase.verb == "add" and plain)
 
     def sized(self, target: str, phrase: Phrase) -> None:
         assert phrase.said.size is not None
@@ -214,6 +226,8 @@ class _Meaning:
                     f"all of {', '.join(g for g in groups if g.startswith(named))} are meant; name one of them"
                 )
             self.describe(named, phrase)
+        elif here and is_named_alone(phrase):
+            self.notes.append(f"what the {phrase.text} should be was not said")
         elif not drop_strange_form(phrase, self.notes) and (here or is_definite(phrase)) and said.says_nothing():
             return  # "make the hat square"
         elif named in targets(groups) and is_renewed(phrase, here):
@@ -281,6 +295,8 @@ class _Meaning:
             self.preserve.append(target)
             return
         said = phrase.said
+        if said.tones:
+            self.notes.append(f"more or less of {phrase.text} cannot be said, only its colour")
         colour = said.colours[0] if said.colours else ""
         words = said.colour_words[0] if said.colour_words else ""
         target, region = makeup_place(phrase, self.notes, self.request.groups)
@@ -301,25 +317,10 @@ class _Meaning:
         self.operations[place] = with_texts(Operation("expression", "face", None, attributes))
 
     def style(self, phrase: Phrase) -> None:
-        style, name = phrase.value
-        prompt = f"make it a picture in the style of {name}"[: records.MAX_TEXT] if style == "other" else ""
-        self.add_operation(
-            Operation("restyle", "head", None, Attributes(style=style, name=name[: records.MAX_NAME]), prompt)
-        )
+        self.add_operation(style_of(phrase))
 
     def identity(self, phrase: Phrase) -> None:
-        name = phrase.value[: records.MAX_NAME]
-        amount = round(min(1.0, 0.5 * phrase.degree), 3) if name in AGES else 0.0
-        operation = Operation("identity", "head", None, Attributes(name=name, amount=amount))
-        words = re.search(rf"\b(?:an?|the) {re.escape(phrase.value)}$", phrase.text)
-        if words is not None and name not in AGES:  # as the user calls whom the person should resemble
-            like = f"look like {words[0]}"
-            operation = replace(operation, prompt=f"make the person {like}"[: records.MAX_TEXT])
-            operation = replace(
-                operation,
-                target_caption=f"a photo of a person who {like.replace('look', 'looks', 1)}"[: records.MAX_TEXT],
-            )
-        self.add_operation(operation)
+        self.add_operation(identity_of(phrase))
 
     def bald(self, phrase: Phrase) -> None:
         if phrase.verb == "delete":

@@ -9,6 +9,7 @@ from avatarkit.edit.rules_text import Item
 
 INTO = ("into", "to")
 STANDS_FOR = ("one", "ones", "some")
+INSTEAD = "instead"
 ENDS = ("boundary", "and", "verb")
 
 
@@ -82,6 +83,9 @@ def _completed(items: list[Item]) -> list[Item]:
             made.append(item)
             if not adds or old is None:
                 continue
+            if k + 1 < len(items) and items[k + 1].text == INSTEAD:
+                new = _noun_after(items, k)
+                made[-1] = replace(item, note=item.note or ("" if new is None else _unpainted(old, items[new])))
             stop = next(
                 (j for j in range(k + 1, len(items)) if items[j].kind in ENDS or items[j].text in STANDS_FOR),
                 len(items),

@@ -36,7 +36,7 @@ def assemble(items: list[Item]) -> Understood:
     pending = now.pending
     if not pending.says_nothing() and not now.group:
         words = pending.colour_words or pending.shades or [pending.form or pending.material]
-        said = words[0] if words[0] else "that size"
+        said = words[0] or ("that size" if pending.size else "that change")
         now.result.notes.append(f"'{said}' was said of nothing that is known")
     return now.result
 

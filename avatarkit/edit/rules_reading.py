@@ -22,7 +22,7 @@ NEGATION = re.compile(
     r"get rid of|take away)(?: (?:a|any|the|her|his|my|their|that|look|looking|be|being|too|so))* $"
 )
 WEAKER = re.compile(
-    r"\b(?:less of|less|weaken|reduce|tone down|decrease|soften)(?: (?:a|an|the|her|his|my|their|of a|look|looking))* $"
+    r"\b(?:less of|less|(?:not|isn't|aren't) (?:so|as|that|too|quite so)|weaken|reduce|tone down|decrease|soften)(?: (?:a|an|the|her|his|my|their|of a|look|looking))* $"
 )
 DEGREE = re.compile(
     r"(?P<degree>a little bit|a bit|a little|slightly|somewhat|subtly|subtle|very|really|extremely|much|more|super|so) (?:of a |more )?$"
@@ -66,7 +66,7 @@ def read_items(prompt: str, groups: tuple[str, ...] = ()) -> list[Item]:
 
 def _take_wholes(text: MarkedText, known: Lexicon) -> None:
     """Expressions, styles, forms, likenesses, and what only says that the rest stays."""
-    rest = r"(?:,? ?(?:and |but )?(?:keep|leave|preserve|don't change|do not change|don't touch|without changing|change)(?:ing)? (?:everything|all|the rest|anything|nothing)(?: else)?(?: (?:the same|alone|unchanged|as is|as it is|untouched|intact))?)"
+    rest = r"(?:,? ?(?:and |but )?(?:keep|leave|preserve|don't change|do not change|don't touch|without changing|without touching|change)(?:ing)? (?:everything|all|the rest|anything|nothing)(?: else)?(?: (?:the same|alone|unchanged|as is|as it is|untouched|intact))?)"
     text.take(rest, lambda match: " , ")
     text.take(r"\bbut not(?= (?:the|her|his|their|my) )", lambda match: "except")
     text.take(
@@ -176,8 +176,8 @@ def _take_expression(text: MarkedText, pattern: re.Pattern[str], weights: dict[s
         if found := WEAKER.search(before):
             before, factor = before[: found.start()], -WEAKENED
         elif found := NEGATION.search(before):
-            before, factor = before[: found.start()], -1.0
-        if degree in ("less", "so much", "as much"):
+            before, factor = before[: found.start()], -WEAKENED if found[0].endswith(("so ", "too ", "that ")) else -1.0
+        if degree in ("less", "so much", "as much", "so"):
             factor = -WEAKENED if degree == "less" or factor < 0 else 1.0
         elif degree == "off":
             factor = -1.0
@@ -251,7 +251,7 @@ def _known(words: str, known: Lexicon) -> bool:
 def _replaced(words: str, known: Lexicon) -> str:
     """ "replace the hat with …": one thing goes and another comes; a part stays and changes."""
     noun = known.phrases.get((words.split()[-1],))
-    return f"remove{words} and add " if noun is not None and noun.kind == "thing" else f"change{words} to "
+    return f"remove{words} and add instead " if noun is not None and noun.kind == "thing" else f"change{words} to "
 
 
 def _is_number(word: str, known: Lexicon) -> bool:

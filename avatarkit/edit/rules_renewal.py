@@ -12,15 +12,17 @@ from avatarkit.edit.rules_ahead import DEFINITE
 from avatarkit.edit.rules_places import depends_on, region_of, region_of_thing
 from avatarkit.edit.rules_records import Phrase
 from avatarkit.edit.rules_things import SEVERAL, class_of, thing_attributes
-from avatarkit.edit.vocabulary import FORMS_OF, HALVES, PAINTED
+from avatarkit.edit.vocabulary import ANCHORS_OF, FORMS_OF, HALVES, PAINTED
+from avatarkit.labels import LABELS
 
 
 def new_hair(phrase: Phrase, bald: bool, notes: list[str]) -> list[Operation]:
     """ "pink curly hair": hair of a form is grown anew, after the present hair is gone.  bald: there is none to go."""
     if phrase.placed:
-        for word in phrase.words():
-            word.used = True
-        notes.append(f"only all of the hair can become {phrase.said.form}, not a part of it")
+        form = phrase.said.form or "new hair"
+        for place in phrase.words():
+            place.used = True
+        notes.append(f"only all of the hair can become {form}, not a part of it")
         return []
     attributes = thing_attributes("hair", replace(phrase, value={"target": "hair"}), notes)
     added = Operation("add", "hair", None, replace(attributes, material="", count=1))
@@ -51,16 +53,24 @@ def new_thing(phrase: Phrase, notes: list[str], groups: tuple[str, ...]) -> list
     attributes = thing_attributes(target, phrase, notes)
     colour = "" if said.colours else ", in the usual colour unless one is named"
     notes.append(f"{word(said.form)} {phrase.text}: new, in place of what is there{colour}")
-    region = gone.region if gone.region is not None else region_of_thing(phrase, notes, groups)
+    region = gone.region
+    if region is None or region.anchor not in ANCHORS_OF.get(target, (region.anchor,)):
+        region = region_of_thing(phrase, notes, groups)
     return [gone, Operation("add", target, region, attributes)]
 
 
 def finished(
-    operations: list[Operation], kept: tuple[str, ...], unwanted: list[str], notes: list[str]
+    operations: list[Operation],
+    kept: tuple[str, ...],
+    labels: frozenset[str] | None,
+    unwanted: list[str],
+    notes: list[str],
 ) -> list[Operation]:
     """The operations with what they leave alone, what must not appear and what they wait for; at most as many as a plan has."""
     negative = ", ".join(unwanted)[: records.MAX_TEXT]
-    operations = [changed for one in operations for changed in [_other_half(one, kept, notes)] if changed is not None]
+    operations = [
+        changed for one in operations for changed in [_other_half(one, kept, labels, notes)] if changed is not None
+    ]
     made = [
         replace(
             operation,
@@ -75,7 +85,9 @@ def finished(
     return made[: records.MAX_OPERATIONS]
 
 
-def _other_half(operation: Operation, kept: tuple[str, ...], notes: list[str]) -> Operation | None:
+def _other_half(
+    operation: Operation, kept: tuple[str, ...], labels: frozenset[str] | None, notes: list[str]
+) -> Operation | None:
     """ "blue eyes, but keep the left one": of the right one; None where both are kept."""
     halves = HALVES.get(operation.target, ())
     staying = [name for name in halves if name in kept]
@@ -85,4 +97,7 @@ def _other_half(operation: Operation, kept: tuple[str, ...], notes: list[str]) -
         notes.append(f"the {word(operation.target)} are to change and to stay; they stay")
         return None
     other = halves[1 - halves.index(staying[0])]
+    if labels is not None and other in LABELS and other not in labels:
+        notes.append(f"the avatar shows no {word(other)}")
+        return None
     return with_texts(replace(operation, target=other, prompt="", source_caption="", target_caption=""))

@@ -67,10 +67,13 @@ def take_sayings(text: MarkedText, groups: tuple[str, ...]) -> None:
 def take_only(text: MarkedText) -> None:
     """ "don't touch anything but the hair: make it red"."""
     but = r"(?:but|except(?: for)?|other than|besides|apart from)"
+    begins = r"(?=(?:make|paint|dye|turn|colou?r|add|give|put|remove)\b)"
+    text.take(rf"\b(?:do not|don't) (?:touch|change|alter|modify|edit) anything,? but {begins}", lambda m: " ")
     it = r"(?=(?:make|paint|dye|turn|colou?r|change|give) (?:it|them)\b)"
     for lead in (
         rf"\b(?:do not|don't|without) (?:touch|change|alter|modify|edit)(?:ing)? anything {but}",
         rf"\b(?:keep|leave) everything {but}",
+        rf"\b(?:change|touch) nothing {but}",
         r"\b(?:only change|change only|only touch|touch only)",
     ):
         text.take(
@@ -141,6 +144,8 @@ def _take_less(text: MarkedText, known: Lexicon) -> None:
         lambda m: Item("tone", ("lightness", -LESS_SHADE), m[0]),
     )
     text.take(r"\b(?:less|not (?:so|as|that)) (?:vivid|neon|rich|strong|intense|gaudy)(?: in colou?r)?\b", lambda m: Item("tone", ("saturation", -0.4), m[0]))  # fmt: skip
+    makeup = "|".join(" ".join(words) for words, meaning in known.phrases.items() if meaning.kind == "makeup")
+    text.take(rf"\bless (?={makeup})\b", lambda m: "remove the ")
     colours = "|".join(sorted((name for name in known.colours if " " not in name), key=len, reverse=True))
     text.take(rf"\bless (?P<colour>{colours})\b", lambda m: _less_coloured(m, known))
 

@@ -70,6 +70,12 @@ def is_definite(phrase: Phrase) -> bool:
     return phrase.verb == "set" and phrase.said.article in DEFINITE
 
 
+def is_named_alone(phrase: Phrase) -> bool:
+    """Whether what is there is only named: "… the beard"."""
+    said = phrase.said
+    return phrase.verb in ("", "set") and said.article in DEFINITE and said.says_nothing() and not phrase.placed
+
+
 def is_meant_to_be_there(phrase: Phrase) -> bool:
     """Whether a mark or an object is described that the avatar has already: "make the star tattoo blue"."""
     said = phrase.said

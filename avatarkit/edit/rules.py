@@ -167,7 +167,9 @@ class _Meaning:
             if operation.target == "hair" and operation.kind in ("add", "delete") and operation.region is None:
                 here = operation.kind == "add"
         plain = phrase.said.says_nothing()
-        return (here is False and phrase.verb == "add") or (here is None and phrase.verb == "add" and plain)
+        return (here is False and phrase.verb == "add") or (
+            here is None and phrase.verb == "add" and plain and not is_definite(replace(phrase, verb="set"))
+        )
 
     def sized(self, target: str, phrase: Phrase) -> None:
         assert phrase.said.size is not None
@@ -226,7 +228,7 @@ class _Meaning:
                     f"all of {', '.join(g for g in groups if g.startswith(named))} are meant; name one of them"
                 )
             self.describe(named, phrase)
-        elif here and is_named_alone(phrase):
+        elif is_named_alone(phrase) and (here or (here is None and phrase.verb == "set")):
             self.notes.append(f"what the {phrase.text} should be was not said")
         elif not drop_strange_form(phrase, self.notes) and (here or is_definite(phrase)) and said.says_nothing():
             return  # "make the hat square"
@@ -280,8 +282,11 @@ class _Meaning:
             return
         for word in phrase.way.words:
             word.used = True
-        step = phrase.distance or STEP * phrase.degree
-        x, y, z = (bounded("offset", round(step * share, 3), self.notes) for share in phrase.way.direction)
+        steps = [distance or STEP * phrase.degree for distance in phrase.distance]
+        x, y, z = (
+            bounded("offset", round(step * share, 3), self.notes)
+            for step, share in zip(steps, phrase.way.direction, strict=True)
+        )
         self.act("move", target, phrase, Attributes(offset=(x, y, z)))
 
     def makeup(self, phrase: Phrase) -> None:

@@ -151,8 +151,12 @@ def on_distance(now: Assembly, k: int, item: Item) -> None:
         )
         return
     now.result.notes.append(f"'{item.text}' was taken for {item.value:.2g} head widths, a head being 15 cm wide")
+    following = next((later for later in now.items[k + 1 :] if later.kind != "filler"), None)
+    if following is not None and following.kind in ("direction", "side"):
+        now.distance = item.value
+        return
     for phrase in now.group:
-        phrase.distance = item.value
+        phrase.go(item.value, phrase.way.direction)
 
 
 def on_number(now: Assembly, k: int, item: Item) -> None:

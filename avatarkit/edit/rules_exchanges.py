@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from avatarkit.edit.rules_ahead import INDEFINITE, MODIFIERS, is_noun
 from avatarkit.edit.rules_text import Item
+from avatarkit.edit.rules_things import class_of
 
 INTO = ("into", "to")
 STANDS_FOR = ("one", "ones", "some")
@@ -25,29 +26,30 @@ def _turned(items: list[Item]) -> list[Item]:
         if item.kind != "verb" or item.value != "set":
             continue
         old = _noun_after(made, k)
-        if old is None or made[old].kind != "thing" or made[old].value["target"] == "object":
+        new = None if old is None else _noun_after(made, old)
+        if old is None or new is None:
             continue
-        new = _noun_after(made, old)
-        between = [] if new is None else made[old + 1 : new]
-        if new is None or not (any(word.text in (*INTO, *INDEFINITE) for word in between) or _ends_at(made, k, new)):
-            continue
-        if made[new].kind != "thing" and not is_thing_form(made[new]):
-            continue
-        if made[new].text == made[old].text:
+        between = made[old + 1 : new]
+        led = any(word.text in (*INTO, *INDEFINITE) for word in between)
+        if led and made[new].text == made[old].text:
             made[old + 1 : new + 1] = [word for word in between if word.kind != "filler"]
-        else:
-            note = _unpainted(made[old], made[new])
-            add = [Item("and", None, "and"), Item("verb", "add", "add", note)]
-            made[k] = replace(made[k], value="delete", text="remove")
-            made[old + 1 : new] = add + [word for word in between if word.text not in INTO]
+            return _turned(made)
+        things = made[old].kind == "thing" and (made[new].kind == "thing" or is_thing_form(made[new]))
+        if not things or made[old].value["target"] == "object" or not (led or _ends_at(made, k, old, new)):
+            continue
+        add = [Item("and", None, "and"), Item("verb", "add", "add"), Item("filler", None, INSTEAD)]
+        made[k] = replace(made[k], value="delete", text="remove")
+        made[old + 1 : new] = add + [word for word in between if word.text not in INTO]
         return _turned(made)
     return made
 
 
-def _ends_at(items: list[Item], k: int, new: int) -> bool:
+def _ends_at(items: list[Item], k: int, old: int, new: int) -> bool:
     """ "make the earrings hoops": nothing more is said; "make the beanie hat red" describes what has two nouns."""
     following = items[new + 1] if new + 1 < len(items) else None
-    return items[k].text in ("make", "turn") and (following is None or following.kind in ("boundary", "and"))
+    general = items[new].kind == "thing" and items[new].value["target"] == class_of(items[old].value["target"])
+    twice = general and items[old].value["target"] != items[new].value["target"]
+    return items[k].text in ("make", "turn") and not twice and (following is None or following.kind in ENDS)
 
 
 def is_thing_form(item: Item) -> bool:
@@ -72,38 +74,53 @@ def _noun_after(items: list[Item], k: int) -> int | None:
 
 
 def _completed(items: list[Item]) -> list[Item]:
-    """ "remove the glasses and add round (ones)": round glasses."""
+    """ "remove the glasses and add round (ones)": round glasses; what comes instead goes where the other one was."""
     made: list[Item] = []
     old: Item | None = None
+    sides: list[Item] = []
     governed = ""
     for k, item in enumerate(items):
+        made.append(item)
         if item.kind == "verb":
             adds = item.value == "add" and governed == "delete"
             governed = str(item.value)
-            made.append(item)
-            if not adds or old is None:
-                continue
-            if k + 1 < len(items) and items[k + 1].text == INSTEAD:
-                new = _noun_after(items, k)
-                made[-1] = replace(item, note=item.note or ("" if new is None else _unpainted(old, items[new])))
-            stop = next(
-                (j for j in range(k + 1, len(items)) if items[j].kind in ENDS or items[j].text in STANDS_FOR),
-                len(items),
-            )
-            between = items[k + 1 : stop]
-            ones = stop < len(items) and items[stop].text in STANDS_FOR
-            if not between or any(
-                is_noun(word) or (word.kind != "filler" and word.kind not in MODIFIERS) for word in between
-            ):
-                continue
-            if ones:
-                items[stop] = replace(old, text=old.text)
-            else:
-                items[stop - 1 : stop] = [items[stop - 1], replace(old)]
-            return made + _completed(items[k + 1 :])
-        if item.kind == "thing" and governed == "delete":
+            if adds and old is not None:
+                rest, note = _instead(items[k + 1 :], old, sides)
+                made[-1] = replace(item, note=note)
+                return made + _completed(rest)
+            sides = []
+        elif item.kind == "side" and governed == "delete" and old is None:
+            sides.append(item)
+        elif item.kind == "thing" and governed == "delete":
             old = item
-        if item.kind == "boundary" and item.text != ",":
-            governed, old = "", None
-        made.append(item)
+        elif item.kind == "boundary" and item.text != ",":
+            governed, old, sides = "", None, []
     return made
+
+
+def _instead(rest: list[Item], old: Item, sides: list[Item]) -> tuple[list[Item], str]:
+    """What follows "remove the … and add", where a noun left out is the one that went, and a note."""
+    instead = bool(rest) and rest[0].text == INSTEAD
+    new = _noun_after([Item("verb", "add", "add"), *rest], 0)
+    if new is not None:
+        new -= 1
+        note = _unpainted(old, rest[new]) if instead else ""
+        if instead and not any(word.kind in ("side", "both") for word in rest[:new]):
+            rest = [*rest[:new], *(replace(side) for side in sides), _of_the_nose(rest[new], old), *rest[new + 1 :]]
+        return rest, note
+    stop = next((j for j, word in enumerate(rest) if word.kind in ENDS or word.text in STANDS_FOR), len(rest))
+    if not rest[:stop] or any(word.kind != "filler" and word.kind not in MODIFIERS for word in rest[:stop]):
+        return rest, ""
+    ones = stop < len(rest) and rest[stop].text in STANDS_FOR
+    return [*rest[:stop], *(replace(side) for side in sides), replace(old), *rest[stop + ones :]], ""
+
+
+def _of_the_nose(new: Item, old: Item) -> Item:
+    """A stud in place of a nose ring is one, too."""
+    if old.value["target"] != "nose_ring":
+        return new
+    if is_thing_form(new) and new.value in ("stud", "hoop"):
+        return replace(new, kind="thing", value={"target": "nose_ring", "form": new.value})
+    if new.kind == "thing" and new.value["target"] == "earring":
+        return replace(new, value={**new.value, "target": "nose_ring"})
+    return new

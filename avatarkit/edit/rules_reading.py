@@ -251,6 +251,8 @@ def _known(words: str, known: Lexicon) -> bool:
 def _replaced(words: str, known: Lexicon) -> str:
     """ "replace the hat with …": one thing goes and another comes; a part stays and changes."""
     noun = known.phrases.get((words.split()[-1],))
+    if noun is not None and noun.kind in ("part", "paired"):  # "the blue eyes"
+        words = "".join(f" {word}" for word in words.split() if word not in known.colours)
     return f"remove{words} and add instead " if noun is not None and noun.kind == "thing" else f"change{words} to "
 
 
@@ -295,6 +297,8 @@ def _mended(items: list[Item]) -> list[Item]:
     for k, item in enumerate(items):
         if item.text == "rose" and item.kind == "colour" and _is_flower(items, k):
             item.kind, item.value = "thing", {"target": "object", "name": "rose"}
+        if item.text == "ones" and item.kind == "unknown":
+            item.kind = "filler"
         if item.text in ("one", "another") and k and next_noun(items, k) is None:
             item.kind = "pronoun"
     return items

@@ -111,7 +111,7 @@ class Phrase:
     """A noun with what is said of it, or something that needs no noun (expression, style, identity, bald, shaven).
 
     pattern: the place of the noun that it stands for ("one on the right"), whose other side may be meant.
-    distance: of a move, in head widths, 0 where none was said.
+    distance: of a move along each axis, in head widths, 0 where none was said.
     """
 
     kind: str
@@ -123,7 +123,7 @@ class Phrase:
     pattern: Place | None = None
     way: Way = field(default_factory=lambda: Way())
     degree: float = 1.0
-    distance: float = 0.0
+    distance: tuple[float, ...] = (0.0, 0.0, 0.0)
     joined: bool = False
     notes: list[str] = field(default_factory=list)
 
@@ -149,6 +149,12 @@ class Phrase:
         """All words that say where it is, or where it goes."""
         own = [word for word in (self.said.side_word, self.said.half_word) if word is not None]
         return [*own, *(self.place.words if self.place else ()), *self.way.words]
+
+    def go(self, distance: float, direction: tuple[int, int, int]) -> None:
+        """Let the move be of that distance along the axes of ``direction`` that have none yet."""
+        self.distance = tuple(
+            own or (distance if axis else 0.0) for own, axis in zip(self.distance, direction, strict=True)
+        )
 
 
 @dataclass

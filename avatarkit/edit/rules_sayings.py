@@ -190,6 +190,20 @@ def _take_hair(text: MarkedText) -> None:
         rf"\b(?:not|isn't|aren't|no longer|never|without being|stop being|less)(?: be| being)? {bald}(?: (?:any ?more|any longer))?\b",
         lambda m: Item("hairy", None, m[0]),
     )
+    negated = r"(?:not|isn't|aren't|less|never)(?: (?:so|as|too|that|be))?"
+    text.take(
+        rf"\b{negated} (?P<form>curly|wavy|straight)\b",
+        lambda m: Item(
+            "form",
+            opposite := "wavy" if m["form"] == "straight" else "straight",
+            m[0],
+            f"'{m[0]}' was taken for {opposite}",
+        ),
+    )
+    text.take(
+        rf"\b{negated} (?P<form>round|circular|square|rectangular|oval|heart shaped|star shaped)\b",
+        lambda m: Item("impossible", "'{text}' does not say which form it should be; name one, such as 'round'", m[0]),
+    )
     text.take(r"\bcurls\b(?! (?:hair|up))", lambda m: "curly hair")
     text.take(rf"\b(?P<how>straighten|curl|perm)(?P<whose>{THE} hair)\b", lambda m: f"make{m['whose']} {'straight' if m['how'] == 'straighten' else 'curly'}")  # fmt: skip
 

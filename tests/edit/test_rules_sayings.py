@@ -34,6 +34,8 @@ def test_a_move_by_a_distance_is_in_head_widths() -> None:
     for prompt, offset in (
         ("move the hat 3 cm up", (0.0, 0.2, 0.0)),
         ("move the hat to the left by 15 mm", (0.1, 0.0, 0.0)),
+        ("raise the hat 3 cm", (0.0, 0.2, 0.0)),
+        ("move the hat 3 cm to the left and 15 mm down", (0.2, -0.1, 0.0)),
         ("move the hat down 50 cm", (0.0, -1.0, 0.0)),
     ):
         assert read_prompt(EditRequest(prompt)).operations[0].attributes.offset == pytest.approx(offset)

@@ -12,7 +12,7 @@ import re
 from avatarkit.edit.rules_ahead import INDEFINITE, MODIFIERS, next_noun
 from avatarkit.edit.rules_exchanges import exchanged
 from avatarkit.edit.rules_lexicon import THE, Lexicon, lexicon
-from avatarkit.edit.rules_sayings import PLACED, take_only, take_paintings, take_sayings
+from avatarkit.edit.rules_sayings import BEGINNINGS, PLACED, take_only, take_paintings, take_sayings
 from avatarkit.edit.rules_sides import framed, take_sides
 from avatarkit.edit.rules_spelling import spelled
 from avatarkit.edit.rules_text import Item, MarkedText, normalised
@@ -21,6 +21,8 @@ NEGATION = re.compile(
     r"\b(?:do not|don't|doesn't|not|stop|never|no|no more|without|isn't|(?:turn|switch|wipe|take) (?:off|away)|wipe|remove|lose|drop|delete|"
     r"get rid of|take away)(?: (?:a|any|the|her|his|my|their|that|look|looking|be|being|too|so))* $"
 )
+REMOVED = re.compile(r"(?:(?:turn|switch|wipe|take) (?:off|away)|remove|lose|drop|delete|get rid of|take away)\b")
+ALSO = re.compile(r" *(?:,|and)(?: and)? (?:the|her|his|my|their|your)\b")
 WEAKER = re.compile(
     r"\b(?:less of|less|(?:not|isn't|aren't) (?:so|as|that|too|quite so)|weaken|reduce|tone down|decrease|soften)(?: (?:a|an|the|her|his|my|their|of a|look|looking))* $"
 )
@@ -91,7 +93,7 @@ def _take_wholes(text: MarkedText, known: Lexicon) -> None:
         lambda m: f"{m[2]} {m[1]} {m[3]}",
     )
     text.take(
-        r"\b(?:instead of|rather than) [\w' ]+?(?=$| (?:and|with|on|in|to|at)\b|[,;.]| \x02)",
+        rf"\b(?:instead of|rather than) [\w' ]+?(?=$| (?:and|with|on|in|to|at|{BEGINNINGS})\b|[,;.]| \x02)",
         lambda match: Item("aside", None, match[0]) if PLACED.search(match[0]) else " ",
     )
     text.take(
@@ -203,6 +205,8 @@ def _take_expression(text: MarkedText, pattern: re.Pattern[str], weights: dict[s
         kept = {name: w for name, w in weights.items() if not side or name.endswith(side.capitalize())}
         kept = {name: max(-1.0, min(1.0, round(w * factor, 3))) for name, w in kept.items()}
         mark = text.mark(Item("expression", kept, match[0], note))
+        if found is not None and REMOVED.match(found[0]) and ALSO.match(after):  # "lose the smile and the hat"
+            mark += "remove "
         text.text = before + mark + after
         place = len(before) + len(mark)
 

@@ -16,10 +16,12 @@ PAINTERS = (
     r"(?:vincent )?van gogh|(?:claude )?monet|rembrandt|(?:pablo )?picasso|vermeer|(?:gustav )?klimt|cezanne|renoir|(?:leonardo )?da vinci|leonardo|"
     r"michelangelo|caravaggio|(?:edvard )?munch|matisse|(?:salvador )?dali|botticelli|titian|velazquez|goya|degas|manet|modigliani|frida kahlo"
 )
+BEGINNINGS = "give|put|add|make|wear|turn|dye|paint|remove|let"
+"""Verbs with which something else begins."""
 PLACED = re.compile(r"\b(?:left|right|above|below|under|behind|front|back|top)\b")
 JEWELS = {"pearls": "pearl", "diamonds": "diamond", "gemstones": "gemstone", "jewel": "gemstone", "jewels": "gemstone", "emeralds": "emerald",
           "rubies": "ruby", "sapphires": "sapphire"}  # fmt: skip
-SHARES = {"half": 0.5, "a half": 0.5, "a third": 0.333, "one third": 0.333, "a quarter": 0.25, "three times": 3.0, "3 times": 3.0,
+SHARES = {"half": 0.5, "a half": 0.5, "a third": 0.333, "one third": 0.333, "twice": 2.0, "a quarter": 0.25, "three times": 3.0, "3 times": 3.0,
           "four times": 4.0, "4 times": 4.0}  # fmt: skip
 DIMENSIONS = {
     "big": "size", "large": "size", "long": "length", "thick": "thickness", "full": "thickness", "wide": "width", "broad": "width",
@@ -219,7 +221,7 @@ def _take_instead(text: MarkedText, known: Lexicon) -> None:
     """ "a goatee instead of a beard": the one that is worn goes first."""
     text.take(r"\bin place of\b", lambda m: "instead of")
     pattern = re.compile(
-        r"\b(?:instead of|rather than) (?P<what>[\w' ]+?)(?=$| (?:and|with|on|in|to|at)\b| ?[,;.!?]| \x02)"
+        rf"\b(?:instead of|rather than) (?P<what>[\w' ]+?)(?=$| (?:and|with|on|in|to|at|{BEGINNINGS})\b| ?[,;.!?]| \x02)"
     )
     place = 0
     while match := pattern.search(text.text, place):
@@ -230,7 +232,8 @@ def _take_instead(text: MarkedText, known: Lexicon) -> None:
         noun = next((words[k:] for k in range(len(words)) if tuple(words[k:]) in known.phrases), [])
         meaning = known.phrases.get(tuple(noun))
         worn = meaning is not None and meaning.kind == "thing" and meaning.value["target"] != "object"
-        if not worn or PLACED.search(match["what"]) or re.search(rf"\b{' '.join(noun)}\b", before):
+        changed = re.search(r"\b(?:make|paint|dye|recolou?r|turn|change|tint|colou?r)\b", before)
+        if not worn or changed or PLACED.search(match["what"]) or re.search(rf"\b{' '.join(noun)}\b", before):
             continue
         rest = text.text[match.end() :]
         text.text = f"{text.text[:begin]} remove the {' '.join(noun)} . {before} "

@@ -92,6 +92,9 @@ def _sized(now: Assembly, holders: list[Modifiers], value: tuple[str, float], *,
 
 def on_percent(now: Assembly, k: int, item: Item) -> None:
     """ "20 % bigger", and "bigger by 20 %"."""
+    if not item.value:
+        now.result.unknown.append(item.text)
+        return
     compared = [phrase.said for phrase in now.group if phrase.said.size and phrase.said.compared]
     toned = [phrase.said for phrase in now.group if phrase.said.tones]
     following = next((i for i in now.items[k + 1 : k + 3] if i.kind in ("comparative", "tone", "tinge")), None)
@@ -150,7 +153,8 @@ def on_distance(now: Assembly, k: int, item: Item) -> None:
             f"'{item.text}' was passed over: only a move takes a distance, a size is a factor such as '20% bigger'"
         )
         return
-    now.result.notes.append(f"'{item.text}' was taken for {item.value:.2g} head widths, a head being 15 cm wide")
+    if "head" not in item.text:
+        now.result.notes.append(f"'{item.text}' was taken for {item.value:.2g} head widths, a head being 15 cm wide")
     following = next((later for later in now.items[k + 1 :] if later.kind != "filler"), None)
     if following is not None and following.kind in ("direction", "side"):
         now.distance = item.value

@@ -34,6 +34,11 @@ AFTER = re.compile(
 )
 WEAKENED = 0.5
 """Of an expression of which there should be less, and not none."""
+DEGREES = {
+    "": 1.0, "more": 1.0, "so": 1.0, "so much": 1.0, "as much": 1.0, "very": 1.4, "really": 1.4, "much": 1.4, "super": 1.4, "a lot": 1.4,
+    "widely": 1.4, "broadly": 1.4, "very much": 1.4, "extremely": 1.6, "less": -WEAKENED, "off": -1.0,
+}  # fmt: skip
+"""Factor of an expression's weights by what is said of it; 0.5 by anything else that says how much."""
 # A noun after "like a", "into a" …: up to three words, none of which begins something else.
 NAME = (
     r"(?P<name>(?!(?:bit|tad|touch|lot|few|way)\b)(?:(?!(?:and|with|but|who|that|in|on|at|from|please|now|too|or|wearing|having|without|plus|then|while|instead|as|to|left|right|above|below|under|behind)\b)"
@@ -175,37 +180,19 @@ def _take_expression(text: MarkedText, pattern: re.Pattern[str], weights: dict[s
             degree, before = found["degree"], before[: found.start()]
         elif found := AFTER.search(after):
             degree, after = found["degree"], after[found.end() :]
+        removed = None
         if found := WEAKER.search(before):
             before, factor = before[: found.start()], -WEAKENED
-        elif found := NEGATION.search(before):
-            before, factor = before[: found.start()], -WEAKENED if found[0].endswith(("so ", "too ", "that ")) else -1.0
-        if degree in ("less", "so much", "as much", "so"):
-            factor = -WEAKENED if degree == "less" or factor < 0 else 1.0
-        elif degree == "off":
-            factor = -1.0
-        factor *= {
-            "": 1.0,
-            "less": 1.0,
-            "so much": 1.0,
-            "as much": 1.0,
-            "off": 1.0,
-            "very": 1.4,
-            "really": 1.4,
-            "much": 1.4,
-            "more": 1.0,
-            "extremely": 1.6,
-            "super": 1.4,
-            "so": 1.0,
-            "a lot": 1.4,
-        }.get(degree, 0.5)
-        if degree in ("widely", "broadly", "very much"):
-            factor = 1.4
+        elif removed := NEGATION.search(before):
+            so = removed[0].endswith(("so ", "too ", "that ")) or degree in ("so much", "as much", "so")
+            before, factor = before[: removed.start()], -WEAKENED if so else -1.0
+        factor *= DEGREES.get(degree, 0.5)
         given = match.groupdict()
         side = given.get("side") or given.get("side2")
         kept = {name: w for name, w in weights.items() if not side or name.endswith(side.capitalize())}
         kept = {name: max(-1.0, min(1.0, round(w * factor, 3))) for name, w in kept.items()}
         mark = text.mark(Item("expression", kept, match[0], note))
-        if found is not None and REMOVED.match(found[0]) and ALSO.match(after):  # "lose the smile and the hat"
+        if removed is not None and REMOVED.match(removed[0]) and ALSO.match(after):  # "lose the smile and the hat"
             mark += "remove "
         text.text = before + mark + after
         place = len(before) + len(mark)

@@ -11,7 +11,7 @@ from avatarkit.edit.vocabulary import ADDABLE
 
 TATTOOS = "hearts, stars, dots, lines and drops"
 HEAD_WIDTH = 0.15  # metres, of a grown-up's head without ears
-UNITS = {"mm": 0.001, "millimet": 0.001, "cm": 0.01, "centimet": 0.01, "inch": 0.0254}
+UNITS = {"head": HEAD_WIDTH, "mm": 0.001, "millimet": 0.001, "cm": 0.01, "centimet": 0.01, "inch": 0.0254}
 PAINTERS = (
     r"(?:vincent )?van gogh|(?:claude )?monet|rembrandt|(?:pablo )?picasso|vermeer|(?:gustav )?klimt|cezanne|renoir|(?:leonardo )?da vinci|leonardo|"
     r"michelangelo|caravaggio|(?:edvard )?munch|matisse|(?:salvador )?dali|botticelli|titian|velazquez|goya|degas|manet|modigliani|frida kahlo"
@@ -39,7 +39,7 @@ def take_sayings(text: MarkedText, groups: tuple[str, ...]) -> None:
     _take_groups(text, groups, known)
     _take_colours(text, known)
     _take_less(text, known)
-    _take_shares(text)
+    _take_shares(text, known)
     text.take(r"\b(?:on|to|at|in) our (left|right)(?: hand)?(?: side)?\b", lambda m: f"on the viewer's {m[1]}")
     _take_hair(text)
     text.take(
@@ -60,7 +60,7 @@ def take_sayings(text: MarkedText, groups: tuple[str, ...]) -> None:
         ),
     )
     text.take(
-        r"\b(?:by )?(?P<number>\d+(?:\.\d+)?|an?|half an?|one|two|three) ?(?P<unit>mm|millimet\w+|cm|centimet\w+|inch(?:es)?)\b",
+        r"\b(?:by )?(?P<number>\d+(?:\.\d+)?|an?|half an?|one|two|three) ?(?P<unit>mm|millimet\w+|cm|centimet\w+|inch(?:es)?|head widths?)\b",
         _distance,
     )
     _take_instead(text, known)
@@ -111,7 +111,7 @@ def _take_groups(text: MarkedText, groups: tuple[str, ...], known: Lexicon) -> N
         return Item("impossible", f"the avatar has no group '{name}'{there}", name)
 
     text.take(
-        rf"\b({things}) (?:number )?(\d{{1,2}})\b(?! ?(?:%|percent|cm\b|mm\b|inch|centi|milli|times|years?|[a-z]+s\b))",
+        rf"\b({things}) (?:number )?(\d{{1,2}})\b(?!\.\d)(?! ?(?:%|head |percent|cm\b|mm\b|inch|centi|milli|times|years?|[a-z]+s\b))",
         numbered,
     )
 
@@ -169,7 +169,7 @@ def _less_coloured(match: re.Match[str], known: Lexicon) -> Item:
     return Item("tone", tone, match[0], f"'{match[0]}' was taken for {said}; name a colour for another one")
 
 
-def _take_shares(text: MarkedText) -> None:
+def _take_shares(text: MarkedText, known: Lexicon) -> None:
     """ "half as thick", "three times as long", "halve the width of"."""
     shares = "|".join(sorted(SHARES, key=len, reverse=True))
     words = "|".join(DIMENSIONS)
@@ -177,6 +177,15 @@ def _take_shares(text: MarkedText) -> None:
         rf"\b(?P<share>{shares}) as (?P<what>{words})\b(?: as\b)?",
         lambda m: Item("comparative", (DIMENSIONS[m["what"]], SHARES[m["share"]]), m[0]),
     )
+    numbers = {"two": 2.0, "three": 3.0, "four": 4.0}
+
+    def times(match: re.Match[str]) -> Item:
+        dimension, factor = known.phrases[match["what"],].value
+        number = max(0.1, numbers[match["number"]] if match["number"] in numbers else float(match["number"]))
+        return Item("comparative", (dimension, number if factor > 1 else round(1 / number, 3)), match[0])
+
+    compared = "|".join(words[0] for words, meaning in known.phrases.items() if meaning.kind == "comparative")
+    text.take(rf"\b(?P<number>two|three|four|\d+(?:\.\d+)?) times (?:as )?(?P<what>{compared})\b", times)
     text.take(
         rf"\b(?P<how>double|halve|triple){THE} (?P<what>size|length|width|height|thickness|depth)(?= of\b)",
         lambda m: Item("comparative", (m["what"], {"double": 2.0, "halve": 0.5, "triple": 3.0}[m["how"]]), m[0]),
@@ -193,15 +202,9 @@ def _take_hair(text: MarkedText) -> None:
         lambda m: Item("hairy", None, m[0]),
     )
     negated = r"(?:not|isn't|aren't|less|never)(?: (?:so|as|too|that|be))?"
-    text.take(
-        rf"\b{negated} (?P<form>curly|wavy|straight)\b",
-        lambda m: Item(
-            "form",
-            opposite := "wavy" if m["form"] == "straight" else "straight",
-            m[0],
-            f"'{m[0]}' was taken for {opposite}",
-        ),
-    )
+    for form, other in (("curly", "straight"), ("wavy", "straight"), ("straight", "wavy")):
+        note = f"'not {form}' was taken for {other}"
+        text.take(rf"\b{negated} {form}\b", lambda m, other=other, note=note: Item("form", other, m[0], note))  # type: ignore[misc]
     text.take(
         rf"\b{negated} (?P<form>round|circular|square|rectangular|oval|heart shaped|star shaped)\b",
         lambda m: Item("impossible", "'{text}' does not say which form it should be; name one, such as 'round'", m[0]),

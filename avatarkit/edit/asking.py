@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from avatarkit.edit import schema
 from avatarkit.edit.captions import view_said
+from avatarkit.edit.judging import NEEDS, USES
 from avatarkit.edit.plan import EditRequest, FinalRequest, operation_json
-from avatarkit.edit.validation import NEEDS, USES
-from avatarkit.edit.vocabulary import ADDABLE, GROUPS
+from avatarkit.edit.vocabulary import ADDABLE, COUNTED, FORMS_OF, GROUPS, LASTING
 from avatarkit.types import Json
 
 HISTORY = 5  # earlier prompts that are told
@@ -74,13 +74,16 @@ def plan_question(request: EditRequest) -> Question:
     history = len(request.history[-HISTORY:])
     content = "the prompt and what the avatar shows" + (f", {history} earlier prompts" if history else "")
     table = "\n".join(
-        f"- {kind}: {', '.join(uses)}" + (f" (needs {' or '.join(NEEDS[kind])})" if kind in NEEDS else "")
+        f"- {kind}: {', '.join(uses) or 'none'}" + (f" (needs {' or '.join(NEEDS[kind])})" if kind in NEEDS else "")
         for kind, uses in USES.items()
     )
+    forms = "; ".join(f"{name}: {', '.join(known) or 'none'}" for name, known in FORMS_OF.items() if name != "object")
     groups = "; ".join(f"{name} ({', '.join(labels)})" for name, labels in GROUPS.items() if name != "head")
     system = (
         f"{PLANNING}\nAttributes that each kind uses; leave all others at their default:\n{table}\n"
-        f"What can be added: {', '.join(ADDABLE)}.\nGroups: {groups}.\n"
+        f"What can be added: {', '.join(ADDABLE)}.\nForms of what is added: {forms}. Another form of what is there: delete it, then add "
+        f"it.\nCounts other than 1: {', '.join(COUNTED)}.\nNever deleted: {', '.join(LASTING)}. expression is of the face, identity of "
+        f"the head.\nGroups: {groups}.\n"
     )
     return Question(
         system, (("user", _json(about)),), request.images, schema.plan_schema(request.groups), "edit_plan", content

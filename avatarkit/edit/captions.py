@@ -29,7 +29,7 @@ GROWS = {
     "": ("bigger", "smaller"), "size": ("bigger", "smaller"), "width": ("wider", "narrower"), "height": ("taller", "shorter"),
     "length": ("longer", "shorter"), "thickness": ("thicker", "thinner"), "depth": ("deeper", "flatter"),
 }  # fmt: skip
-PLURAL = ("glasses", "sunglasses", "freckles")
+PLURAL = ("glasses", "sunglasses", "freckles", "hair")
 AGES = {"older": "older", "younger": "younger", "masculine": "more masculine", "feminine": "more feminine"}
 NOUN_FORMS = ("chain", "pearls", "stud", "hoop", "drop", "heart", "star", "dot", "line", "goatee", "stubble")
 """Forms that stand next to the thing: "red heart tattoo"; others stand first: "round red glasses"."""
@@ -175,7 +175,8 @@ def thing_said(operation: Operation, colour_words: str = "") -> str:
     words = " ".join(word for word in (size, before, colour, said(material), after, name) if word)
     if a.count > 1:
         return f"{a.count} {words}{'' if name.endswith('s') else 's'}"
-    return words if operation.target in PLURAL else f"{'an' if words[:1] in 'aeiou' else 'a'} {words}"
+    plural = operation.target in PLURAL or (name.endswith("s") and not name.endswith("ss"))
+    return words if plural else f"{'an' if words[:1] in 'aeiou' else 'a'} {words}"
 
 
 def _captions(operation: Operation, colour_words: str) -> tuple[str, str]:

@@ -96,6 +96,12 @@ def plan_of(job: EditJob, avatar: Avatar, run: Run) -> EditPlan:
     )  # fmt: skip
 
 
+def say_doubts(plan: EditPlan, run: Run) -> None:
+    """What the plan guessed or left out, before it is carried out."""
+    for line in plan.ambiguities:
+        run.notice(f"unsure: {line}", "warning")
+
+
 def pictures_of(job: EditJob, avatar: Avatar) -> tuple[bytes, ...]:
     """What a refiner sees before it plans: the avatar from the front, as a PNG file."""
     scene = scene_of(job, avatar)
@@ -129,6 +135,7 @@ def run_edit(job: EditJob, run: Run) -> dict[str, Any]:
         dump_config(job.config, job.folder / "config.yaml")
         journal = PictureJournal(job.folder)
         tools = Tools(scene.head, scene.rasterizer, job.config, _painter(job, journal, avatar, run), mask)
+        say_doubts(plan, run)
         edited, done = edit_avatar(avatar, plan, tools, run)
         save_avatar(edited, job.output)
         sheet = job.folder / "before-after.jpg"
@@ -177,6 +184,7 @@ def show_regions(job: EditJob, path: Path, run: Run) -> dict[str, Any]:
         raise InputError(f"--show-region {path}: the suffix must be one of {', '.join(PICTURES)}")
     avatar = load_avatar(job.avatar)
     plan = plan_of(job, avatar, run)
+    say_doubts(plan, run)
     scene = scene_of(job, avatar)
     mask, masks = _mask(job, scene), _MasksOnDemand(job, avatar, run)
     regions, notes = [], []

@@ -5,7 +5,6 @@ It reads what ``lexicon.yaml`` knows, and says what it did not understand: a pla
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from avatarkit.edit import plan as records
@@ -20,20 +19,30 @@ from avatarkit.edit.plan import (
     Weight,
 )
 from avatarkit.edit.rules_lexicon import lexicon
-from avatarkit.edit.rules_modifiers import inherit
+from avatarkit.edit.rules_modifiers import pair_singles, share_modifiers
+from avatarkit.edit.rules_persons import identity_of, style_of
 from avatarkit.edit.rules_phrases import assemble
-from avatarkit.edit.rules_places import depends_on, makeup_place, region_of, region_of_thing, target_of
+from avatarkit.edit.rules_places import makeup_place, region_of, region_of_thing, target_of
 from avatarkit.edit.rules_reading import read_items
 from avatarkit.edit.rules_records import Phrase, Understood
-from avatarkit.edit.rules_things import bounded, changes_what_is_there, class_of, thing_attributes
-from avatarkit.edit.vocabulary import ADDABLE, GROUPS, targets
+from avatarkit.edit.rules_renewal import finished, is_renewed, new_hair, new_thing
+from avatarkit.edit.rules_things import (
+    bounded,
+    changes_what_is_there,
+    class_of,
+    drop_strange_form,
+    is_definite,
+    is_meant_to_be_there,
+    is_named_alone,
+    place_ring,
+    thing_attributes,
+)
+from avatarkit.edit.vocabulary import ADDABLE, FORMS_OF, GROUPS, LASTING, PAINTED, targets
 from avatarkit.errors import nearest
 from avatarkit.events import Run
 from avatarkit.labels import LABELS
 
-AGES = ("older", "younger", "masculine", "feminine")
 STEP = 0.1  # head widths: "move it up"
-RELATIVE = ("size", "lightness", "saturation")
 
 
 class RulesRefiner:
@@ -50,7 +59,7 @@ class RulesRefiner:
 
 def read_prompt(request: EditRequest) -> EditPlan:
     """The plan of a prompt, by the rules."""
-    understood = assemble(read_items(request.prompt[: records.MAX_PROMPT]))
+    understood = assemble(read_items(request.prompt[: records.MAX_PROMPT], request.groups))
     return _Meaning(request, understood).plan()
 
 
@@ -65,8 +74,8 @@ class _Meaning:
         self.notes: list[str] = list(understood.notes)
 
     def plan(self) -> EditPlan:
-        self.share_modifiers()
-        self.pair_singles()
+        share_modifiers(self.understood.phrases)
+        self.notes += pair_singles(self.understood.phrases)
         for phrase in self.understood.phrases:
             self.notes += phrase.notes
             before = len(self.operations), len(self.notes)
@@ -79,49 +88,9 @@ class _Meaning:
                     word.used = True
         self.words_left_over()
         kept = tuple(dict.fromkeys(self.preserve))
-        negative = ", ".join(self.understood.unwanted)[: records.MAX_TEXT]
-        operations = [
-            replace(
-                operation,
-                preserve=tuple(label for label in kept if label != operation.target),
-                negative=negative,
-                depends_on=depends_on(operation, self.operations[:i]),
-            )
-            for i, operation in enumerate(self.operations)
-        ]
-        if len(operations) > records.MAX_OPERATIONS:
-            self.notes.append(
-                f"{len(operations)} edits were asked for; the first {records.MAX_OPERATIONS} are in the plan"
-            )
-            operations = operations[: records.MAX_OPERATIONS]
+        operations = finished(self.operations, kept, self.request.labels, self.understood.unwanted, self.notes)
         notes = [note[: records.MAX_TEXT] for note in dict.fromkeys(self.notes)][: records.MAX_AMBIGUITIES]
         return EditPlan(self.request.prompt, tuple(operations), tuple(notes), "rules")
-
-    # --- before meaning
-
-    def share_modifiers(self) -> None:
-        """ "black hair and eyebrows": a part that is joined to another and has nothing said of it shares what is."""
-        for before, phrase in zip(self.understood.phrases, self.understood.phrases[1:], strict=False):
-            both = phrase.kind in ("part", "paired") and before.kind in ("part", "paired")
-            plain = phrase.said.says_nothing() and not phrase.said.article
-            if phrase.joined and both and plain and phrase.verb not in ("delete", "keep") and not phrase.way:
-                count = phrase.said.count
-                inherit(phrase.said, before.said, described=False)
-                phrase.said.count, phrase.said.article = count, ""
-            near = phrase.joined and before.kind == phrase.kind == "paired" and not phrase.placed and not before.place
-            if near and not phrase.said.article:  # "the left eye and eyebrow"
-                phrase.said.side = before.said.side
-
-    def pair_singles(self) -> None:
-        """ "one blue eye and one green eye": which is which was not said."""
-        singles: dict[tuple[str, str, str], list[Phrase]] = {}
-        for phrase in self.understood.phrases:
-            if phrase.kind == "paired" and phrase.said.count == 1 and not phrase.said.side:
-                singles.setdefault(phrase.names, []).append(phrase)
-        for phrases in singles.values():
-            for phrase, side in zip(phrases, ("left", "right"), strict=False):
-                phrase.said.side = side
-            self.notes.append(f"which {phrases[0].text} was not said; the left one was taken for the first")
 
     def words_left_over(self) -> None:
         """What was not understood: words, and places that no operation took up."""
@@ -150,7 +119,7 @@ class _Meaning:
         if phrase.verb == "delete":
             if said.tones or said.compared:
                 self.describe(target, phrase)
-            elif target in ("face", "head", "skin", "neck"):
+            elif target in LASTING:
                 self.notes.append(f"the {target} cannot be removed")
             else:
                 self.act("delete", target, phrase)
@@ -170,10 +139,16 @@ class _Meaning:
         """Colour, tone and size of something that is there."""
         said = phrase.said
         before = len(self.operations)
+        if target == "hair" and self.grows_hair(phrase):
+            self.renew(new_hair(phrase, True, self.notes), phrase)
+            return
+        if said.form and (phrase.kind != "thing" or "group" in phrase.value):
+            if target == "hair" and said.form in FORMS_OF["hair"]:
+                self.renew(new_hair(phrase, self.is_here("hair") is False, self.notes), phrase)
+                return
+            self.notes.append(f"'{said.form}' was passed over: the {phrase.text} cannot get another form")
         if said.size is not None:
             self.sized(target, phrase)
-        if said.form in ("curly", "straight", "wavy") and target == "hair":
-            self.act("shape", "hair", phrase, Attributes(form=said.form))
         if said.colours:
             self.recolour(target, phrase)
         tones = dict(said.tones)
@@ -184,6 +159,17 @@ class _Meaning:
             self.act("recolour", target, phrase, Attributes(**tones))  # type: ignore[arg-type]
         if len(self.operations) == before and target not in ("head", "face") and phrase.place is None:
             self.notes.append(f"what the {phrase.text} should be was not said")
+
+    def grows_hair(self, phrase: Phrase) -> bool:
+        """Whether hair is wanted where none is: "add long hair" on a bald head."""
+        here = self.is_here("hair")
+        for operation in self.operations:
+            if operation.target == "hair" and operation.kind in ("add", "delete") and operation.region is None:
+                here = operation.kind == "add"
+        plain = phrase.said.says_nothing()
+        return (here is False and phrase.verb == "add") or (
+            here is None and phrase.verb == "add" and plain and not is_definite(replace(phrase, verb="set"))
+        )
 
     def sized(self, target: str, phrase: Phrase) -> None:
         assert phrase.said.size is not None
@@ -203,27 +189,52 @@ class _Meaning:
             self.notes.append(f"two colours were named for the {phrase.text}; the first is in the plan")
         material = said.material if phrase.kind == "thing" else ""
         attributes = Attributes(colour=said.colours[0], material=material)
-        self.act("recolour", target, phrase, attributes, said.colour_words[0])
+        self.act("recolour", target, phrase, attributes, said.colour_words[0], said.share)
 
     # --- things
 
     def thing(self, phrase: Phrase) -> None:
+        place_ring(phrase)
         value, said = phrase.value, phrase.said
         target = value["target"]
-        named = class_of(target)
+        named = value.get("group") or class_of(target)
         here = self.is_here(target)
+        groups = self.request.groups
+        if phrase.verb not in ("delete", "keep") and any(
+            (o.kind, o.target, o.region) == ("delete", named, None) for o in self.operations
+        ):
+            here = False  # it goes before
         if phrase.verb == "keep":
-            self.preserve.append(named if named in (*LABELS, *GROUPS) else "skin")
+            self.preserve.append(named if named in (*LABELS, *GROUPS, *groups) else "skin")
+        elif phrase.verb == "delete" and "both" in value:
+            self.shaven(phrase)
         elif phrase.verb == "delete":
             self.delete(named, phrase, here)
         elif phrase.way or phrase.verb == "move":
-            if named in targets(self.request.groups):
+            if named in targets(groups):
                 self.move(named, phrase)
             else:
                 self.notes.append(f"moving the {phrase.text} needs its name as a group of this avatar")
-        elif target == "hair":
-            self.describe("hair", phrase)
-        elif named in targets(self.request.groups) and changes_what_is_there(phrase, here, self.notes):
+        elif target == "hair" or "group" in value:
+            self.describe(named, phrase)
+        elif target in (*PAINTED, "object") and is_meant_to_be_there(phrase):
+            if named not in groups:
+                self.notes.append(
+                    f"no edit of this avatar added the {phrase.text}, so what should change is not known; 'add' makes a new one"
+                )
+                return
+            if len([group for group in groups if group.startswith(named)]) > 1:
+                self.notes.append(
+                    f"all of {', '.join(g for g in groups if g.startswith(named))} are meant; name one of them"
+                )
+            self.describe(named, phrase)
+        elif is_named_alone(phrase) and (here or (here is None and phrase.verb == "set")):
+            self.notes.append(f"what the {phrase.text} should be was not said")
+        elif not drop_strange_form(phrase, self.notes) and (here or is_definite(phrase)) and said.says_nothing():
+            return  # "make the hat square"
+        elif named in targets(groups) and is_renewed(phrase, here):
+            self.renew(new_thing(phrase, self.notes, groups), phrase)
+        elif named in targets(groups) and changes_what_is_there(phrase, here, self.notes):
             self.describe(named, phrase)
         else:
             if here is False and phrase.verb == "set" and said.article not in ("", "a", "an"):
@@ -238,9 +249,6 @@ class _Meaning:
         return bool(shown & {target, class_of(target)})
 
     def add(self, target: str, phrase: Phrase) -> None:
-        at_nose = phrase.place is not None and phrase.place.names[0] == "nose"
-        if target == "earring" and at_nose:  # "a stud in the nose"
-            target, phrase.value = "nose_ring", {**phrase.value, "target": "nose_ring"}
         attributes = thing_attributes(target, phrase, self.notes)
         words = phrase.said.colour_words[0] if phrase.said.colour_words else ""
         region = region_of_thing(phrase, self.notes, self.request.groups)
@@ -274,7 +282,11 @@ class _Meaning:
             return
         for word in phrase.way.words:
             word.used = True
-        x, y, z = (round(STEP * phrase.degree * share, 3) for share in phrase.way.direction)
+        steps = [distance or STEP * phrase.degree for distance in phrase.distance]
+        x, y, z = (
+            bounded("offset", round(step * share, 3), self.notes)
+            for step, share in zip(steps, phrase.way.direction, strict=True)
+        )
         self.act("move", target, phrase, Attributes(offset=(x, y, z)))
 
     def makeup(self, phrase: Phrase) -> None:
@@ -288,6 +300,8 @@ class _Meaning:
             self.preserve.append(target)
             return
         said = phrase.said
+        if said.tones:
+            self.notes.append(f"more or less of {phrase.text} cannot be said, only its colour")
         colour = said.colours[0] if said.colours else ""
         words = said.colour_words[0] if said.colour_words else ""
         target, region = makeup_place(phrase, self.notes, self.request.groups)
@@ -308,44 +322,54 @@ class _Meaning:
         self.operations[place] = with_texts(Operation("expression", "face", None, attributes))
 
     def style(self, phrase: Phrase) -> None:
-        style, name = phrase.value
-        prompt = f"make it a picture in the style of {name}"[: records.MAX_TEXT] if style == "other" else ""
-        self.add_operation(
-            Operation("restyle", "head", None, Attributes(style=style, name=name[: records.MAX_NAME]), prompt)
-        )
+        self.add_operation(style_of(phrase))
 
     def identity(self, phrase: Phrase) -> None:
-        name = phrase.value[: records.MAX_NAME]
-        amount = round(min(1.0, 0.5 * phrase.degree), 3) if name in AGES else 0.0
-        operation = Operation("identity", "head", None, Attributes(name=name, amount=amount))
-        words = re.search(rf"\b(?:an?|the) {re.escape(phrase.value)}$", phrase.text)
-        if words is not None and name not in AGES:  # as the user calls whom the person should resemble
-            like = f"look like {words[0]}"
-            operation = replace(operation, prompt=f"make the person {like}"[: records.MAX_TEXT])
-            operation = replace(
-                operation,
-                target_caption=f"a photo of a person who {like.replace('look', 'looks', 1)}"[: records.MAX_TEXT],
-            )
-        self.add_operation(operation)
+        self.add_operation(identity_of(phrase))
 
     def bald(self, phrase: Phrase) -> None:
-        self.add_operation(Operation("delete", "hair"))
+        if phrase.verb == "delete":
+            self.hairy(phrase)
+        elif phrase.verb == "keep":
+            self.notes.append(f"'{phrase.text}' is kept by saying nothing of it")
+        else:
+            self.add_operation(Operation("delete", "hair"))
 
-    def shave(self, phrase: Phrase) -> None:
-        self.delete("beard", replace(phrase, text="beard"), self.is_here("beard"))
+    def hairy(self, phrase: Phrase) -> None:
+        """ "not bald"."""
+        if self.is_here("hair"):
+            self.notes.append(f"'{phrase.text}': the avatar has hair already")
+        else:
+            self.add_operation(Operation("add", "hair"))
 
     def shaven(self, phrase: Phrase) -> None:
-        for target in ("beard", "moustache"):
+        """Beard and moustache; only the one that there is, where only one is."""
+        shown = [target for target in ("beard", "moustache") if self.is_here(target)]
+        for target in shown or ("beard", "moustache"):
             self.delete(target, replace(phrase, text=target), self.is_here(target))
+
+    shave = shaven
 
     # --- operations
 
     def act(
-        self, kind: str, target: str, phrase: Phrase, attributes: Attributes | None = None, words: str = ""
+        self,
+        kind: str,
+        target: str,
+        phrase: Phrase,
+        attributes: Attributes | None = None,
+        words: str = "",
+        strength: float = 1.0,
     ) -> None:
         region = region_of(kind, target, phrase, self.notes, self.request.groups)
         target = _tinted(target) if kind == "recolour" else target
-        self.add_operation(Operation(kind, target, region, attributes or Attributes()), words)
+        self.add_operation(Operation(kind, target, region, attributes or Attributes(), strength=strength), words)
+
+    def renew(self, operations: list[Operation], phrase: Phrase) -> None:
+        """What is there goes and another comes; where it cannot go, nothing comes."""
+        words = phrase.said.colour_words[0] if phrase.said.colour_words else ""
+        for operation in operations:
+            self.add_operation(operation, words if operation.kind == "add" else "")
 
     def add_operation(self, operation: Operation, colour_words: str = "") -> None:
         if operation.kind != "add" and not self.can_change(operation.target):

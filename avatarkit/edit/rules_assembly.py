@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from avatarkit.edit.rules_ahead import INDEFINITE, PARTS, ends_here, next_noun, noun_later
+from avatarkit.edit.rules_ahead import DEFINITE, INDEFINITE, PARTS, ends_here, next_noun, noun_later
 from avatarkit.edit.rules_lexicon import lexicon
 from avatarkit.edit.rules_modifiers import inherit
 from avatarkit.edit.rules_records import Modifiers, Phrase, Place, PlaceWord, Understood, Way
@@ -20,6 +20,7 @@ class Assembly:
 
     verb: what governs nouns now; way: of "move" before its noun; first_of_verb: no noun has followed the verb yet.
     pending: modifiers of a noun to come; group: nouns that a following modifier describes.
+    distance: of a move whose direction comes next, in head widths.
     relation: of a place whose noun comes next; anchored: the place that was named last, for "… on the left"; early: a place that
     was named before its noun; along: the noun that comes is on the way ("down the nose").
     after_and: "and" or a comma stands directly before; joining: which of them does with nothing but modifiers and a relation between;
@@ -34,6 +35,7 @@ class Assembly:
         self.first_of_verb = False
         self.pending = Modifiers()
         self.degree = 1.0
+        self.distance = 0.0
         self.group: list[Phrase] = []
         self.relation: Item | None = None
         self.anchored: Place | None = None
@@ -113,7 +115,8 @@ class Assembly:
             made.place, self.early = self.early, None
         directly = self.after_and or (bool(self.joining) and made.said.says_nothing())
         made.joined = directly and bool(self.group)
-        share = made.joined and self.group[-1].said.says_nothing() and self.group[-1].verb == made.verb
+        apart = bool(self.group) and self.group[-1].said.article in INDEFINITE and made.said.article in DEFINITE
+        share = made.joined and not apart and self.group[-1].said.says_nothing() and self.group[-1].verb == made.verb
         self.group = [*self.group, made] if share else [made]
         self.anchored = None
         self.first_of_verb, self.joining, self.bare = False, "", True

@@ -48,6 +48,8 @@ class Lexicon:
     material_nouns: dict[str, str]
     lowering: dict[str, tuple[int, int, int]]
     identities: dict[str, str]
+    reforms: frozenset[str]
+    other_words: frozenset[str]
     longest: int
 
     def names(self) -> list[str]:
@@ -81,6 +83,8 @@ def lexicon() -> Lexicon:
         dict(data["material_nouns"]),
         {word: tuple(row) for word, row in data["lowering"].items()},
         dict(data["identities"]),
+        frozenset(data["reforms"]),
+        frozenset(data["other_words"]),
         max(map(len, phrases)),
     )
 
@@ -95,7 +99,15 @@ def _meanings(data: dict[str, Any], colours: dict[str, str]) -> Iterator[tuple[s
             yield word, Meaning(kind, tuple(value))
     for word, value in data["materials"].items():
         yield word, Meaning("colour" if "colour" in value else "material", value)
-    for kind, name in (("form", "forms"), ("degree", "degrees"), ("number", "numbers"), ("identity", "identities")):
+    for word, value in data["tinges"].items():
+        yield word, Meaning("tinge", {"colour": value})
+    for kind, name in (
+        ("form", "forms"),
+        ("form", "reforms"),
+        ("degree", "degrees"),
+        ("number", "numbers"),
+        ("identity", "identities"),
+    ):
         for word, value in data[name].items():
             yield word, Meaning(kind, value)
     for word, value in data["relations"].items():
@@ -123,7 +135,7 @@ def _meanings(data: dict[str, Any], colours: dict[str, str]) -> Iterator[tuple[s
     yield from _same(["nostril"], Meaning("nostril", "nose"))
     yield from _same(["bald", "bald headed", "baldness"], Meaning("bald"))
     yield from _same(["clean shaven", "cleanshaven"], Meaning("shaven"))
-    yield from _same(["not", "never", "don't", "do not"], Meaning("not"))
+    yield from _same(["not", "never", "don't", "do not", "isn't", "aren't"], Meaning("not"))
     yield from _same(["and", "plus", "&", "or"], Meaning("and"))
     yield from _same([",", ";", ".", "!", "?", ":", "but", "then"], Meaning("boundary"))
 

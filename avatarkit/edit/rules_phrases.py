@@ -36,7 +36,7 @@ def assemble(items: list[Item]) -> Understood:
     pending = now.pending
     if not pending.says_nothing() and not now.group:
         words = pending.colour_words or pending.shades or [pending.form or pending.material]
-        said = words[0] if words[0] else "that size"
+        said = words[0] or ("that size" if pending.size else "that change")
         now.result.notes.append(f"'{said}' was said of nothing that is known")
     return now.result
 
@@ -164,7 +164,7 @@ HANDLERS: dict[str, Callable[[Assembly, int, Item], None]] = {
     "aside": on_aside, "impossible": on_impossible, "unplaced": on_unplaced,
     "colour": descriptions.on_colour, "shade": descriptions.on_shade, "material": descriptions.on_material,
     "form": descriptions.on_form, "size": descriptions.on_size, "comparative": descriptions.on_comparative,
-    "percent": descriptions.on_percent, "tone": descriptions.on_tone, "degree": descriptions.on_degree, "number": descriptions.on_number,
+    "percent": descriptions.on_percent, "tinge": descriptions.on_tinge, "distance": descriptions.on_distance, "hairy": on_single, "tone": descriptions.on_tone, "degree": descriptions.on_degree, "number": descriptions.on_number,
     "side": whereabouts.on_side, "half": whereabouts.on_half, "both": whereabouts.on_both, "direction": whereabouts.on_direction,
     "relation": whereabouts.on_relation, "region": whereabouts.on_region,
     "part": on_noun, "paired": on_noun, "thing": on_noun, "makeup": on_noun, "nostril": on_noun, "detail": on_noun,

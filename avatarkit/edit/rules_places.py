@@ -9,14 +9,11 @@ from avatarkit.edit.plan import Operation, Region
 from avatarkit.edit.rules_records import Phrase, Place
 from avatarkit.edit.rules_sides import OTHER
 from avatarkit.edit.rules_things import HATS, class_of
-from avatarkit.edit.vocabulary import ADDABLE, targets
+from avatarkit.edit.vocabulary import ADDABLE, ANCHORS_OF, EARS, WORN, targets
 
 SIDELESS = (*HATS, "glasses", "sunglasses", "necklace", "beard", "moustache")
 WHOLE = ("head", "face")
 """Parts that say nothing of where a thing or a part is that they have anyway."""
-EARS = ("l_ear", "r_ear", "ears")
-WORN = ("glasses", "hat", "earring", "necklace", "hair", "nose_ring", "cloth")
-"""What can be scaled and moved on one side only; parts of the face move as wholes."""
 ACROSS = ("left_of", "right_of")
 PAINTED: dict[str, tuple[str, ...]] = {
     "lipstick": ("lips", "u_lip", "l_lip"),
@@ -101,6 +98,10 @@ def region_of_thing(phrase: Phrase, notes: list[str], groups: tuple[str, ...]) -
         place.use()
         notes.append(f"'{place.words[0].text}' was passed over: {phrase.text} cannot be on one side only")
         return None
+    if place is not None and target == "nose_ring" and place.anchor not in ANCHORS_OF[target]:
+        place.use()
+        notes.append(f"'{place.words[0].text}' was passed over: {phrase.text} goes on the nose")
+        return None
     if place is not None:
         return place_region(place, notes, groups)
     if said.side and target in SIDELESS:
@@ -118,6 +119,9 @@ def _ear(phrase: Phrase, notes: list[str], groups: tuple[str, ...]) -> Region:
         if not place.side and said.side and place.relation == "on":
             _use(said.side_word)
             place.side, place.side_frame = said.side, said.side_frame
+        if place.one_of_two and place.relation == "on" and said.count in (0, 1):
+            notes.append("in which ear was not said; the left one was taken")
+            place.side = "left"
         return place_region(place, notes, groups) or Region("ears")
     side = said.side
     if side:
@@ -182,8 +186,10 @@ def place_region(place: Place, notes: list[str], groups: tuple[str, ...]) -> Reg
 
 def _sideless(phrase: Phrase, notes: list[str]) -> None:
     """Say that a thing is not on one side."""
-    _use(phrase.said.side_word)
-    notes.append(f"'{phrase.said.side}' was passed over: {phrase.text} cannot be on one side only")
+    word = phrase.said.side_word
+    _use(word)
+    words = phrase.said.side if word is None else word.text
+    notes.append(f"'{words}' was passed over: {phrase.text} cannot be on one side only")
 
 
 def _own_side(anchor: str, phrase: Phrase) -> Region:

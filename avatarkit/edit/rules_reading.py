@@ -9,37 +9,55 @@ from __future__ import annotations
 import difflib
 import re
 
-from avatarkit.edit.rules_ahead import next_noun
+from avatarkit.edit.rules_ahead import INDEFINITE, MODIFIERS, next_noun
+from avatarkit.edit.rules_exchanges import exchanged
 from avatarkit.edit.rules_lexicon import THE, Lexicon, lexicon
+from avatarkit.edit.rules_sayings import BEGINNINGS, PLACED, take_only, take_paintings, take_sayings
 from avatarkit.edit.rules_sides import framed, take_sides
+from avatarkit.edit.rules_spelling import spelled
 from avatarkit.edit.rules_text import Item, MarkedText, normalised
 
 NEGATION = re.compile(
-    r"(?:do not|don't|doesn't|not|stop|never|no|without|isn't|less)(?: (?:a|any|the|look|looking|be|being|too|so))* $"
+    r"\b(?:do not|don't|doesn't|not|stop|never|no|no more|without|isn't|(?:turn|switch|wipe|take) (?:off|away)|wipe|remove|lose|drop|delete|"
+    r"get rid of|take away)(?: (?:a|any|the|her|his|my|their|that|look|looking|be|being|too|so))* $"
+)
+REMOVED = re.compile(r"(?:(?:turn|switch|wipe|take) (?:off|away)|remove|lose|drop|delete|get rid of|take away)\b")
+ALSO = re.compile(r" *(?:,|and)(?: and)? (?:the|her|his|my|their|your)\b")
+WEAKER = re.compile(
+    r"\b(?:less of|less|(?:not|isn't|aren't) (?:so|as|that|too|quite so)|weaken|reduce|tone down|decrease|soften)(?: (?:a|an|the|her|his|my|their|of a|look|looking))* $"
 )
 DEGREE = re.compile(
     r"(?P<degree>a little bit|a bit|a little|slightly|somewhat|subtly|subtle|very|really|extremely|much|more|super|so) (?:of a |more )?$"
 )
 AFTER = re.compile(
-    r"^ (?P<degree>slightly|a bit|a little bit|a little|a lot|very much|subtly|somewhat|widely|broadly)\b"
+    r"^ (?P<degree>slightly|a bit|a little bit|a little|a lot|very much|subtly|somewhat|widely|broadly|less|so much|as much|off)\b"
 )
+WEAKENED = 0.5
+"""Of an expression of which there should be less, and not none."""
+DEGREES = {
+    "": 1.0, "more": 1.0, "so": 1.0, "so much": 1.0, "as much": 1.0, "very": 1.4, "really": 1.4, "much": 1.4, "super": 1.4, "a lot": 1.4,
+    "widely": 1.4, "broadly": 1.4, "very much": 1.4, "extremely": 1.6, "less": -WEAKENED, "off": -1.0,
+}  # fmt: skip
+"""Factor of an expression's weights by what is said of it; 0.5 by anything else that says how much."""
 # A noun after "like a", "into a" …: up to three words, none of which begins something else.
 NAME = (
     r"(?P<name>(?!(?:bit|tad|touch|lot|few|way)\b)(?:(?!(?:and|with|but|who|that|in|on|at|from|please|now|too|or|wearing|having|without|plus|then|while|instead|as|to|left|right|above|below|under|behind)\b)"
     r"[^\W\d_]+ ?){1,3})"
 )
 MISSPELT = 0.85  # likeness to a word of the lexicon from which on a name is taken for a slip of the pen
-PLACED = re.compile(r"\b(?:left|right|above|below|under|behind|front|back|top)\b")
 _TOKEN = re.compile(r"\x02\d+\x03|#[0-9a-f]+|\d+(?:\.\d+)?%?|[^\W\d_]+(?:'[^\W\d_]+)*|[,;.!?:&]")
 
 
-def read_items(prompt: str) -> list[Item]:
-    """The items of ``prompt``."""
+def read_items(prompt: str, groups: tuple[str, ...] = ()) -> list[Item]:
+    """The items of ``prompt``; groups: names of what earlier edits added, such as "glasses 2"."""
     known = lexicon()
-    text = MarkedText(normalised(prompt))
+    words, slips = spelled(normalised(prompt))
+    text = MarkedText(words)
+    take_only(text)
     for pattern in known.patterns:
         if pattern.kind == "impossible":
             text.take(pattern.pattern, lambda match, p=pattern: Item("impossible", p.note, match[0]))  # type: ignore[misc]
+    take_sayings(text, groups)
     take_sides(text)
     _take_wholes(text, known)
     tokens = _TOKEN.findall(text.text)
@@ -49,12 +67,13 @@ def read_items(prompt: str) -> list[Item]:
         item, used = _phrase(tokens, k, text.items, known)
         items.append(item)
         k += used
-    return framed(_mended(items))
+    items = framed(_mended(exchanged(items)))
+    return items + [Item("filler", None, "", note) for note in slips]
 
 
 def _take_wholes(text: MarkedText, known: Lexicon) -> None:
     """Expressions, styles, forms, likenesses, and what only says that the rest stays."""
-    rest = r"(?:,? ?(?:and |but )?(?:keep|leave|preserve|don't change|do not change|don't touch|without changing|change)(?:ing)? (?:everything|all|the rest|anything|nothing)(?: else)?(?: (?:the same|alone|unchanged|as is|as it is|untouched|intact))?)"
+    rest = r"(?:,? ?(?:and |but )?(?:keep|leave|preserve|don't change|do not change|don't touch|without changing|without touching|change)(?:ing)? (?:everything|all|the rest|anything|nothing)(?: else)?(?: (?:the same|alone|unchanged|as is|as it is|untouched|intact))?)"
     text.take(rest, lambda match: " , ")
     text.take(r"\bbut not(?= (?:the|her|his|their|my) )", lambda match: "except")
     text.take(
@@ -67,7 +86,11 @@ def _take_wholes(text: MarkedText, known: Lexicon) -> None:
     )
     text.take(r"\b(?:shaped like|in the (?:shape|form) of)(?= an? \w| \w)", lambda match: "of")
     text.take(
-        r"\b(?:replace|swap|exchange|switch|substitute)((?: \w+){1,5}?) (?:with|for|by) ",
+        r"\bsubstitute((?: \w+){1,5}?) for((?: \w+){1,4}?)(?=$| (?:and|with|on)\b| ?[,;.!?])",
+        lambda match: f"replace{match[2]} with{match[1]}",
+    )
+    text.take(
+        r"\b(?:replace|swap|exchange|switch|substitute|trade)(?: out)?((?: \w+){1,5}?) (?:with|for|by) ",
         lambda match: _replaced(match[1], known),
     )
     text.take(
@@ -75,7 +98,7 @@ def _take_wholes(text: MarkedText, known: Lexicon) -> None:
         lambda m: f"{m[2]} {m[1]} {m[3]}",
     )
     text.take(
-        r"\b(?:instead of|rather than) [\w' ]+?(?=$| (?:and|with|on|in|to|at)\b|[,;.]| \x02)",
+        rf"\b(?:instead of|rather than) [\w' ]+?(?=$| (?:and|with|on|in|to|at|{BEGINNINGS})\b|[,;.]| \x02)",
         lambda match: Item("aside", None, match[0]) if PLACED.search(match[0]) else " ",
     )
     text.take(
@@ -103,6 +126,7 @@ def _take_wholes(text: MarkedText, known: Lexicon) -> None:
                 re.compile(lead + pattern.pattern.pattern),
                 lambda match, p=pattern: _style(match, p.value),  # type: ignore[misc]
             )
+    take_paintings(text)
     _take_likenesses(text, known)
     for pattern in known.patterns:
         if pattern.kind == "expression":
@@ -156,26 +180,20 @@ def _take_expression(text: MarkedText, pattern: re.Pattern[str], weights: dict[s
             degree, before = found["degree"], before[: found.start()]
         elif found := AFTER.search(after):
             degree, after = found["degree"], after[found.end() :]
-        if found := NEGATION.search(before):
-            before, factor = before[: found.start()], -1.0
-        factor *= {
-            "": 1.0,
-            "very": 1.4,
-            "really": 1.4,
-            "much": 1.4,
-            "more": 1.0,
-            "extremely": 1.6,
-            "super": 1.4,
-            "so": 1.0,
-            "a lot": 1.4,
-        }.get(degree, 0.5)
-        if degree in ("widely", "broadly", "very much"):
-            factor = 1.4
+        removed = None
+        if found := WEAKER.search(before):
+            before, factor = before[: found.start()], -WEAKENED
+        elif removed := NEGATION.search(before):
+            so = removed[0].endswith(("so ", "too ", "that ")) or degree in ("so much", "as much", "so")
+            before, factor = before[: removed.start()], -WEAKENED if so else -1.0
+        factor *= DEGREES.get(degree, 0.5)
         given = match.groupdict()
         side = given.get("side") or given.get("side2")
         kept = {name: w for name, w in weights.items() if not side or name.endswith(side.capitalize())}
         kept = {name: max(-1.0, min(1.0, round(w * factor, 3))) for name, w in kept.items()}
         mark = text.mark(Item("expression", kept, match[0], note))
+        if removed is not None and REMOVED.match(removed[0]) and ALSO.match(after):  # "lose the smile and the hat"
+            mark += "remove "
         text.text = before + mark + after
         place = len(before) + len(mark)
 
@@ -224,7 +242,9 @@ def _known(words: str, known: Lexicon) -> bool:
 def _replaced(words: str, known: Lexicon) -> str:
     """ "replace the hat with …": one thing goes and another comes; a part stays and changes."""
     noun = known.phrases.get((words.split()[-1],))
-    return f"remove{words} and add " if noun is not None and noun.kind == "thing" else f"change{words} to "
+    if noun is not None and noun.kind in ("part", "paired"):  # "the blue eyes"
+        words = "".join(f" {word}" for word in words.split() if word not in known.colours)
+    return f"remove{words} and add instead " if noun is not None and noun.kind == "thing" else f"change{words} to "
 
 
 def _is_number(word: str, known: Lexicon) -> bool:
@@ -255,14 +275,29 @@ def _phrase(tokens: list[str], k: int, marked: list[Item], known: Lexicon) -> tu
             return Item(meaning.kind, meaning.value, " ".join(words)), count
         if count > 1 and "".join(words) in known.colours:  # CSS writes its names in one word
             return Item("colour", {"colour": known.colours["".join(words)]}, " ".join(words)), count
+    if token.endswith("'s") and (token[:-2],) in known.phrases:  # "the hat's colour"
+        meaning = known.phrases[token[:-2],]
+        return Item(meaning.kind, meaning.value, token[:-2]), 1
     if token[0].isdigit():
         return Item("number", int(float(token.rstrip("%"))), token), 1
     return Item("unknown", None, token), 1
 
 
 def _mended(items: list[Item]) -> list[Item]:
-    """ "the right one", "a big one in the left ear", "another on the right": a pronoun, not a number."""
+    """ "the right one", "a big one in the left ear", "another on the right": a pronoun, not a number.  "a rose" is a flower."""
     for k, item in enumerate(items):
+        if item.text == "rose" and item.kind == "colour" and _is_flower(items, k):
+            item.kind, item.value = "thing", {"target": "object", "name": "rose"}
+        if item.text == "ones" and item.kind == "unknown":
+            item.kind = "filler"
         if item.text in ("one", "another") and k and next_noun(items, k) is None:
             item.kind = "pronoun"
     return items
+
+
+def _is_flower(items: list[Item], k: int) -> bool:
+    """Whether a rose has an article, and is not the colour of something."""
+    after = items[k + 1].text if k + 1 < len(items) else ""
+    before = next((item for item in reversed(items[:k]) if item.kind not in MODIFIERS), None)
+    named = before is not None and before.text in INDEFINITE
+    return named and next_noun(items, k) is None and after not in ("colour", "color", "shade", "tone", "hue", "tint")

@@ -17,7 +17,8 @@ class PlaceWord:
 
 @dataclass
 class Modifiers:
-    """What is said of a noun.  size: (dimension, factor); tones: (attribute, share).
+    """What is said of a noun.  size: (dimension, factor); tones: (attribute, share); share: how near to its colour it comes
+    ("redder").
 
     side: the subject's, side_frame: whose it was said as; half: a relation to the middle of the noun itself ("the top half of"), in
     half_frame; each with the word that said it.
@@ -29,6 +30,7 @@ class Modifiers:
     tones: list[tuple[str, float]] = field(default_factory=list)
     size: tuple[str, float] | None = None
     compared: bool = False
+    share: float = 1.0
     material: str = ""
     form: str = ""
     count: int = 0
@@ -64,6 +66,19 @@ class Place:
         return self.names[0] != self.names[1]
 
     @property
+    def one_of_two(self) -> bool:
+        """Whether it is by one of two, and which one was not said: "in her ear"."""
+        noun = self.noun
+        return (
+            self.paired
+            and not self.side
+            and noun is not None
+            and noun.kind == "paired"
+            and noun.said.article != "each"
+            and not noun.said.count
+        )
+
+    @property
     def anchor(self) -> str:
         """The target of the side that is meant."""
         both, left, right = self.names
@@ -96,6 +111,7 @@ class Phrase:
     """A noun with what is said of it, or something that needs no noun (expression, style, identity, bald, shaven).
 
     pattern: the place of the noun that it stands for ("one on the right"), whose other side may be meant.
+    distance: of a move along each axis, in head widths, 0 where none was said.
     """
 
     kind: str
@@ -107,6 +123,7 @@ class Phrase:
     pattern: Place | None = None
     way: Way = field(default_factory=lambda: Way())
     degree: float = 1.0
+    distance: tuple[float, ...] = (0.0, 0.0, 0.0)
     joined: bool = False
     notes: list[str] = field(default_factory=list)
 
@@ -132,6 +149,12 @@ class Phrase:
         """All words that say where it is, or where it goes."""
         own = [word for word in (self.said.side_word, self.said.half_word) if word is not None]
         return [*own, *(self.place.words if self.place else ()), *self.way.words]
+
+    def go(self, distance: float, direction: tuple[int, int, int]) -> None:
+        """Let the move be of that distance along the axes of ``direction`` that have none yet."""
+        self.distance = tuple(
+            own or (distance if axis else 0.0) for own, axis in zip(self.distance, direction, strict=True)
+        )
 
 
 @dataclass

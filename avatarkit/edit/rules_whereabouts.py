@@ -69,6 +69,8 @@ def on_direction(now: Assembly, k: int, item: Item) -> None:
 def _moved(now: Assembly, direction: tuple[int, int, int], word: PlaceWord) -> None:
     for phrase in now.group:
         phrase.way = phrase.way.and_also(direction, word)
+        phrase.go(now.distance, direction)
+    now.distance = 0.0
     if not now.group:
         now.way = now.way.and_also(direction, word)
 

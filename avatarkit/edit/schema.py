@@ -100,7 +100,7 @@ def _attributes() -> Json:
             "lightness": _number("lightness", "Share of the way to white, or to black if negative; 0: as it is."),
             "saturation": _number("saturation", "Share of the way to full colour, or to grey if negative; 0: as it is."),
             "material": _enum(("", *words.MATERIALS), "Of what is added; empty: unsaid."),
-            "form": _enum(("", *words.FORMS), "Of what is added; empty: unsaid."),
+            "form": _enum(("", *words.FORMS), "Of what is added, one that it has; empty: unsaid."),
             "style": _enum(("", *words.STYLES), "Of restyle; 'other' is said in the prompt; empty for other kinds."),
             "dimension": _enum(("", *words.DIMENSIONS), "Along which size scales; empty: all."),
             "size": _number("size", "Factor; 1: as it is."),

@@ -13,33 +13,13 @@ from typing import Any
 
 from avatarkit.edit import plan as records
 from avatarkit.edit import vocabulary as words
+from avatarkit.edit.judging import judged
 from avatarkit.edit.plan import Attributes, EditPlan, EditRequest, KeyframeText, Operation, Region, Weight
 from avatarkit.errors import InputError, nearest
 from avatarkit.head.arkit_names import ARKIT_NAMES
-from avatarkit.labels import LABELS
 
 MAX_JSON = 256 * 1024  # bytes; sixteen full operations are 40 kB
 SHOWN_PROBLEMS = 20
-# Attributes that a kind of operation has a use for; any other must be left out, so that nothing is passed over in silence.
-USES: dict[str, tuple[str, ...]] = {
-    "add": ("colour", "lightness", "saturation", "material", "form", "dimension", "size", "count", "name"),
-    "delete": ("count",),
-    "move": ("offset",),
-    "recolour": ("colour", "lightness", "saturation", "material"),
-    "restyle": ("style", "colour", "amount", "name"),
-    "expression": ("weights",),
-    "shape": ("size", "dimension", "form"),
-    "identity": ("name", "amount"),
-}
-# Kinds that are nothing without one of these attributes.
-NEEDS: dict[str, tuple[str, ...]] = {
-    "move": ("offset",),
-    "recolour": ("colour", "lightness", "saturation", "material"),
-    "restyle": ("style",),
-    "expression": ("weights",),
-    "shape": ("size", "form"),
-    "identity": ("name",),
-}
 _ELSEWHERE = re.compile(
     r"""\w+://|\bwww\.|\b(?:data|file|javascript):|(?:^|[\s"'(=])(?:~|\.{1,2})?/[\w.~-]|\.\.[/\\]|\b[A-Za-z]:\\|\\\\|`|\$[({]|<\w""",
     re.IGNORECASE,
@@ -162,29 +142,8 @@ class _Reader:
             depends_on=tuple(dict.fromkeys(self.position(row, f"{at}.depends_on[{i}]", index) for i, row in enumerate(depends))),
         )  # fmt: skip
         if kind and target:
-            self.judge(operation, at, earlier)
+            self.problems += judged(operation, at, self.request, earlier)
         return operation
-
-    def judge(self, operation: Operation, at: str, earlier: list[Operation]) -> None:
-        """What only the whole operation shows."""
-        kind, target, attributes = operation.kind, operation.target, operation.attributes
-        blank = Attributes()
-        given = [name for name, value in vars(attributes).items() if value != vars(blank)[name]]
-        for name in given:
-            if name not in USES[kind]:
-                self.problems.append(f"{at}.attributes.{name}: '{kind}' has no use for it; leave it at its default")
-        needs = NEEDS.get(kind, ("name",) if target == "object" else ())
-        if needs and not set(needs) & set(given):
-            said = " or ".join(f"attributes.{name}" for name in needs)
-            self.problems.append(f"{at}: '{kind} {target}' needs {said}")
-        if kind == "restyle" and attributes.style == "other" and not operation.prompt:
-            self.problems.append(f"{at}: style 'other' needs a prompt that says what it is")
-        if target in operation.preserve:
-            self.problems.append(f"{at}.preserve: '{target}' is the target itself")
-        labels = self.request.labels
-        added = {words.ADDABLE[o.target] for o in earlier if o.kind == "add" and o.target in words.ADDABLE}
-        if labels is not None and kind != "add" and target in LABELS and target not in labels | added:
-            self.problems.append(f"{at}.target: the avatar shows no '{target}' (it shows {', '.join(sorted(labels))})")
 
     def region(self, data: Any, at: str) -> Region | None:
         values = self.table(data if data is not None else {}, at, ("anchor", "relation", "frame"))

@@ -78,6 +78,46 @@ FORMS: tuple[str, ...] = (
     "full", "short", "goatee", "stubble", "curly", "straight", "wavy", "wide_brim",
 )  # fmt: skip
 
+_LENSES = ("round", "square", "oval", "cat_eye", "heart", "star", "drop", "dot", "line", "full", "wide_brim")
+_PENDANTS = ("round", "square", "oval", "heart", "star", "drop", "line", "straight")
+FORMS_OF: dict[str, tuple[str, ...]] = {
+    "glasses": _LENSES, "sunglasses": _LENSES, "hat": ("round", "wide_brim"), "cap": (), "beanie": (), "headband": (),
+    "earring": ("hoop", "stud", "dot", "chain", "pearls", *_PENDANTS), "necklace": ("chain", "pearls", "dot", "stud", *_PENDANTS),
+    "nose_ring": ("hoop", "stud", "dot", "round", "square", "oval", "heart", "star"),
+    "beard": ("full", "short", "stubble", "goatee", "curly", "wavy"),
+    "moustache": ("full", "short", "stubble", "line", "dot", "square", "curly", "wavy"),
+    "hair": ("short", "full", "straight", "wavy", "curly"),
+    "tattoo": ("heart", "star", "dot", "line", "drop", "round", "oval", "square"), "freckles": ("dot", "round"),
+    "mole": ("dot", "round", "oval"), "scar": ("line",), "object": FORMS,
+}  # fmt: skip
+"""What each thing can be like: the forms of its recipe, or of the mark that is painted; of an object an image editor is told."""
+COUNTED: tuple[str, ...] = ("earring", "necklace", "nose_ring", "tattoo", "freckles", "mole", "scar", "object")
+"""Of which a head may get several at once."""
+PAINTED: tuple[str, ...] = ("tattoo", "freckles", "mole", "scar")
+"""What is painted on the skin, and so more or less strongly."""
+LASTING: tuple[str, ...] = (
+    "head", "face", "skin", "neck", "forehead", "cheeks", "l_cheek", "r_cheek", "chin", "jaw", "eyelids",
+)  # fmt: skip
+"""What cannot be taken away."""
+FACE_PARTS: tuple[str, ...] = (
+    "face", "head", "skin", "eyes", "l_eye", "r_eye", "brows", "l_brow", "r_brow", "nose", "lips", "u_lip", "l_lip", "mouth",
+    "whole_mouth", "teeth", "tongue", "eyelids", "lashes", "forehead", "cheeks", "l_cheek", "r_cheek", "chin", "jaw",
+)  # fmt: skip
+"""What an expression may be said of."""
+WORN: tuple[str, ...] = ("glasses", "hat", "earring", "necklace", "hair", "nose_ring", "cloth")
+"""What can be scaled and moved in part; parts of the face move as wholes."""
+HALVES: dict[str, tuple[str, str]] = {
+    "eyes": ("l_eye", "r_eye"), "brows": ("l_brow", "r_brow"), "ears": ("l_ear", "r_ear"), "cheeks": ("l_cheek", "r_cheek"),
+    "lips": ("u_lip", "l_lip"),
+}  # fmt: skip
+"""What is two of something: the one stays as it is where the other one is named."""
+EARS: tuple[str, ...] = ("l_ear", "r_ear", "ears")
+ANCHORS_OF: dict[str, tuple[str, ...]] = {
+    "earring": (*EARS, "face", "head", "earring"),
+    "nose_ring": ("nose", "face", "head", "nose_ring", "u_lip", "lips", "whole_mouth", "mouth"),
+}
+"""What can say where a thing goes that has few places."""
+
 STYLES: tuple[str, ...] = (
     "lipstick", "eyeshadow", "eyeliner", "blush", "makeup",
     "cartoon", "anime", "sketch", "oil", "watercolour", "marble", "bronze", "gold", "stone", "wood", "clay", "pop_art",

@@ -136,6 +136,22 @@ def test_the_masks_that_are_shown_are_those_that_are_used(
     assert (inked(tmp_path / "where.png") == 0) is net
 
 
+def test_what_the_plan_is_unsure_of_is_said_before_it_is_carried_out(
+    command: Callable[..., Any], reconstructed: Path, tmp_path: Path
+) -> None:
+    prompt, line = "pink hair and a flamingo", "unsure: 'flamingo' was not understood"
+    said = command("edit", reconstructed, prompt, "--show-region", tmp_path / "where.png", "--json", "-")
+    assert said.code == 0 and line in " ".join(said.err.split()), said.err
+    out = tmp_path / "pink.avatar"
+    said = command("edit", reconstructed, prompt, "-o", out, "--set", "size=96", "--json", "-")
+    words = " ".join(said.err.split())
+    assert said.code == 0 and words.index(line) < words.index("before and after"), said.err
+    assert said.json["plan"]["ambiguities"] == ["'flamingo' was not understood"]
+    assert line in (tmp_path / "pink.edit" / "events.jsonl").read_text()
+    quiet = command("edit", reconstructed, prompt, "-o", tmp_path / "b.avatar", "--set", "size=96", "--quiet")
+    assert (quiet.code, quiet.err) == (0, ""), quiet.err
+
+
 EVIL = """
 from pathlib import Path
 Path(__file__).with_suffix(".ran").write_text("imported")

@@ -166,6 +166,74 @@ def test_faults_are_named_with_their_place(data: Any, said: str) -> None:
     assert any(said in problem for problem in found), found
 
 
+def asks(kind: str, target: str, **changes: Any) -> dict[str, Any]:
+    """A plan of one operation; what is no field of it is an attribute."""
+    own = {name: changes.pop(name) for name in ("region", "strength", "preserve", "prompt") if name in changes}
+    return {"operations": [{"kind": kind, "target": target, "attributes": changes, **own}]}
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (asks("add", "hat", form="goatee"), ".attributes.form: 'hat' has no form 'goatee'; use one of round, wide_brim"),
+        (asks("add", "cap", form="round"), ".attributes.form: 'cap' has no form 'round'; leave it empty"),
+        (asks("add", "tattoo", form="curly"), "'tattoo' has no form 'curly'; use one of heart, star"),
+        (asks("add", "cap", count=7), ".attributes.count: there is one 'cap' on a head; leave it at 1 (several: earring, necklace"),
+        (asks("add", "hat", strength=0.2), ".strength: 'add hat' is done or not; leave it at 1"),
+        (asks("add", "hat", name="fedora"), ".attributes.name: 'add hat' has no use for it; leave it empty, or add an 'object' of that name"),
+        (asks("add", "earring", region={"anchor": "nose"}), ".region.anchor: 'earring' does not go on 'nose'; use one of l_ear, r_ear, ears"),
+        (asks("add", "nose_ring", region={"anchor": "l_ear"}), ".region.anchor: 'nose_ring' does not go on 'l_ear'; use one of nose"),
+        (asks("delete", "hair", count=3), ".attributes.count: 'delete' has no use for it"),
+        (asks("delete", "hair", strength=0.1), ".strength: 'delete hair' is done or not"),
+        (asks("delete", "head"), ".target: 'head' cannot be taken away; name what grows or lies on it"),
+        (asks("delete", "skin"), ".target: 'skin' cannot be taken away"),
+        (asks("shape", "nose", form="round"), ".attributes.form: 'shape' has no use for it; leave it at its default"),
+        (asks("shape", "nose", form="round"), "operations[0]: 'shape nose' needs attributes.size"),
+        (asks("shape", "hair", form="curly"), "for another form plan 'delete hair' and 'add hair' with one of short, full, straight, wavy, curly"),
+        (asks("shape", "nose", size=1.2, region={"anchor": "l_eye", "relation": "left_of"}), ".region: 'nose' can only be scaled as a whole"),
+        (asks("move", "brows", offset=[0, 0.1, 0], region={"anchor": "nose"}), ".region: 'brows' can only be moved as a whole"),
+        (asks("expression", "hair", weights=[{"name": "jawOpen", "weight": 1}]), ".target: an expression is of the face; use 'face', not 'hair'"),
+        (asks("expression", "face", weights=[{"name": "jawOpen", "weight": 1}], region={"anchor": "hair"}), ".region: 'expression' has no use for it"),
+        (asks("identity", "nose", name="elf"), ".target: an identity is of the whole person; use 'head', not 'nose'"),
+        (asks("identity", "head", name="elf", region={"anchor": "hair"}), ".region: 'identity' has no use for it"),
+        (asks("recolour", "eyes", colour="#ff0000", preserve=["l_eye"]), ".preserve: 'l_eye' is half of the target 'eyes'; name 'r_eye' as the target"),
+    ],
+)  # fmt: skip
+def test_what_a_kind_or_a_target_has_no_use_for_is_told(data: dict[str, Any], said: str) -> None:
+    found = problems(data)
+    assert any(said in problem for problem in found), found
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        asks("delete", "hair", count=1, size=1, form="", colour="", offset=[0, 0, 0], weights=[], amount=0, name="", strength=1),
+        asks("delete", "hair", region=None), asks("delete", "hair", region={"anchor": "", "relation": "above"}),
+        asks("shape", "nose", size=1.2, region={"anchor": "nose", "relation": "on"}), asks("shape", "hat", size=1.2, region={"anchor": "l_ear"}),
+        asks("expression", "lips", weights=[{"name": "jawOpen", "weight": 1}], region={"anchor": "face"}),
+        asks("identity", "face", name="elf", strength=0.5), asks("add", "tattoo", form="star", count=3, strength=0.5),
+        asks("add", "object", name="crown", form="round", count=2), asks("add", "nose_ring", form="hoop"),
+        asks("recolour", "skin", colour="#ff0000", preserve=["nose", "lips"], strength=0.3), asks("add", "hat", dimension="size"),
+        asks("recolour", "eyes", colour="#ff0000", region={"anchor": "nose", "relation": "left_of"}, preserve=["l_eye"]),
+    ],
+)  # fmt: skip
+def test_defaults_and_what_makes_sense_are_taken(data: dict[str, Any]) -> None:
+    assert len(read_plan(data, ANYTHING).operations) == 1
+
+
+def test_the_forms_are_those_of_the_recipes_and_of_paint() -> None:
+    from avatarkit.edit.accessories.recipes import RECIPES
+    from avatarkit.edit.paint.asked import FORMS
+
+    assert set(words.FORMS_OF) == set(words.ADDABLE) == set(RECIPES) | set(FORMS) | {"object"}
+    usual = {"nose_ring": {"hoop", "round"}}  # a ring is one
+    for target, recipe in RECIPES.items():
+        assert set(words.FORMS_OF[target]) == set(recipe.forms) | usual.get(target, set()), target
+    for target, forms in FORMS.items():
+        assert set(words.FORMS_OF[target]) == set(forms) - {""}, target
+    assert all(set(forms) <= set(words.FORMS) for forms in words.FORMS_OF.values())
+
+
 def test_every_problem_is_told_at_once_and_on_one_line() -> None:
     data = {
         "operations": [operation(kind="x\n\x1b[31m", strength=-1), operation(target="?", depends_on=["a"])],

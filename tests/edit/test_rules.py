@@ -97,6 +97,8 @@ def fits(operation: Operation, expected: str) -> bool:
         return False
     if ",".join(operation.preserve) != wanted.pop("preserve", ("=", ""))[1]:
         return False
+    if not attribute_fits("strength", operation.strength, wanted.pop("strength", ("=", "1"))):
+        return False
     return (
         all(attribute_fits(name, value, wanted.pop(name, None)) for name, value in vars(operation.attributes).items())
         and not wanted
@@ -125,14 +127,16 @@ def attribute_fits(name: str, value: Any, wanted: tuple[str, str] | None) -> boo
 
 def plan_of(line: str) -> tuple[EditPlan, list[str], bool]:
     text, _, rest = line.rpartition(" | ")
-    labels = None
+    labels, groups = None, tuple[str, ...]()
     if text.startswith("["):
         inside, _, text = text[1:].partition("] ")
-        labels = frozenset({"skin", "nose", "l_eye", "r_eye", *inside.split(",")})
+        named = inside.split(",")
+        labels = frozenset({"skin", "nose", "l_eye", "r_eye", *(name for name in named if name[0] != "+")})
+        groups = tuple(name[1:] for name in named if name[0] == "+")
     rest = rest.strip()
     unsure = rest.endswith("?")
     expected = [part.strip() for part in rest.rstrip("?").split(";") if part.strip()]
-    return read_prompt(EditRequest(text, labels)), expected, unsure
+    return read_prompt(EditRequest(text, labels, groups)), expected, unsure
 
 
 def said(plan: EditPlan) -> str:
@@ -150,7 +154,8 @@ def test_a_prompt_becomes_these_operations(line: str) -> None:
     for operation, wanted in zip(plan.operations, expected, strict=True):
         assert fits(operation, wanted), f"expected {wanted}; got {said(plan)}"
     assert bool(plan.ambiguities) == unsure, said(plan)
-    again = read_plan(plan_json(plan), EditRequest("")) if plan.operations else plan
+    groups = tuple(re.findall(r"\+([^],]+)", line.partition("] ")[0])) if line.startswith("[") else ()
+    again = read_plan(plan_json(plan), EditRequest("", groups=groups)) if plan.operations else plan
     assert again == plan  # every plan of the rules is a valid plan
 
 
@@ -264,7 +269,7 @@ def test_what_cannot_be_done_is_said_in_one_sentence() -> None:
 def test_what_was_not_understood_is_an_error_with_the_nearest_word() -> None:
     run = Run()
     for prompt, said in (
-        ("grene hair", "'grene' was not understood; did you mean 'green'?"),
+        ("yeloww hair", "'yeloww' was not understood; did you mean 'yellow'?"),
         ("add a flamingo", "'flamingo' was not understood; name a part"),
         ("keep the hair", "what is kept says nothing of what changes"),
         ("make it better", "'better' was not understood"),
@@ -284,9 +289,9 @@ def test_degrees_order_sizes() -> None:
     assert sizes == sorted(sizes) and len(set(sizes)) == 6
     smiles = [
         read_prompt(EditRequest(text)).operations[0].attributes.weights[0].weight
-        for text in ("don't smile", "smile a bit", "smile", "a big smile")
+        for text in ("don't smile", "less smile", "smile a bit", "smile", "a bigger smile", "a big smile")
     ]
-    assert smiles == sorted(smiles) and len(set(smiles)) == 4 and smiles[0] < 0
+    assert smiles == sorted(smiles) and len(set(smiles)) == 6 and smiles[1] < 0
 
 
 def test_operations_wait_for_what_they_stand_on() -> None:

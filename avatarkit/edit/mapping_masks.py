@@ -37,6 +37,7 @@ from avatarkit.gaussians.tensor_file import load_tensors, save_tensors
 from avatarkit.head.parameters import HeadParams
 from avatarkit.labels import LABEL_INDEX, LABELS
 from avatarkit.paths import home
+from avatarkit.recon.schedule import spread
 
 FORMAT = "avatarkit-mapping/2"
 VIEWS = 48
@@ -171,7 +172,7 @@ def label_maps(scene: Scene, segmenter: Segmenter, seconds: float, run: Run) -> 
         != (avatar.frames[i].timestep, avatar.frames[i].camera) for i in indices
     ):  # fmt: skip
         raise InputError(f"{source}: its frames are not those that the avatar was made from")
-    chosen = np.unique(np.linspace(0, len(indices) - 1, min(VIEWS, len(indices))).round().astype(int)).tolist()
+    chosen = spread(len(indices), VIEWS, 5)
     order = np.random.default_rng(5).permutation(chosen).tolist()  # what time leaves out is spread as well
     began, maps = time.monotonic(), []
     run.emit(Started("label maps", len(order), "view"))

@@ -29,10 +29,10 @@ from avatarkit.edit.region import lifted, region_mask
 from avatarkit.edit.scene import Place, Scene
 from avatarkit.events import Finished, Progress, Run, Started
 
-SIDE = 256
-"""Pixels of the longer side at which masks are refined; the correction is enlarged to the picture's size.  At half of it lips lose 0.07 of
-IoU to the enlarging alone."""
-CROP = 96
+SIDE = 512
+"""Pixels of the longer side at which masks are refined; the correction is enlarged to the picture's size.  At half of a picture of 512 lips lose
+0.014 of IoU, eyes 0.027, brows 0.05, and rendered labels are better than the net."""
+CROP = 128
 """Pixels of a side of what a step of training sees, around some point of the region."""
 PLANES, CHANNELS, FEATURES = 9, 20, 6
 COLOURS = slice(6, 9)

@@ -73,7 +73,8 @@ def damaged(classes: IntArray, random: np.random.Generator) -> IntArray:
         for region in range(1, count + 1):
             if random.random() < DAMAGED:
                 wrong = random.random() < 0.5
-                out[regions == region] = random.integers(1, NUM_LABELS) if wrong else LABEL_INDEX["background"]
+                other = (int(label) + int(random.integers(1, NUM_LABELS - 1)) - 1) % (NUM_LABELS - 1) + 1
+                out[regions == region] = other if wrong else LABEL_INDEX["background"]
     return out
 
 

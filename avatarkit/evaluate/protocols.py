@@ -20,7 +20,7 @@ def by_protocol(capture: Capture, protocol: str | None) -> Capture:
     """``capture`` with the splits of ``protocol``; None leaves its own.
 
     ``vhap``: the last 30 % of the timesteps of all cameras are test; of the rest, camera 8 (the last one where there are fewer than
-    nine, none where there is one) is val.  ``gaussianavatars``: the data set's own files, which must hold out something; of a
+    nine, none where there is one) is val, with all its poses where it moved.  ``gaussianavatars``: the data set's own files, which must hold out something; of a
     union data set, those of the union.  Raises InputError where nothing is held out.
     """
     if protocol is None:
@@ -37,14 +37,13 @@ def by_protocol(capture: Capture, protocol: str | None) -> Capture:
         return capture
     chosen = {(frame.timestep, frame.camera): frame for frame in capture.frames}  # a union may list an image twice
     first_test = math.ceil((1.0 - TEST_SHARE) * capture.num_timesteps - 1e-9)
-    cameras = len(capture.cameras)
-    named = [i for i, camera in enumerate(capture.cameras) if camera.name == f"{VAL_CAMERA:02d}"]
-    val = named[0] if named else cameras - 1
+    names = [camera.name.partition("/")[0] for camera in capture.cameras]  # 08, and 08/2 where it stood elsewhere
+    val = f"{VAL_CAMERA:02d}" if f"{VAL_CAMERA:02d}" in names else names[-1]
 
     def split(frame: Frame) -> Split:
         if frame.timestep >= first_test:
             return "test"
-        return "val" if cameras > 1 and frame.camera == val else "train"
+        return "val" if len(set(names)) > 1 and names[frame.camera] == val else "train"
 
     keep = [i for i, frame in enumerate(capture.frames) if chosen[frame.timestep, frame.camera] is frame]
     frames = tuple(replace(capture.frames[i], split=split(capture.frames[i])) for i in keep)

@@ -69,6 +69,7 @@ def checked(environment: dict[str, str], capture: Path, folder: Path, steps: int
     assert psnr[-1] == steps
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_a_hundred_kills(environment: dict[str, str], tiny_capture: Path, tmp_path: Path) -> None:

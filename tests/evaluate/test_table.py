@@ -39,6 +39,17 @@ def test_the_vhap_protocol(cameras: int, val: int | None) -> None:
     assert len(found.indices("test")) == 3 * cameras
 
 
+def test_a_camera_that_moved_is_held_out_with_all_its_poses() -> None:
+    capture = a_capture(9, 10)
+    moved = (*capture.cameras, CaptureCamera("08/2", 8, 8))
+    frames = tuple(replace(f, camera=9) if f.camera == 8 and f.timestep > 3 else f for f in capture.frames)
+    found = by_protocol(replace(capture, cameras=moved, frames=frames), "vhap")
+    assert {f.camera for f in found.frames if f.split == "val"} == {8, 9} and len(found.indices("val")) == 7
+    alone = a_capture(1, 10)
+    both = replace(alone, cameras=(*alone.cameras, CaptureCamera("00/2", 8, 8)))
+    assert by_protocol(both, "vhap").indices("val") == [], "one camera that moves is one camera"
+
+
 def test_an_image_that_a_union_lists_twice_counts_once() -> None:
     capture = a_capture(2, 4)
     doubled = replace(capture, frames=(*capture.frames, *(replace(f, split="val") for f in capture.frames[:4])))

@@ -140,7 +140,9 @@ def test_who_interrupts_labelling_keeps_the_avatar(
     assert load_avatar(asked.output).meta["segmenter"] == asked.segmenter
     assert resumed_parts(replace(again, segmenter="head-regions")).segmenter == "head-regions"
     (asked.folder / PARTS).write_text("{}")
-    with pytest.raises(FileFormatError, match=r"parts\.json: damaged; name --head and --segmenter again, and remove it"):
+    with pytest.raises(
+        FileFormatError, match=r"parts\.json: damaged; name --head and --segmenter again, and remove it"
+    ):
         resumed_parts(again)
     after = load_avatar(asked.output).gaussians
     assert float(after.label_logits.std()) > 0.1

@@ -18,9 +18,10 @@ def report(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:  # fmt: skip
     """Truth beside render beside error, novel views, curves and settings, in one page that can be sent to anybody."""
-    from avatarkit.evaluate.evaluation import avatar_predictor, own_gains
+    from avatarkit.evaluate.evaluation import avatar_predictor
     from avatarkit.events import Run
     from avatarkit.gaussians.avatar_file import load_avatar
+    from avatarkit.gaussians.camera_gains import own_gains
     from avatarkit.gaussians.head_of import head_of
     from avatarkit.recon.job import evaluate_all
     from avatarkit.registry import registry

@@ -15,15 +15,14 @@ import torch
 
 from avatarkit.capture.capture import Capture
 from avatarkit.contracts import HeadModel, Rasterizer
-from avatarkit.errors import FileFormatError
 from avatarkit.evaluate.averages import METRICS, means
 from avatarkit.evaluate.regions import Mask, RegionFinder
 from avatarkit.evaluate.trivial import TrivialPredictors, psnr_of
 from avatarkit.gaussians.avatar import Avatar
+from avatarkit.gaussians.camera_gains import tinted
 from avatarkit.gaussians.draw import picture
 from avatarkit.head.parameters import HeadParams
 from avatarkit.losses.metrics import lpips_or_none, ssim
-from avatarkit.recon.colour_balance import tinted
 from avatarkit.track.sequence import Sequence
 from avatarkit.types import ByteArray, Float32Array, FloatArray
 
@@ -47,31 +46,20 @@ def avatar_predictor(
 ) -> Predict:  # fmt: skip
     """frame index → the avatar's picture (H, W, 3), driven by ``params`` (T timesteps of ``sequence``).
 
-    gains: name → (3,) of cameras whose colours are not the avatar's own (``own_gains``).
+    gains: name → (3,) of cameras whose colours are not the avatar's own (``gaussians.camera_gains``).
     """
-    seen_by = {name: replace(avatar, gaussians=tinted(avatar.gaussians, gain)) for name, gain in (gains or {}).items()}
+    gains = gains or {}
 
     def predict(index: int) -> Float32Array:
         frame = sequence.capture.frames[index]
         with torch.no_grad():
             pose = avatar.posed(head, params[frame.timestep])
-        seen = seen_by.get(sequence.capture.cameras[frame.camera].name, avatar)
+        gain = gains.get(sequence.capture.cameras[frame.camera].name)
+        seen = avatar if gain is None else replace(avatar, gaussians=tinted(avatar.gaussians, gain))
         drawn = picture(seen, pose, head.faces, sequence.cameras([index]), rasterizer)
         return drawn.permute(1, 2, 0).numpy()
 
     return predict
-
-
-def own_gains(avatar: Avatar) -> dict[str, FloatArray]:
-    """Camera → gain (3,) of red, green, blue, of the cameras that ``avatar`` was trained with.  Raises FileFormatError for anything else."""
-    stored = avatar.meta.get("camera_gains", {})
-    try:
-        gains: dict[str, FloatArray] = {str(name): np.asarray(gain, np.float64) for name, gain in dict(stored).items()}
-    except (TypeError, ValueError):
-        gains = {"": np.zeros(0)}
-    if not all(gain.shape == (3,) and (gain > 0.0).all() and np.isfinite(gain).all() for gain in gains.values()):
-        raise FileFormatError("the avatar's 'camera_gains' are not three positive numbers for each camera")
-    return gains
 
 
 def regions_of(sequence: Sequence, head: HeadModel) -> Callable[[int], dict[str, Mask]]:
@@ -182,6 +170,7 @@ def evaluate_split(
         **{name: averages[name] for name in ("frames", *METRICS)},
         "lpips_net": lpips_net if perceptual is not None else None,
         "regions": averages["regions"],
+        **({"masked": averages["masked"]} if masked else {}),
         "trivial": trivial.scores() if rows else {},
         "rows": rows,
     }

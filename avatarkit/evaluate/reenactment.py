@@ -102,8 +102,9 @@ def measure(
 ) -> Reenactment:
     """``motion`` on ``avatar``; ``driver``: the head and the parameters that it was made from."""
     driven = canonical_points(head, motion)
-    own, given, excess = mean_acceleration(driven, fps), None, None
-    if driver is not None and len(driver[1]) >= 3:
+    if driver is None or len(driver[1]) < 3:
+        own, given, excess = mean_acceleration(driven, fps), None, None
+    else:
         own, given, excess = excess_jitter(driven, canonical_points(*driver), fps)
     chosen = np.unique(np.linspace(0, len(motion) - 1, min(SAMPLED, len(motion))).round().astype(int)).tolist()
     rigid = skull(head)

@@ -34,23 +34,22 @@ def renders_predictor(
     stems = Counter(file.stem for file in files)
     by_name = {file.stem: file for file in files if stems[file.stem] == 1}
     by_name |= {file.relative_to(folder).with_suffix("").as_posix(): file for file in files}
-    sources = Counter(Path(frame.source).stem for frame in {frame.source: frame for frame in capture.frames}.values())
+    sources = Counter(Path(source).stem for source in {frame.source for frame in capture.frames})
     found: dict[int, Path] = {}
+    taken: dict[Path, str] = {}
     for index in indices:
         frame = capture.frames[index]
         source = Path(frame.source).with_suffix("").as_posix()
         own = f"{capture.timestep_names[frame.timestep]}_{capture.cameras[frame.camera].name}"
         names = (source, own, *([Path(source).name] if sources[Path(source).stem] == 1 else []))
         match = next((by_name[name] for name in names if name in by_name), None)
-        if match is not None:
-            found[index] = match
-    used = {file: index for index, file in found.items()}
-    for index, file in found.items():
-        other = capture.frames[used[file]].source
-        if other != capture.frames[index].source:
+        if match is None:
+            continue
+        if taken.setdefault(match, frame.source) != frame.source:
             raise InputError(
-                f"{file}: it fits two frames, {capture.frames[index].source} and {other}; name pictures TIMESTEP_CAMERA like 00003_08.png"
+                f"{match}: it fits two frames, {taken[match]} and {frame.source}; name pictures TIMESTEP_CAMERA like 00003_08.png"
             )
+        found[index] = match
     if not found and len(files) == len(indices):
         run.notice(f"{folder}: no picture is named after a frame; the {len(files)} are taken in order", "warning")
         found = dict(zip(indices, files, strict=True))

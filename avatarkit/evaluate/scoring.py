@@ -14,8 +14,8 @@ from avatarkit.capture.capture import Capture, Frame
 from avatarkit.capture.dataset import read_dataset
 from avatarkit.contracts import HeadModel
 from avatarkit.errors import InputError
-from avatarkit.evaluate.averages import by_camera_and_timestep, means
-from avatarkit.evaluate.evaluation import Predict, avatar_predictor, evaluate_split, own_gains, regions_of
+from avatarkit.evaluate.averages import by_camera_and_timestep
+from avatarkit.evaluate.evaluation import Predict, avatar_predictor, evaluate_split, regions_of
 from avatarkit.evaluate.protocols import SPLITS, by_protocol, trained_on
 from avatarkit.evaluate.regions import Mask
 from avatarkit.evaluate.renders import renders_predictor
@@ -23,6 +23,7 @@ from avatarkit.evaluate.table import WorstFrames, pooled, score_split
 from avatarkit.events import Finished, Progress, Run, Started
 from avatarkit.gaussians.avatar import Avatar
 from avatarkit.gaussians.avatar_file import load_avatar
+from avatarkit.gaussians.camera_gains import own_gains
 from avatarkit.gaussians.head_of import head_of
 from avatarkit.head.parameters import HeadParams
 from avatarkit.registry import registry
@@ -81,7 +82,7 @@ class _Loaded:
     sequence: Sequence
     head: HeadModel
     params: HeadParams
-    own: bool  # the capture is the one that it was made from
+    own: bool  # the capture is the one that it was made from, as far as can be told, and ``params`` are the avatar's
     where: Path
 
     def predict(self, rasterizer: Any) -> Predict:
@@ -128,14 +129,9 @@ def one_avatar(request: Request, run: Run) -> dict[str, Any]:
         on_frame=lambda done, total: run.emit(Progress(stage, done, total)),
     )  # fmt: skip
     run.emit(Finished(stage, time.monotonic() - began))
-    rows, shown = result["rows"], loaded.sequence.capture
+    shown = loaded.sequence.capture
     pictures = _pictured(request, worst, avatar.stem, shown.name, split)
-    beside = {
-        "masked": means(rows)["masked"],
-        **by_camera_and_timestep(rows, shown.timestep_names),
-        "pictures": pictures,
-    }
-    return result | beside
+    return result | by_camera_and_timestep(result["rows"], shown.timestep_names) | {"pictures": pictures}
 
 
 def table_of(request: Request, run: Run) -> dict[str, Any]:

@@ -6,24 +6,20 @@ What a camera sees of a patch of skin (``PATCH`` wide, of the head at rest) is i
 
 solved by turns for g and a, weighted by how many pixels a camera has of a patch, and by how far from the middle a residual lies (Cauchy),
 because highlights and hair are seen by some cameras alone.  The mean over cameras of log g is zero: the avatar has the rig's mean colours,
-a camera that was not trained sees it as it is, and one that was trained sees it in its own (``meta.camera_gains`` of the avatar).
+a camera that was not trained sees it as it is, and one that was trained sees it in its own (``gaussians.camera_gains``).
 Cameras that agree to ``LEAST`` are left as they are: what lies below is the error of the estimate.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 
 from avatarkit.contracts import HeadModel
-from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.head.parameters import HeadPose
 from avatarkit.recon.drawn_head import drawn_head
 from avatarkit.recon.head_tuning import posed
 from avatarkit.recon.schedule import spread
-from avatarkit.render.sh import Y00
 from avatarkit.track.sequence import Sequence
 from avatarkit.types import FloatArray, IntArray
 
@@ -39,6 +35,10 @@ SHARED = 15
 """Patches at least that a camera must have with others."""
 ROUNDS = 30
 BENT = 0.1  # of a colour: where Cauchy's weight begins to fall
+MOST = 3.0
+"""A camera whose gain is so many times the middle one's, or so small a part of it, shows something else, or nothing: it is left as it is."""
+DARK = 1.0 / 255.0
+"""The least value of a colour."""
 
 
 def camera_gains(sequence: Sequence, head: HeadModel, seed: int = 0) -> dict[int, FloatArray]:
@@ -66,15 +66,26 @@ def camera_gains(sequence: Sequence, head: HeadModel, seed: int = 0) -> dict[int
 def solved(colours: FloatArray, counts: FloatArray) -> FloatArray:
     """colours (K, P, 3) of P patches in K cameras, counts (K, P) pixels → gains (K, 3), whose logs have mean zero.
 
-    A camera that shares too little with the others has gain 1.
+    A camera that shares too little with the others, or is beyond ``MOST``, has gain 1.
     """
-    shown = counts >= PIXELS
-    shown &= shown.sum(0) >= 2
     gains = np.ones((len(colours), 3))
-    known = shown.sum(1) >= SHARED
-    if known.sum() < 2:
-        return gains
-    colours, weight = colours[known], (counts * shown)[known]
+    known = np.ones(len(colours), bool)
+    while True:
+        shown = (counts >= PIXELS) & known[:, None]
+        shown &= shown.sum(0) >= 2
+        known &= shown.sum(1) >= SHARED
+        if known.sum() < 2:
+            return gains
+        found = _found(np.maximum(colours[known], DARK), (counts * shown)[known])
+        sane = (np.abs(np.log(found) - np.median(np.log(found), 0)) <= np.log(MOST)).all(1)
+        if sane.all():
+            gains[known] = found
+            return gains
+        known[known] = sane
+
+
+def _found(colours: FloatArray, weight: FloatArray) -> FloatArray:
+    """``solved`` of cameras that all share enough; weight (K, P)."""
     found = np.ones((len(colours), 3))
     robust = np.ones_like(colours)
     for _ in range(ROUNDS):
@@ -84,16 +95,7 @@ def solved(colours: FloatArray, counts: FloatArray) -> FloatArray:
         found /= np.exp(np.log(found).mean(0))
         residual = (colours - found[:, None] * albedo) / np.maximum(albedo, 0.05)
         robust = 1.0 / (1.0 + (residual / BENT) ** 2)
-    gains[known] = found
-    return gains
-
-
-def tinted(gaussians: Gaussians, gain: FloatArray) -> Gaussians:
-    """``gaussians`` as a camera of this gain (3,) sees them."""
-    factor = torch.from_numpy(np.asarray(gain, np.float32)).to(gaussians.sh)
-    sh = gaussians.sh.detach() * factor
-    sh[:, 0] += 0.5 * (factor - 1.0) / Y00
-    return replace(gaussians, sh=sh, colour_correctives=gaussians.colour_correctives.detach() * factor[:, None])
+    return found
 
 
 def _patches(head: HeadModel) -> IntArray:

@@ -16,10 +16,11 @@ from avatarkit.capture.video import MAX_FRAMES
 from avatarkit.config import dump_config, from_mapping, read_settings
 from avatarkit.contracts import HeadModel, Rasterizer, Segmenter
 from avatarkit.errors import FileFormatError, InputError
-from avatarkit.evaluate.evaluation import avatar_predictor, evaluate_split, own_gains
+from avatarkit.evaluate.evaluation import avatar_predictor, evaluate_split
 from avatarkit.events import Finished, Progress, Run, Started
 from avatarkit.gaussians.avatar import Avatar, AvatarCamera
 from avatarkit.gaussians.avatar_file import save_avatar
+from avatarkit.gaussians.camera_gains import own_gains
 from avatarkit.gaussians.gaussians import Gaussians
 from avatarkit.head.frames import with_frames
 from avatarkit.interrupts import interruptible
@@ -268,9 +269,10 @@ def resumed_parts(job: Job) -> Job:
     try:
         stored = json.loads(text)
         kept = {name: stored[name] for name in REMEMBERED}
+        sane = all(value is None or isinstance(value, str) for value in kept.values())
     except (ValueError, TypeError, KeyError):
-        kept = {}
-    if any(value is not None and not isinstance(value, str) for value in kept.values()) or not kept:
+        sane = False
+    if not sane:
         raise FileFormatError(f"{path}: damaged; name --head and --segmenter again, and remove it")
     return replace(job, **{name: getattr(job, name) or value for name, value in kept.items()})
 

@@ -69,6 +69,9 @@ def reconstruct(
     device = device_of(rasterizer)
     others = config.random_background > 0
     gains = camera_gains(sequence, head, config.seed) if config.colour_balance and several_sides(sequence) else {}
+    if gains:
+        most = max(float(abs(gain - 1.0).max()) for gain in gains.values())
+        run.notice(f"the cameras' colours differ by up to {most:.0%}: that is taken out of the training pictures")
     views = Views(sequence, sequence.capture.indices("train"), config.background, device, through=others, gains=gains)
     config = config.seen_from(several_sides(sequence))
     held_out = _held_out(sequence, config, device)

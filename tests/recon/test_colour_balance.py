@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from avatarkit.errors import FileFormatError
-from avatarkit.evaluate.evaluation import avatar_predictor, evaluate_split, own_gains
-from avatarkit.events import Run
+from avatarkit.evaluate.evaluation import avatar_predictor, evaluate_split
+from avatarkit.events import Run, collect
 from avatarkit.gaussians.avatar_file import load_avatar, save_avatar
-from avatarkit.recon.colour_balance import LEAST, camera_gains, solved, tinted
+from avatarkit.gaussians.camera_gains import own_gains, tinted
+from avatarkit.recon.colour_balance import LEAST, camera_gains, solved
 from avatarkit.recon.job import Job, make_avatar
 from avatarkit.recon.loop import reconstruct
 from avatarkit.recon.views import Views
@@ -57,6 +58,18 @@ def test_exact_gains_are_found_in_spite_of_highlights() -> None:
     counts[3] = 0.0  # a camera that shares nothing is as it is
     assert (solved(colours, counts)[3] == 1.0).all()
     assert (solved(colours, np.zeros((5, 400))) == 1.0).all()
+
+
+def test_a_camera_that_is_dark_is_left_alone_and_spoils_no_other() -> None:
+    random = np.random.default_rng(1)
+    albedo, gains = random.uniform(0.2, 0.7, (200, 3)), np.exp(random.normal(0.0, 0.1, (4, 3)))
+    colours, counts = gains[:, None] * albedo, np.full((4, 200), 20.0)
+    colours[2] = 0.0  # its cap was on
+    found = solved(colours, counts)
+    others = [0, 1, 3]
+    assert (found[2] == 1.0).all()
+    np.testing.assert_allclose(found[others], relative(gains[others]), atol=1e-6)
+    np.testing.assert_allclose(solved(colours[[0, 1, 2]], counts[:3])[:2], relative(gains[:2]), atol=1e-6)
 
 
 def test_cameras_that_agree_are_left_alone(parts: Parts) -> None:
@@ -102,7 +115,9 @@ def test_a_tinted_gaussian_has_its_colour_times_the_gain() -> None:
 def test_an_avatar_keeps_the_gains_and_is_scored_in_each_cameras_colours(parts: Parts, tmp_path: Path) -> None:
     sequence = painted(parts.sequence, GAINS)
     config = parts.config(iterations=60, densify_every=0, tune_head=False, eval_every=0)
-    state = reconstruct(sequence, parts.head, config, Run(), parts.rasterizer)
+    run, events = collect()
+    state = reconstruct(sequence, parts.head, config, run, parts.rasterizer)
+    assert sum("the cameras' colours differ by up to" in getattr(event, "text", "") for event in events) == 1
     avatar = make_avatar(state, sequence, parts.head, Job([tmp_path], tmp_path / "a.avatar", config), config, Run())
     save_avatar(avatar, tmp_path / "a.avatar")
     kept = own_gains(load_avatar(tmp_path / "a.avatar"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ from avatarkit.edit.editing import Tools, by_operator, edit_avatar
 from avatarkit.edit.history import undone
 from avatarkit.edit.mapping_masks import MappingMasks, learnable
 from avatarkit.edit.membership import pieces_shown
-from avatarkit.edit.painting import Painter, Refine
+from avatarkit.edit.painting import Painter, Refine, masks_at
 from avatarkit.edit.pictures import PictureJournal, before_and_after, region_sheet
 from avatarkit.edit.plan import EditPlan, Operation, plan_json
 from avatarkit.edit.planning import RULES, SecondTurn, load_plan, make_plan
-from avatarkit.edit.region import lifted, locate, region_mask
+from avatarkit.edit.region import lifted, locate
 from avatarkit.edit.scene import Place, Scene
 from avatarkit.edit.visibility import spread_places
 from avatarkit.errors import FileFormatError, InputError
@@ -196,21 +196,11 @@ def show_regions(job: EditJob, path: Path, run: Run) -> dict[str, Any]:
             notes.append(f"{name}: {error}")
             continue
         kinds = tuple(earlier.kind for earlier in plan.operations[:index])
-        regions.append((name, _mask_at(scene, weights, masks.refine(scene, kinds, operation, weights))))
+        regions.append((name, masks_at(scene, weights, masks.refine(scene, kinds, operation, weights))))
     if not regions:
         raise InputError("; ".join(notes))
     write_picture(path, region_sheet(scene, regions, _apart(scene, 4)))
     return {"picture": str(path), "plan": plan_json(plan), "notes": notes}
-
-
-def _mask_at(scene: Scene, weights: Tensor, refine: Refine | None) -> Callable[[Place], Tensor]:
-    """What gives a region's mask (1, H, W) at a place."""
-
-    def mask_at(place: Place) -> Tensor:
-        mask = region_mask(scene, weights, place)
-        return mask if refine is None else refine(place, mask)
-
-    return mask_at
 
 
 @dataclass

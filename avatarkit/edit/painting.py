@@ -134,10 +134,7 @@ def paint(
         earlier = tuple(operation.kind for operation in wish.plan.operations[: wish.index])
         refine = painter.masks(shapes, earlier, wish.operation, located.weights)
 
-    def mask_at(place: Place) -> Tensor:
-        mask = region_mask(shapes, located.weights, place)
-        return mask if refine is None else refine(place, mask)
-
+    mask_at = masks_at(shapes, located.weights, refine)
     failed = wish.failed
     keyframes = [
         Keyframe(place, mask_at(place), before.picture(place), None if failed is None else failed.picture(place))
@@ -198,6 +195,16 @@ def _texts(scene: Scene, wish: Wish, keyframes: list[Keyframe], painter: Painter
             )
         )
     return final_texts(painter.refiner if read else None, FinalRequest(wish.plan, wish.index, tuple(told)), run)
+
+
+def masks_at(scene: Scene, weights: Tensor, refine: Refine | None) -> Callable[[Place], Tensor]:
+    """What gives the mask (1, H, W) of the region with these weights (N,) at a place, refined where there is what refines it."""
+
+    def mask_at(place: Place) -> Tensor:
+        mask = region_mask(scene, weights, place)
+        return mask if refine is None else refine(place, mask)
+
+    return mask_at
 
 
 class _Work:

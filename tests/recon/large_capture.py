@@ -83,14 +83,14 @@ def main() -> None:
     config = ReconConfig(iterations=8, run_iterations=8, eval_frames=4, label_views=0)
     watch.stage("views")
     train = sequence.capture.indices("train")
-    filled = [Views(sequence, train, config.background)]
+    filled = [Views(sequence, train, config.background, through=config.random_background > 0)]  # as training has them
     for half in (True, False):
         for i in range(len(filled[0])):
             filled[0].view(i, half)
     watch.stage("training")
     whole = loop.Views
-    loop.Views = lambda seq, frames, background, *at: (
-        filled[0] if frames == train else whole(seq, frames, background, *at)
+    loop.Views = lambda seq, frames, *at, **options: (
+        filled[0] if frames == train else whole(seq, frames, *at, **options)
     )  # type: ignore[assignment,misc]
     state = loop.reconstruct(sequence, HEAD, config, Run(), CpuRasterizer())
     filled.clear()

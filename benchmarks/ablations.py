@@ -10,7 +10,7 @@ starts, so that a machine that is busy for a while spoils a row of the table and
 nothing else should run meanwhile.  With ``--iterations`` other work only costs time: the default takes so many steps, every variant as
 many as fit into the default's time by the rates that ``avatarkit bench recon`` measures first (that is when nothing else should run).
 Writes ``ablations.json``, ``ablations.md`` (median and range over the seeds) and ``psnr.svg``: the training
-pictures' PSNR of the first seed, over the minutes (or thousands of steps) of the run.
+pictures' PSNR of the first seed, over the minutes that the run took (or its thousands of steps).
 """
 
 from __future__ import annotations
@@ -146,11 +146,12 @@ def curves(plan: Plan, rows: list[dict[str, Any]]) -> str:
     drawn = {}
     for found in {r["variant"]: r for r in reversed(rows)}.values():
         stem = plan.stem(found["variant"], found["seed"])
-        steps, psnr = read_scalars(plan.out / f"{stem}.run" / "events.jsonl")["psnr"]
+        scalars = read_scalars(plan.out / f"{stem}.run" / "events.jsonl")
+        (steps, psnr), seconds = scalars["psnr"], scalars["seconds"][1]
         size = max(1, len(steps) // POINTS)
         parts = range(0, len(steps) - size + 1, size)
-        long = found["steps"] / 1e3 if plan.steps else plan.minutes
-        along = [long * steps[at + size // 2] / found["steps"] for at in parts]
+        middles = [at + size // 2 for at in parts]
+        along = [steps[at] / 1e3 if plan.steps else seconds[at] / 60.0 for at in middles]
         drawn[found["variant"]] = (along, [statistics.median(psnr[at : at + size]) for at in parts])
     axis = "thousand steps" if plan.steps else "minutes"
     return curve_svg(dict(sorted(drawn.items())), axis, "PSNR of training pictures, dB")

@@ -36,7 +36,7 @@ import torch
 from machine_facts import facts
 from torch import Tensor
 
-from avatarkit.bench.clock import median_seconds, peak_mib
+from avatarkit.bench.clock import Stopwatch, median_seconds, peak_mib
 from avatarkit.bench.scenes import BenchScene, random_splats
 from avatarkit.render.compiled import kernels_first
 from avatarkit.render.cpu import CpuRasterizer
@@ -172,6 +172,22 @@ def given(scene: BenchScene) -> list[Any]:
     return [cameras.viewmats[0], cameras.Ks[0], cameras.width, cameras.height, torch.ones(3)]
 
 
+def forward_and_backward(
+    render: Callable[[], Tensor], leaves: list[Tensor], upstream: Tensor, repeats: int
+) -> tuple[float, float | None]:
+    """Median seconds of a picture without gradients, and of autograd's way back alone; None where there is none."""
+    with torch.no_grad():
+        forward = median_seconds(render, "cpu", repeats, warm_up=1)
+    watch = Stopwatch("cpu")
+    for _ in range(repeats + 1):
+        made = render()
+        if not made.requires_grad:
+            return forward, None
+        with watch.part("back"):
+            torch.autograd.grad(made, leaves, upstream)
+    return forward, watch.medians(skip=1)["back"]
+
+
 @kernels_first()
 def row(name: str, size: tuple[int, int, int, float], threads: int, repeats: int, accuracy: bool) -> dict[str, Any]:
     """Figures of one rasterizer on one scene, in this process."""
@@ -185,18 +201,11 @@ def row(name: str, size: tuple[int, int, int, float], threads: int, repeats: int
     if made.requires_grad:
         torch.autograd.grad(made.sum(), own)
     before = peak_mib("cpu")
-    with torch.no_grad():
-        forward = median_seconds(lambda: draw(*leaves, *rest), "cpu", repeats, warm_up=1)
     upstream = torch.randn(size[2], size[1], 3, generator=torch.Generator().manual_seed(1))
-    made, both = draw(*leaves, *rest), None
-    if made.requires_grad:
-        del made
-        both = median_seconds(
-            lambda: torch.autograd.grad(draw(*leaves, *rest), leaves, upstream), "cpu", repeats, warm_up=1
-        )
+    forward, backward = forward_and_backward(lambda: draw(*leaves, *rest), leaves, upstream, repeats)
     figures: dict[str, Any] = {
         "forward_ms": 1e3 * forward,
-        "backward_ms": None if both is None else 1e3 * max(0.0, both - forward),
+        "backward_ms": None if backward is None else 1e3 * backward,
         "memory_mib": peak_mib("cpu") - before,
         "error": None,
         "gradient_error": None,
@@ -269,12 +278,14 @@ def curves(threads: list[int], repeats: int, quick: bool) -> dict[str, Any]:
             draw, rest = cpu(count), given(scene)
             leaves = [value.requires_grad_(True) for value in scene.parameters]
             upstream = torch.ones(size[2], size[1], 3)
-            with torch.no_grad():
-                forward = median_seconds(lambda d=draw, v=leaves, r=rest: d(*v, *r), "cpu", repeats)  # type: ignore[misc]
-            both = median_seconds(
-                lambda d=draw, v=leaves, r=rest, u=upstream: torch.autograd.grad(d(*v, *r), v, u), "cpu", repeats
-            )  # type: ignore[misc]
-            values.append({"x": x, "forward_ms": 1e3 * forward, "backward_ms": 1e3 * max(1e-9, both - forward)})
+            forward, backward = forward_and_backward(
+                lambda d=draw, v=leaves, r=rest: d(*v, *r),
+                leaves,
+                upstream,
+                repeats,  # type: ignore[misc]
+            )
+            assert backward is not None  # ours has one
+            values.append({"x": x, "forward_ms": 1e3 * forward, "backward_ms": 1e3 * backward})
         made[name] = {"points": values, "slopes": {k: slope(values, k) for k in ("forward_ms", "backward_ms")}}
     return made
 

@@ -163,7 +163,7 @@ def run(
     folder: Path, sitters: Sitters, ledger: Ledger, *, config: EditConfig = BY_PICTURES, variants: Sequence[str] = (),
     cases: Sequence[str] = (), report: Callable[[str], None] = lambda _: None,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """A row for every variant and case: the case's row with "variant".  variants, cases: names, all where empty.
+    """A row for every case and variant: the case's row with "variant".  variants, cases: names, all where empty.
 
     Raises an AvatarkitError before anything is done where a variant needs the discriminator and there is none.
     """
@@ -171,11 +171,11 @@ def run(
     named = [variant for variant in VARIANTS if not variants or variant.name in variants]
     if any(variant.gan for variant in named):
         discriminator()
-    for variant in named:
-        settings = replace(config, **dict(variant.settings))  # type: ignore[arg-type]
-        for chosen in oracle_cases():
-            if cases and chosen.case.name not in cases:
-                continue
+    for chosen in oracle_cases():  # a bench that is stopped has compared all variants on the same cases
+        if cases and chosen.case.name not in cases:
+            continue
+        for variant in named:
+            settings = replace(config, **dict(variant.settings))  # type: ignore[arg-type]
             case = replace(chosen.case, name=f"ablation-{variant.name.replace(' ', '-')}-{chosen.case.name}")
             found = run_cases(
                 [case], sitters, ledger, settings, report=report,

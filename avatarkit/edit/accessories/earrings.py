@@ -15,7 +15,9 @@ from avatarkit.types import FloatArray
 
 HOOP, WIRE = 0.0125, 0.0012  # metres: radius of a hoop, of its wire
 STUD, FIGURE = 0.0028, 0.0065
-FURTHER = np.array([0.0, 0.0052, -0.0040])  # metres from one hole to the next, up the ear's edge
+FURTHER = np.array(
+    [0.0, 0.0058, -0.0066]
+)  # metres from one hole to the next, up the ear's edge; so far back that hoops pass each other
 COVERED = 0.005  # metres of hair over an ear that hide it
 OUT_OF_HAIR = 0.045  # metres that an earring comes out at most to hang before the hair
 TURNED = np.radians(42.0)  # a hoop's plane against the head's side, so that front and side both see it

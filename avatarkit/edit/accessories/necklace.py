@@ -22,7 +22,7 @@ DROP = 0.030  # metres from there down to its lowest point in front
 RISE = 0.012  # and up to the nape
 CHOKER = 0.006, 0.014  # metres: drop of a band on the neck, and how much higher than a chain it lies
 OFF_SKIN = 0.0022  # metres: skin and clothes of an avatar are a little thicker than they measure
-ROWS = 0.013  # metres between rows in front
+ROWS, APART = 0.013, 0.0012  # metres between rows in front; behind, between the outsides of rows that lie on each other
 DISCS = 7000  # at most, for all rows of beads
 BEADED = ("pearl", "wood", "glass", "stone", "ceramic", "plastic")
 CORDS = ("leather", "rubber", "wool", "felt", "denim", "cotton", "silk", "velvet", "straw", "fur")
@@ -111,7 +111,7 @@ def _line(anatomy: Anatomy, wish: Wish, row: int, radius: float, choker: bool) -
 def _drape(anatomy: Anatomy, row: int, drop: float, radius: float, choker: bool) -> FloatArray:
     """(240, 3) a closed line: on the nape, and in front from the sides of the neck down to ``drop`` metres below them."""
     column, scale = anatomy.column, anatomy.scale
-    rest = _resting_height(anatomy) + (CHOKER[1] * scale if choker else 0.0) - 0.0015 * row
+    rest = _resting_height(anatomy) + (CHOKER[1] * scale if choker else 0.0) - (2.0 * radius + APART * scale) * row
     bottom = max(rest - (drop + ROWS * row) * scale, column.bottom + 0.006)
     behind = np.linspace(0.5 * np.pi, 1.5 * np.pi, 121)[:-1]
     nape = column.at(behind, rest - RISE * scale * np.cos(behind))

@@ -21,6 +21,7 @@ from avatarkit.edit.pieces import above
 from avatarkit.edit.plan import LabelBox, Operation, Region
 from avatarkit.edit.scene import Place, Scene
 from avatarkit.edit.visibility import spread_places
+from avatarkit.edit.vocabulary import GROUPS
 from avatarkit.errors import InputError
 from avatarkit.labels import LABELS
 
@@ -175,14 +176,15 @@ def _centre(scene: Scene, weights: Tensor) -> Tensor:
 def _beside(scene: Scene, operation: Operation) -> Located:
     """Where something new goes: a disc of skin for a mark, else what lies around the anchor."""
     region = operation.region or Region(ANCHORS.get(operation.target, "head"))
-    anchor = membership(scene, region.anchor)
     radius = (
         MARKS.get(operation.target, 0.0) * operation.attributes.size * (1.0 + ROW * (operation.attributes.count - 1))
     )
     if operation.target not in MARKS:
+        anchor_points(scene, region.anchor)
         weights = membership(scene, "head")
         return Located(weights, _centre(scene, weights))
     skin = torch.stack([_or_none(scene, name) for name in SKIN]).amax(0)
+    anchor = membership(scene, region.anchor)
     if radius == 0.0:  # freckles
         return Located(skin * related(scene, region, ""), _centre(scene, anchor))
     at = _mark_centre(scene, region, anchor, skin, radius)
@@ -214,6 +216,18 @@ def _mark_centre(scene: Scene, region: Region, anchor: Tensor, skin: Tensor, rad
     candidates = vertices[torch.from_numpy(on_skin)]
     flat = (candidates - wanted) * torch.tensor([1.0, 1.0, 0.35])  # how far forward the face is there counts little
     return candidates[flat.norm(dim=1).argmin()]
+
+
+def anchor_points(scene: Scene, name: str) -> tuple[Tensor, Tensor]:
+    """(P, 3) and (Q, 3): what shows of an anchor, and the mesh's own of that name: hair hides ears, and an earring goes to them all the same.
+
+    Raises InputError where there is neither.
+    """
+    regions = scene.head.regions
+    named = [part for part in GROUPS.get(name, (name,)) if part in regions]
+    own = [scene.rest.vertices[regions[part] > PRESENT] for part in named]
+    shown = _or_none(scene, name) if own else membership(scene, name)
+    return scene.rest.means[shown > PRESENT], torch.cat([torch.zeros(0, 3), *own])
 
 
 def _or_none(scene: Scene, target: str) -> Tensor:

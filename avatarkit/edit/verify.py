@@ -14,14 +14,13 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from avatarkit.edit.gate import strong_change
-from avatarkit.edit.membership import PRESENT, membership
+from avatarkit.edit.membership import membership
 from avatarkit.edit.operators.recolour import EYES, iris, wanted_colour
 from avatarkit.edit.operators.warp import head_width
 from avatarkit.edit.plan import Operation, Region
-from avatarkit.edit.region import Located, direction, mask_core, region_mask
+from avatarkit.edit.region import Located, anchor_points, direction, mask_core, region_mask
 from avatarkit.edit.scene import Place, Scene
 from avatarkit.edit.visibility import spread_places
-from avatarkit.edit.vocabulary import GROUPS
 from avatarkit.errors import InputError
 from avatarkit.labels import LABELS
 from avatarkit.losses.colour_difference import chroma, ciede2000, hue, hue_difference, lab, srgb_from_linear
@@ -232,13 +231,11 @@ def _added(before: Scene, after: Scene, operation: Operation, located: Located, 
 
 def _stands(scene: Scene, points: Tensor, region: Region) -> float:
     """Metres by which new points (M, 3) stand in a relation to its anchor; not at all where that is not positive."""
-    anchor = scene.rest.means[membership(scene, region.anchor) > PRESENT]
+    shown, own = anchor_points(scene, region.anchor)
     if region.relation != "on":
         axis, sign = direction(region)
-        return sign * float(points[:, axis].median() - anchor[:, axis].median())
-    regions = scene.head.regions
-    named = [name for name in GROUPS.get(region.anchor, (region.anchor,)) if name in regions]
-    anchor = torch.cat([anchor, *(scene.rest.vertices[regions[name] > 0.5] for name in named)])  # hair hides ears
+        return sign * float(points[:, axis].median() - (shown if len(shown) else own)[:, axis].median())
+    anchor = torch.cat([shown, own])
     near = torch.from_numpy(cKDTree(anchor.numpy()).query(points.numpy())[0]).float()
     touching = TOUCHING - float(near.quantile(0.05))
     if region.anchor[:2] not in ("l_", "r_") or region.anchor in ("l_lip",):

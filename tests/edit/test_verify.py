@@ -12,6 +12,8 @@ from avatarkit.edit.plan import Operation, Region, Weight
 from avatarkit.edit.region import locate
 from avatarkit.edit.scene import Scene
 from avatarkit.edit.verify import Verdict, _stands, verify
+from avatarkit.errors import InputError
+from avatarkit.labels import LABEL_INDEX
 from avatarkit.render.sh import Y00
 
 from .labelled import Labelled, added, carried_out, operation, rgb
@@ -39,6 +41,29 @@ def named(asked: Operation) -> str:
 
 def judged(scene: Scene, after: Scene, asked: Operation) -> Verdict:
     return verify(scene, after, asked, locate(scene, asked))
+
+
+def test_earrings_go_to_ears_that_hair_hides(plain: Labelled) -> None:
+    """No Gaussian is an ear's there; the mesh has them all the same.  A tattoo needs skin that shows."""
+    gaussians = plain.avatar.gaussians
+    logits = gaussians.label_logits.clone()
+    ears = [LABEL_INDEX["l_ear"], LABEL_INDEX["r_ear"]]
+    rows = torch.isin(logits.argmax(1), torch.tensor(ears))
+    assert bool(rows.any())
+    logits[:, ears] = logits.min()
+    logits[rows, LABEL_INDEX["hair"]] = logits.max() + 9.0
+    scene = plain.scene.with_avatar(replace(plain.avatar, gaussians=replace(gaussians, label_logits=logits)))
+    asked = operation("add", "earring", Region("ears"), count=2)
+    verdict = judged(scene, carried_out(scene, asked), asked)
+    assert verdict.accepted and verdict.measures["relation"] > 0
+    with pytest.raises(InputError, match="the avatar shows no 'l ear'"):
+        locate(scene, operation("add", "tattoo", Region("l_ear")))
+    with pytest.raises(InputError, match="the avatar shows no 'hat'"):
+        locate(without_label(scene, "hat"), operation("add", "earring", Region("hat")))
+
+
+def without_label(scene: Scene, name: str) -> Scene:
+    return without(scene, scene.avatar.gaussians.label_logits.argmax(1) == LABEL_INDEX[name])
 
 
 def painted(scene: Scene, rows: Tensor, colour: str) -> Scene:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from avatarkit.edit.accessories.anatomy import Anatomy
 from avatarkit.edit.accessories.discs import Discs, ball_discs, together
@@ -15,9 +16,10 @@ from avatarkit.types import FloatArray
 
 HOOP, WIRE = 0.0125, 0.0012  # metres: radius of a hoop, of its wire
 STUD, FIGURE = 0.0028, 0.0065
-FURTHER = np.array(
-    [0.0, 0.0058, -0.0066]
-)  # metres from one hole to the next, up the ear's edge; so far back that hoops pass each other
+FURTHER = np.array([0.0, 0.0100, -0.0088])  # metres from one hole to the next, up the ear's edge
+CLEARANCE = 0.0048  # metres between two ornaments in one ear, whose Gaussians blur by one or two
+PUSHES = 4  # steps to get there
+SMALLER, HUGGING = 0.72, 0.6  # an ornament beside that in the hole below; a hoop there hugs the edge
 COVERED = 0.005  # metres of hair over an ear that hide it
 OUT_OF_HAIR = 0.045  # metres that an earring comes out at most to hang before the hair
 TURNED = np.radians(42.0)  # a hoop's plane against the head's side, so that front and side both see it
@@ -27,13 +29,33 @@ def earrings(wish: Wish, anatomy: Anatomy) -> list[Piece]:
     """The pieces at rest, in the world: on the side that is named, else a pair."""
     count = max(wish.count, 2) if not wish.side else wish.count
     per_ear = {wish.side: count} if wish.side else {"l": (count + 1) // 2, "r": count // 2}
-    parts = [_one(wish, anatomy, side, place) for side, number in per_ear.items() for place in range(number)]
+    parts = []
+    for side, number in per_ear.items():
+        ear: list[Discs] = []
+        for place in range(number):
+            ear.append(_past(ear, _one(wish, anatomy, side, place)))
+        parts += ear
     return [Piece(together(parts), wish.colour, wish.material)]
+
+
+def _past(others: list[Discs], made: Discs) -> Discs:
+    """``made`` moved on up the ear's edge until no ornament of the same ear goes through it."""
+    along = unit(FURTHER)
+    for other in others:
+        tree = cKDTree(other.points)
+        for _ in range(PUSHES):
+            missing = CLEARANCE - float(tree.query(made.points)[0].min())
+            if missing <= 0.0:
+                break
+            made = made.turned(np.eye(3), missing * along)
+    return made
 
 
 def _one(wish: Wish, anatomy: Anatomy, side: str, place: int) -> Discs:
     """The earring in the hole ``place`` of one ear, 0 on the lobe."""
-    sign, smaller = SIDES[side], 0.72**place
+    sign, smaller = SIDES[side], SMALLER**place
+    if place and _form(wish) == "hoop":
+        smaller *= HUGGING
     size = wish.factor() * smaller * anatomy.scale
     hole = anatomy[f"{side}_lobe"]
     if place:

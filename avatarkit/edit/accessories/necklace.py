@@ -22,7 +22,8 @@ DROP = 0.030  # metres from there down to its lowest point in front
 RISE = 0.012  # and up to the nape
 CHOKER = 0.006, 0.014  # metres: drop of a band on the neck, and how much higher than a chain it lies
 OFF_SKIN = 0.0022  # metres: skin and clothes of an avatar are a little thicker than they measure
-ROWS, APART = 0.013, 0.0012  # metres between rows in front; behind, between the outsides of rows that lie on each other
+ROWS = 0.013  # metres between rows in front
+BEHIND, APART = 0.0118, 0.0012  # metres between the middles of rows on the nape, and at least between their outsides
 DISCS = 7000  # at most, for all rows of beads
 BEADED = ("pearl", "wood", "glass", "stone", "ceramic", "plastic")
 CORDS = ("leather", "rubber", "wool", "felt", "denim", "cotton", "silk", "velvet", "straw", "fur")
@@ -45,7 +46,7 @@ def necklace(wish: Wish, anatomy: Anatomy) -> list[Piece]:
             flat = boxy_profile(5.0 * CORD * grown, 1.2 * CORD * grown, 8) if band else round_profile(CORD * grown, 6)
             parts.append(tube_discs(_spaced(path, 0.0035), flat, closed=True))
         else:
-            parts.append(links(_spaced(path, 0.0024 * max(1.0, 0.5 * len(rows))), CHAIN * grown, closed=True))
+            parts.append(links(_spaced(path, 0.0024 * max(1.0, len(rows) / 3.0)), CHAIN * grown, closed=True))
     pieces = [Piece(together(parts), wish.colour, wish.material)]
     half = 0.85 * PENDANT * grown
     hung = _pendant(wish, form, half)
@@ -96,23 +97,24 @@ def _line(anatomy: Anatomy, wish: Wish, row: int, radius: float, choker: bool) -
     """(P, 3) the middle of the necklace's row, closed; the first point is the lowest, in front."""
     longer = wish.only("length", "height")
     drop = CHOKER[0] if choker else DROP
-    base = _drape(anatomy, row, drop, radius, choker)
+    base = _drape(anatomy, row, wish.count, drop, radius, choker)
     if longer == 1.0:
         return base
-    wanted = longer * _length(_drape(anatomy, 0, drop, radius, choker))
+    wanted = longer * _length(_drape(anatomy, 0, 1, drop, radius, choker))
     low, high = -0.012, 0.30  # metres of drop; with the least it lies level
     for _ in range(18):
         middle = 0.5 * (low + high)
-        shorter = _length(_drape(anatomy, 0, middle, radius, choker)) < wanted
+        shorter = _length(_drape(anatomy, 0, 1, middle, radius, choker)) < wanted
         low, high = (middle, high) if shorter else (low, middle)
-    return _drape(anatomy, row, 0.5 * (low + high), radius, choker)
+    return _drape(anatomy, row, wish.count, 0.5 * (low + high), radius, choker)
 
 
-def _drape(anatomy: Anatomy, row: int, drop: float, radius: float, choker: bool) -> FloatArray:
+def _drape(anatomy: Anatomy, row: int, rows: int, drop: float, radius: float, choker: bool) -> FloatArray:
     """(240, 3) a closed line: on the nape, and in front from the sides of the neck down to ``drop`` metres below them."""
     column, scale = anatomy.column, anatomy.scale
-    rest = _resting_height(anatomy) + (CHOKER[1] * scale if choker else 0.0) - (2.0 * radius + APART * scale) * row
-    bottom = max(rest - (drop + ROWS * row) * scale, column.bottom + 0.006)
+    middle = _resting_height(anatomy) + (CHOKER[1] * scale if choker else 0.0)
+    bottom = max(middle - (drop + ROWS * row) * scale, column.bottom + 0.006)
+    rest = middle + max(BEHIND * scale, 2.0 * radius + APART * scale) * (0.5 * (rows - 1) - row)
     behind = np.linspace(0.5 * np.pi, 1.5 * np.pi, 121)[:-1]
     nape = column.at(behind, rest - RISE * scale * np.cos(behind))
     left, right = nape[0], nape[-1]

@@ -57,6 +57,15 @@ def test_how_many_earrings(bust: Any, region: Region | None, count: int, left: i
     assert (side_of(bust, points) == -1).sum() == right * single
 
 
+def test_hoops_in_one_ear_do_not_go_through_each_other(bust: Any) -> None:
+    alone = bust.points("earring", LEFT, form="hoop")
+    both = bust.points("earring", LEFT, form="hoop", count=2)
+    lower, upper = both[: len(alone)], both[len(alone) :]
+    assert np.allclose(lower, alone)
+    apart = np.linalg.norm(lower[:, None] - upper[None], axis=2).min()
+    assert apart > 2.4 * MM  # two wires of 1.2
+
+
 def test_earring_sizes(bust: Any) -> None:
     def extent(**attributes: Any) -> Any:
         return np.ptp(bust.points("earring", LEFT, form="hoop", **attributes), axis=0)
@@ -122,6 +131,8 @@ def test_necklace_lengths_and_rows(bust: Any) -> None:
     front = np.sort(rows[np.abs(rows[:, 0]) < 2 * MM][:, 1])
     front = front[front < bust.anatomy["chin"][1] - 0.05]
     assert (np.diff(front) > 5 * MM).sum() >= 2  # three strands apart
+    nape = np.sort(rows[np.abs(turn_of(bust, rows)) > 170][:, 1])
+    assert (np.diff(nape) > 5 * MM).sum() == 2  # there, too
     big = bust.posed(bust.made("necklace", material="pearl", size=1.3, dimension="thickness")).scales.mean()
     assert 1.1 < float(big / bust.posed(bust.made("necklace", material="pearl")).scales.mean()) < 1.5
 

@@ -195,14 +195,18 @@ def _facial_hair(scene: Scene, target: str, inside: Tensor) -> Tensor:
 
 def hairiness(avatar: Avatar) -> Tensor:
     """(N,) in [0, 1]: how much darker than the skin of this avatar each Gaussian is."""
+    return _ramp(skin_lightness(avatar) - lab(colours(avatar))[:, 0], HAIR_CONTRAST)
+
+
+def skin_lightness(avatar: Avatar) -> float:
+    """Lightness (CIELAB) of skin that is in the light: the nose, on which no beard grows."""
     lightness = lab(colours(avatar))[:, 0]
     opaque = avatar.gaussians.opacity_logits.sigmoid() > 0.3
     best = shares(avatar).argmax(1)
-    bare = opaque & (best == LABEL_INDEX["nose"])  # no beard grows there
+    bare = opaque & (best == LABEL_INDEX["nose"])
     if int(bare.sum()) < LEAST:
         bare = opaque & (best == LABEL_INDEX["skin"])
-    typical = lightness[bare].median() if bool(bare.any()) else lightness.median()
-    return _ramp(typical - lightness, HAIR_CONTRAST)
+    return float(lightness[bare].median() if bool(bare.any()) else lightness.median())
 
 
 def _ramp(value: Tensor, edges: tuple[float, float]) -> Tensor:

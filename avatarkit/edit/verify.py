@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from avatarkit.edit.gate import strong_change
-from avatarkit.edit.membership import membership
+from avatarkit.edit.membership import HAIRY, colours, membership, skin_lightness
 from avatarkit.edit.operators.recolour import EYES, iris, wanted_colour
 from avatarkit.edit.operators.warp import head_width
 from avatarkit.edit.plan import Operation, Region
@@ -184,7 +184,7 @@ def _median_colour(before: Scene, shown: Scene, weights: Tensor, places: list[Pl
 
 def _deleted(before: Scene, after: Scene, operation: Operation, located: Located, places: list[Place]) -> Verdict:
     """Nothing of the thing shows any more, and there is something where it was."""
-    remains = _left_over(after, operation.target)
+    remains = _left_over(before, after, operation.target, located)
     area = left = hollow = 0.0
     for place in places:
         core = mask_core(region_mask(before, located.weights, place))
@@ -203,12 +203,19 @@ def _deleted(before: Scene, after: Scene, operation: Operation, located: Located
     return Verdict(True, measures=measures)
 
 
-def _left_over(scene: Scene, target: str) -> Tensor | None:
-    """(N,) what a target is still made of; None where nothing of it is left."""
+def _left_over(before: Scene, after: Scene, target: str, located: Located) -> Tensor | None:
+    """(N,) what a target is still made of; None where nothing of it is left.
+
+    Of a beard only what is as dark as the beard rather than as the skin: a shaved chin is in the shade.
+    """
     try:
-        return membership(scene, target)
+        left = membership(after, target)
     except InputError:
         return None
+    if target not in HAIRY:
+        return left
+    was = float(lab(colours(before.avatar))[located.core, 0].median())
+    return left * (lab(colours(after.avatar))[:, 0] < 0.5 * (was + skin_lightness(before.avatar)))
 
 
 def _added(before: Scene, after: Scene, operation: Operation, located: Located, places: list[Place]) -> Verdict:

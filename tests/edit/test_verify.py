@@ -152,6 +152,13 @@ def test_a_beard_that_is_left_is_refused(bearded: Labelled) -> None:
     assert not verdict.accepted and "still there" in verdict.reason
 
 
+def test_a_shaved_chin_may_be_in_the_shade(bearded: Labelled) -> None:
+    """Skin that is 18 CIELAB darker than the nose is not a beard that was 47 darker; what is 35 darker is still one."""
+    for colour, accepted in (("#94604a", True), ("#5e3722", False)):
+        verdict = judged(bearded.scene, painted(bearded.scene, bearded.beard, colour), operation("delete", "beard"))
+        assert verdict.accepted is accepted, (colour, verdict.reason, verdict.measures)
+
+
 def test_a_hole_is_refused(plain: Labelled) -> None:
     """The back of the head shows through it, and fills nothing."""
     verdict = judged(

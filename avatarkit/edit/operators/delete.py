@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from avatarkit.edit.ids import next_id
-from avatarkit.edit.membership import PRESENT, colours, groups_of, kind_of, shares
+from avatarkit.edit.membership import FACIAL, PRESENT, colours, groups_of, kind_of, membership, pieces_shown, shares
 from avatarkit.edit.operators.patches import patches
 from avatarkit.edit.operators.recolour import with_colours
 from avatarkit.edit.operators.surface_colours import SurfaceColours, spread, surface_colours
@@ -42,6 +42,7 @@ TRUST = {"hair": 0.02}
 STAINED = 6.0  # CIEDE2000 from the surface beside it: less is no stain
 LOOSE = 0.004  # metres over the surface from which on a stain is a piece of the thing
 HIGHEST = 0.02  # metres of hair below a hat
+CLOTH = 0.8  # of the heights of a hat's Gaussians: its outside, which hair springs back to and beyond
 GRAIN, GRAIN_REACH = 0.5, 0.05
 """How much of the unevenness of the hair within so many metres a patch of hair takes over."""
 GROWING = ("beard", "moustache", "brows", "l_brow", "r_brow", "lashes")
@@ -86,10 +87,19 @@ def delete(scene: Scene, operation: Operation, located: Located) -> Avatar:
         return bare  # what an edit added covers what was whole before it
     places = spread_places(scene)
     masks = [region_mask(scene, located.weights, place) for place in places]
-    below = _below(scene, operation.target, places, masks, gone)
+    below = _below(scene, operation.target, places, masks, gone, _bearded(scene, operation.target, located, places))
     after = scene.with_avatar(bare)
     stain = SHADE_REACH if operation.target == "hair" else STAIN_REACH
     return _whole(scene, after, gone, below, places, masks, stain)
+
+
+def _bearded(scene: Scene, target: str, located: Located, places: list[Place]) -> list[Tensor] | None:
+    """Masks (1, H, W) of all facial hair where one kind of it goes and another stays: its label is skin, too.  None where it is the only one."""
+    others = [membership(scene, name) for name in pieces_shown(scene) if name != target] if target in FACIAL else []
+    if not others:
+        return None
+    hairs = torch.stack([located.weights, *others]).amax(0)
+    return [region_mask(scene, hairs, place) for place in places]
 
 
 def _closed(scene: Scene, gone: Tensor) -> Tensor:
@@ -136,11 +146,17 @@ def _without_empty_groups(avatar: Avatar, gone: Tensor) -> dict[str, object]:
     return {**avatar.meta, "groups": groups, "group_kinds": kinds}
 
 
-def _below(scene: Scene, target: str, places: list[Place], masks: list[Tensor], gone: Tensor) -> _Below:
-    """The surface under the thing, its colours from pixels that show it elsewhere; under a hat that is hair on the scalp and skin before it."""
+def _below(
+    scene: Scene, target: str, places: list[Place], masks: list[Tensor], gone: Tensor, bearded: list[Tensor] | None
+) -> _Below:
+    """The surface under the thing, its colours from pixels that show it elsewhere; under a hat that is hair on the scalp and skin before it.
+
+    bearded: where no skin shows, besides in the thing's own ``masks``.
+    """
     count = len(scene.head.template)
     names = BELOW.get(target, SKIN_BELOW)
-    skin = _field(scene, [name for name in names if name not in ("hair", *LIPS)], places, masks, TRUST.get(target, 0.0))
+    of_skin = [name for name in names if name not in ("hair", *LIPS)]
+    skin = _field(scene, of_skin, places, bearded or masks, TRUST.get(target, 0.0))
     labels, lift = torch.full((count,), LABEL_INDEX["skin"]), torch.zeros(count)
     for name in ("u_lip", "l_lip", "neck", "nose", "l_ear", "r_ear"):
         if name in scene.head.regions:
@@ -211,7 +227,7 @@ def _hair_thickness(scene: Scene, probabilities: Tensor, hat: Tensor, scalp: Ten
     gaps = cKDTree(scene.rest.vertices.numpy()).query(scene.rest.means[hair].numpy())[0]
     height, nearest = _heights(scene, scene.rest.means)
     over = height[hat & scalp[nearest]]
-    cloth = float(over.median()) if len(over) else 0.0
+    cloth = float(over.quantile(CLOTH)) if len(over) else 0.0
     return min(max(float(np.median(gaps)), cloth), HIGHEST)
 
 

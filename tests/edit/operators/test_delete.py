@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from avatarkit.edit.membership import membership
+from avatarkit.edit.membership import _zone, membership, pieces_shown
 from avatarkit.edit.operators.add import with_group
 from avatarkit.edit.operators.delete import _hair_thickness
+from avatarkit.edit.operators.recolour import with_colours
 from avatarkit.edit.plan import Region
 from avatarkit.edit.region import region_mask
 from avatarkit.edit.scene import Place, Scene
@@ -119,6 +120,22 @@ def test_a_shaven_jaw_is_as_pale_as_the_cheeks(bearded: Labelled) -> None:
         assert float((found[:, 1] > lab_of(COLOURS["skin"])[1] + 6.0).float().mean()) < 0.02  # a chin is no lip
         on_head = inner & torch.from_numpy(after.mesh(place).triangle >= 0)
         assert float((alpha(after, place)[on_head] < 0.85).float().mean()) < 0.02
+
+
+def test_where_a_moustache_was_there_is_no_colour_of_the_beard_that_stays(bearded: Labelled) -> None:
+    avatar = bearded.avatar
+    skin = bearded.of("skin") & (_zone(bearded.scene, "moustache") > 0.5)
+    dark = torch.where(skin[:, None], seen(avatar.gaussians)[bearded.beard].mean(0), seen(avatar.gaussians))
+    scene = bearded.scene.with_avatar(
+        replace(avatar, gaussians=with_colours(avatar.gaussians, seen(avatar.gaussians), dark))
+    )
+    assert set(pieces_shown(scene)) == {"beard", "moustache"}
+    after = carried_out(scene, operation("delete", "moustache"))
+    for camera in range(3):
+        place = after.place(0, camera)
+        inner = area(scene, membership(scene, "moustache"), place)
+        found = picture(after, place)[inner]
+        assert float(ciede2000(found, lab_of(COLOURS["skin"])).median()) < 10.0
 
 
 def test_brows_go_too(bare: Labelled) -> None:

@@ -28,6 +28,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +203,7 @@ def row(name: str, size: tuple[int, int, int, float], threads: int, repeats: int
         torch.autograd.grad(made.sum(), own)
     before = peak_mib("cpu")
     upstream = torch.randn(size[2], size[1], 3, generator=torch.Generator().manual_seed(1))
-    forward, backward = forward_and_backward(lambda: draw(*leaves, *rest), leaves, upstream, repeats)
+    forward, backward = forward_and_backward(partial(draw, *leaves, *rest), leaves, upstream, repeats)
     figures: dict[str, Any] = {
         "forward_ms": 1e3 * forward,
         "backward_ms": None if backward is None else 1e3 * backward,
@@ -278,12 +279,7 @@ def curves(threads: list[int], repeats: int, quick: bool) -> dict[str, Any]:
             draw, rest = cpu(count), given(scene)
             leaves = [value.requires_grad_(True) for value in scene.parameters]
             upstream = torch.ones(size[2], size[1], 3)
-            forward, backward = forward_and_backward(
-                lambda d=draw, v=leaves, r=rest: d(*v, *r),
-                leaves,
-                upstream,
-                repeats,  # type: ignore[misc]
-            )
+            forward, backward = forward_and_backward(partial(draw, *leaves, *rest), leaves, upstream, repeats)
             assert backward is not None  # ours has one
             values.append({"x": x, "forward_ms": 1e3 * forward, "backward_ms": 1e3 * backward})
         made[name] = {"points": values, "slopes": {k: slope(values, k) for k in ("forward_ms", "backward_ms")}}

@@ -180,7 +180,7 @@ def _beside(scene: Scene, operation: Operation) -> Located:
         MARKS.get(operation.target, 0.0) * operation.attributes.size * (1.0 + ROW * (operation.attributes.count - 1))
     )
     if operation.target not in MARKS:
-        anchor_points(scene, region.anchor)
+        anchor_points(scene, region.anchor)  # raises where there is nothing to go to
         weights = membership(scene, "head")
         return Located(weights, _centre(scene, weights))
     skin = torch.stack([_or_none(scene, name) for name in SKIN]).amax(0)

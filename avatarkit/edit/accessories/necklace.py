@@ -24,6 +24,7 @@ CHOKER = 0.006, 0.014  # metres: drop of a band on the neck, and how much higher
 OFF_SKIN = 0.0022  # metres: skin and clothes of an avatar are a little thicker than they measure
 ROWS = 0.013  # metres between rows in front
 BEHIND, APART = 0.0118, 0.0012  # metres between the middles of rows on the nape, and at least between their outsides
+NAPE = 0.028  # metres that all rows take there, at most: above it is the head
 DISCS = 7000  # at most, for all rows of beads
 BEADED = ("pearl", "wood", "glass", "stone", "ceramic", "plastic")
 CORDS = ("leather", "rubber", "wool", "felt", "denim", "cotton", "silk", "velvet", "straw", "fur")
@@ -114,7 +115,8 @@ def _drape(anatomy: Anatomy, row: int, rows: int, drop: float, radius: float, ch
     column, scale = anatomy.column, anatomy.scale
     middle = _resting_height(anatomy) + (CHOKER[1] * scale if choker else 0.0)
     bottom = max(middle - (drop + ROWS * row) * scale, column.bottom + 0.006)
-    rest = middle + max(BEHIND * scale, 2.0 * radius + APART * scale) * (0.5 * (rows - 1) - row)
+    apart = min(max(BEHIND * scale, 2.0 * radius + APART * scale), NAPE * scale / max(1, rows - 1))
+    rest = middle + apart * (0.5 * (rows - 1) - row)
     behind = np.linspace(0.5 * np.pi, 1.5 * np.pi, 121)[:-1]
     nape = column.at(behind, rest - RISE * scale * np.cos(behind))
     left, right = nape[0], nape[-1]

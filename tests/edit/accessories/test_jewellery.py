@@ -133,6 +133,8 @@ def test_necklace_lengths_and_rows(bust: Any) -> None:
     assert (np.diff(front) > 5 * MM).sum() >= 2  # three strands apart
     nape = np.sort(rows[np.abs(turn_of(bust, rows)) > 170][:, 1])
     assert (np.diff(nape) > 5 * MM).sum() == 2  # there, too
+    many = bust.points("necklace", form="chain", count=8)
+    assert np.ptp(many[np.abs(turn_of(bust, many)) > 170][:, 1]) < 34 * MM  # and however many, not on the head
     big = bust.posed(bust.made("necklace", material="pearl", size=1.3, dimension="thickness")).scales.mean()
     assert 1.1 < float(big / bust.posed(bust.made("necklace", material="pearl")).scales.mean()) < 1.5
 

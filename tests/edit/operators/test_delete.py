@@ -229,3 +229,16 @@ def test_hair_is_as_high_as_the_hat_says(bare: Labelled, over: float, height: fl
     scalp = scene.head.regions["scalp"] > 0.5
     found = _hair_thickness(scene, torch.softmax(gaussians.label_logits, 1), high, scalp)
     assert found == pytest.approx(height, abs=0.002)
+
+
+def test_it_is_the_outside_of_a_thick_hat_that_says_so(bare: Labelled) -> None:
+    """Gaussians fill a centimetre of cloth over hair that is 8 mm high: the outer fifth of them begins at 16 mm, their middle lies at 13."""
+    gaussians, rest = bare.avatar.gaussians, bare.scene.rest
+    high = bare.of("hair") & (bare.rest[:, 1] > bare.rest[bare.of("l_brow")][:, 1].max() + 0.02)
+    outward = torch.nn.functional.normalize(rest.means - rest.vertices.mean(0), dim=1)
+    over = 0.010 * torch.rand(len(high), 1, generator=torch.Generator().manual_seed(0)) * high[:, None]
+    placed = bare.scene.placed_at_rest(gaussians, rest.means + over * outward, rest.quats, rest.scales)
+    scene = bare.scene.with_avatar(replace(bare.avatar, gaussians=placed))
+    scalp = scene.head.regions["scalp"] > 0.5
+    found = _hair_thickness(scene, torch.softmax(gaussians.label_logits, 1), high, scalp)
+    assert found == pytest.approx(0.016, abs=0.0015)

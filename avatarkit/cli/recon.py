@@ -20,7 +20,7 @@ def recon(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The avatar to write, e.g. me.avatar; its run folder stands beside it.", show_default=False)],
     config: Annotated[str, typer.Option(metavar="NAME|FILE", help="Shipped config (recon, gaussianavatars, dynamicavatars) or a YAML file.")] = "recon",
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.", show_default=False)] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.01, help="Minutes of training; the rate is measured first.", show_default=False)] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Minutes of training; as many steps as fit.", show_default=False)] = None,
     iterations: Annotated[int | None, typer.Option(min=1, help="Training steps; every schedule shrinks in proportion.", show_default=False)] = None,
     rasterizer: Annotated[str | None, typer.Option(metavar="NAME", help="Default: gsplat where CUDA works, else cpu.", show_default=False)] = None,
     head: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Head model: bust, flame, or a FLAME-topology .npz.", show_default=False)] = None,

@@ -12,6 +12,7 @@ from avatarkit.events import Run
 from avatarkit.recon import density
 from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.head_tuning import HeadState, update
+from avatarkit.recon.pace import FEWEST, Costs
 from avatarkit.recon.ranks import ALONE, Ranks
 from avatarkit.recon.schedule import Schedule, view_order
 from avatarkit.recon.step import Aids, TrainState, fresh_state, train_step
@@ -23,18 +24,17 @@ EXTREME = 2  # of the measured steps at either end
 THRESHOLD_GROWTH = 11
 """How often as many Gaussians a run with a threshold is taken to have: nobody knows beforehand, and most come with its first events.  With
 ``gaussianavatars`` four captures ended with 9 to 14 times as many."""
-OVERLAP, OVERLAP_SEVERAL = 1.2, 1.35
-"""How much longer a full-size step takes later in a run than here: trained Gaussians overlap more than freshly split ones, and more so where
-several cameras see them (medians of 1.34 and 1.31 of four, 27k Gaussians, AVX2; one camera's are kept small by its scale loss)."""
+OVERLAP = 1.15
+"""How much longer a full-size step takes later in a run than here, since trained Gaussians overlap more than freshly split ones: not at all in two
+minutes, by a third in ten.  The run learns it on the way (``recon.pace``)."""
 
 
 def measured_total(
     state: TrainState, views: Views, head: HeadModel, config: ReconConfig, run: Run, rasterizer: Rasterizer,
-    aids: Aids = Aids(), ranks: Ranks = ALONE, *, several: bool,
-) -> int:  # fmt: skip
-    """Steps for ``config.minutes``: the rate is measured after compilation on copies, at the first size and at the budget.
-
-    ``several``: whether a timestep is seen by more than one camera.  Several processes measure together, and take the number of the first.
+    aids: Aids = Aids(), ranks: Ranks = ALONE,
+) -> tuple[int, Costs]:  # fmt: skip
+    """About how many steps ``config.minutes`` hold, and what they cost: measured after compilation on copies, at the first size and at the
+    budget.  Several processes measure together, and take the numbers of the first.
     """
     assert config.minutes is not None
     schedule = Schedule(config, config.iterations)
@@ -44,21 +44,17 @@ def measured_total(
     def seconds(splats: int, step: int, half: bool = False) -> float:
         return _seconds(state, splats, step, views, head, config, schedule, rasterizer, aids, ranks, half=half)
 
-    coarse_few = seconds(few, 0, half=True) if config.coarse_until else 0.0
-    overlap, late = OVERLAP_SEVERAL if several else OVERLAP, config.iterations // 2
+    tuning = _tuning_seconds(state, head, config) / config.tune_every if config.tune_head else 0.0
+    coarse = seconds(few, 0, half=True) if config.coarse_until else 0.0
+    late = config.iterations // 2
     growing_at = late if many <= few else min(late, (config.coarse_until + config.densify_until) // 2)
-    fine_few = overlap * seconds(few, growing_at)
-    fine_many = fine_few if many <= few else overlap * seconds(many, late)
-    coarse, until = config.coarse_until / config.iterations, config.densify_until / config.iterations
-    growing = (
-        max(0.0, until - coarse) if config.density == "budget" else 0.0
-    )  # the count grows about linearly meanwhile
-    mean = coarse * coarse_few + growing * 0.5 * (fine_few + fine_many) + (1.0 - coarse - growing) * fine_many
-    if config.tune_head:
-        mean += _tuning_seconds(state, head, config) / config.tune_every
-    total = ranks.from_first(max(50, int(config.minutes * 60.0 / mean)))
-    run.notice(f"{1.0 / mean:.1f} steps a second here: {total} steps in {config.minutes:g} minutes")
-    return total
+    fine_few = OVERLAP * seconds(few, growing_at)
+    fine_many = fine_few if many <= few else OVERLAP * seconds(many, late)
+    costs = Costs(*ranks.from_first((coarse + tuning, fine_few + tuning, fine_many + tuning)))
+    mean = costs.mean(config, 0.0, 1.0)
+    total = max(FEWEST, int(config.minutes * 60.0 / mean))
+    run.notice(f"{1.0 / mean:.1f} steps a second here: about {total} steps in {config.minutes:g} minutes")
+    return total, costs
 
 
 def _seconds(
@@ -103,7 +99,7 @@ def _tuning_seconds(state: TrainState, head: HeadModel, config: ReconConfig) -> 
     for _ in range(5):
         trial.touched[: config.tune_every] = True
         began = time.perf_counter()
-        update(trial, head, config, 0.0)
+        update(trial, head, config, 1.0)
         settle(trial.pose.vertices)
         times.append(time.perf_counter() - began)
     return float(np.median(times))

@@ -69,6 +69,8 @@ def contents(state: TrainState) -> tuple[dict[str, Tensor], dict[str, Any]]:
     metadata = {
         "step": state.step,
         "total": state.total,
+        "origin": state.origin,
+        "costs": list(state.costs),
         "seconds": state.seconds,
         "next_id": state.next_id,
         "skipped": state.skipped,
@@ -180,7 +182,17 @@ def _problems(state: TrainState) -> Iterator[str]:
     for name, number in (("next_id", state.next_id), ("step", state.step), ("total", state.total), ("skipped", state.skipped)):  # fmt: skip
         if not isinstance(number, int) or isinstance(number, bool) or number < 0:
             yield f"'{name}' is {number!r}; expected a count"
-    for name, length in (("seconds", state.seconds), ("free_unit", state.adam.free_unit)):
+    origin, end = state.origin, max(1, state.total)
+    if not isinstance(origin, int | float) or isinstance(origin, bool) or not -float("inf") < origin < end:
+        yield f"'origin' is {origin!r}; expected a step before the last"
+    if len(state.costs) not in (0, 3):
+        yield f"'costs' are {len(state.costs)} numbers; expected none or three"
+    lengths = [
+        ("seconds", state.seconds),
+        ("free_unit", state.adam.free_unit),
+        *(("costs", cost) for cost in state.costs),
+    ]
+    for name, length in lengths:
         if not isinstance(length, int | float) or isinstance(length, bool) or not 0 <= length < float("inf"):
             yield f"'{name}' is {length!r}; expected a positive number"
     if not isinstance(state.rolled_back, bool) or not isinstance(state.curve, list):
@@ -203,7 +215,8 @@ def _state(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> TrainState:
         HeadParams(**group("params")), pose, tensors["gathered.vertices"], tensors["gathered.joints"],
         tensors["gathered.touched"].to(torch.bool), group("head.first"), group("head.second"), group("head.counts"),
     )  # fmt: skip
-    names = ("next_id", "step", "total", "seconds", "skipped", "rolled_back", "curve")
+    names = ("next_id", "step", "total", "origin", "seconds", "skipped", "rolled_back", "curve")
     return TrainState(
-        gaussians, adam, head, tensors["screen_gradient"], tensors["seen"], **{name: metadata[name] for name in names}
-    )
+        gaussians, adam, head, tensors["screen_gradient"], tensors["seen"], costs=tuple(metadata["costs"]),
+        **{name: metadata[name] for name in names},
+    )  # fmt: skip

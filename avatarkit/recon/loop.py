@@ -5,6 +5,7 @@ Read ``reconstruct`` from top to bottom; everything that it calls is a plain fun
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import replace
 
@@ -32,6 +33,7 @@ from avatarkit.recon.head_tuning import HeadState
 from avatarkit.recon.initial import initial_gaussians, mean_triangle_size, triangles_seen
 from avatarkit.recon.label_images import LabelImages
 from avatarkit.recon.labelling import label_gaussians
+from avatarkit.recon.pace import Clock, paced
 from avatarkit.recon.placing import placed, placed_head
 from avatarkit.recon.ranks import ALONE, Ranks
 from avatarkit.recon.schedule import Schedule, view_order
@@ -88,16 +90,15 @@ def reconstruct(
     aids = _aids(sequence, head, config, segmenter, run, colours, device, weigh)
     state, head = placed(state, device), placed_head(head, device)
     if state.total == 0:
-        state.total = (
-            measured_total(state, views, head, config, run, rasterizer, aids, ranks, several=several_sides(sequence))
-            if config.minutes
-            else config.run_iterations or config.iterations
-        )
+        state.total = config.run_iterations or config.iterations
+        if config.minutes:
+            state.total, costs = measured_total(state, views, head, config, run, rasterizer, aids, ranks)
+            state.costs = dataclasses.astuple(costs)
         if config.minutes and run.folder and ranks.first:  # another rate may be measured after a kill
             checkpoint.save(state, run)
-    schedule = Schedule(config, state.total)
+    schedule = Schedule(config, state.total, state.origin)
+    clock = Clock.of(state, config, schedule)
     background = torch.tensor(config.background, device=device)
-    eval_every = schedule.scaled(config.eval_every) if config.eval_every else max(1, state.total // 10)
 
     clips, tuned = clips_of(sequence), dict[str, float]()
     clips = None if clips is None else clips.to(device)
@@ -109,6 +110,10 @@ def reconstruct(
             step = state.step
             if schedule.resets(step - 1):  # now, so that what is scored, kept or ended with is not next to transparent
                 reset_opacity(state)
+            left = None if clock is None else clock.left(schedule, step, time.monotonic() - began)
+            if left is not None:
+                schedule = paced(schedule, step, ranks.from_first(left))
+                state.total, state.origin = schedule.total, schedule.origin
             order = view_order(len(views), config.seed, step, config.batch)
             batch = [views.view(i, schedule.coarse(step)) for i in ranks.share(order)]
             timesteps = [views.timestep(i) for i in order]
@@ -122,6 +127,8 @@ def reconstruct(
                 _skip(state, run)
                 if state.skipped >= MAX_SKIPPED:
                     state = _posed(placed(_rolled_back(state, run, ranks), device), head, weigh)
+                    schedule = Schedule(config, state.total, state.origin)
+                    clock = Clock.of(state, config, schedule)
                 else:
                     state.step += 1
                 continue
@@ -144,7 +151,7 @@ def reconstruct(
                 run.emit(
                     Progress("recon", state.step, state.total, {k: shown[k] for k in ("psnr", "splats", "steps/s")})
                 )
-            if held_out is not None and (state.step % eval_every == 0 or state.step == state.total):
+            if held_out is not None and schedule.evaluates(step):
                 if config.tune_head and config.tune_follow:
                     follow(state, sequence, head)
                 score = _held_out_psnr(state, held_out, head, rasterizer, background, config) if ranks.first else 0.0

@@ -1,34 +1,55 @@
 """When things happen and how fast they learn, as pure functions of the step.
 
-Every step number of the config counts for its own ``iterations``; a shorter run shrinks them all in proportion.
+Every step number of the config counts for its own ``iterations``; a shorter run shrinks them all in proportion.  A run that goes on at
+another pace (``recon.pace``) is laid out as if it had gone at that pace from the beginning, only that it began earlier or later.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from avatarkit.recon.config import ReconConfig
+from avatarkit.recon.config import MANY, ReconConfig
+
+SLACK = 1e-6  # steps of the config, for rounding
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """``config`` laid over a run of ``total`` steps."""
+    """``config`` laid over a run that ends with step ``total``.
+
+    origin: the step, negative or not, at which it would have begun at the pace that it has now.
+    """
 
     config: ReconConfig
     total: int
+    origin: float = 0.0
 
-    def scaled(self, steps: int) -> int:
-        """Steps of the config in steps of this run; 0 stays 0, anything else is at least 1."""
-        return 0 if steps == 0 else max(1, round(steps * self.total / self.config.iterations))
+    @property
+    def span(self) -> float:
+        """Steps of the whole run at the present pace."""
+        return self.total - self.origin
+
+    def progress(self, done: int) -> float:
+        """Which part of the run ``done`` steps are, 0 to 1."""
+        return (done - self.origin) / self.span
+
+    def at(self, done: int) -> float:
+        """``done`` steps of this run in steps of the config."""
+        return self.progress(done) * self.config.iterations + SLACK
+
+    def tenth(self, done: int) -> int:
+        """How many whole tenths of the run ``done`` steps are."""
+        return math.floor(10.0 * self.at(done) / self.config.iterations)
 
     def rate(self, first: float, last: float, step: int) -> float:
         """Exponential decay from ``first`` to ``last`` over the run."""
         if first <= 0.0 or last <= 0.0:
             return first
-        return float(first * (last / first) ** (step / max(1, self.total - 1)))
+        return float(first * (last / first) ** ((step - self.origin) / max(1.0, self.span - 1.0)))
 
     def gaussian_rates(self, step: int) -> dict[str, float]:
         """Learning rate by tensor name."""
@@ -52,7 +73,7 @@ class Schedule:
 
     def corrects(self, step: int) -> bool:
         """Whether Gaussians follow the pose by correctives at ``step``."""
-        return step >= self.scaled(self.config.correctives_from)
+        return self.at(step) >= self.config.correctives_from
 
     def head_factor(self, step: int) -> float:
         """Factor on the head parameters' rates."""
@@ -60,30 +81,43 @@ class Schedule:
 
     def sh_degree(self, step: int) -> int:
         """Degree in use: one more every ``sh_every`` steps."""
-        return min(self.config.sh_degree, step // max(1, self.scaled(self.config.sh_every)))
+        return min(self.config.sh_degree, int(self.at(step) / self.config.sh_every))
 
     def coarse(self, step: int) -> bool:
-        return step < self.scaled(self.config.coarse_until)
+        """Whether pictures are at half their size at ``step``."""
+        return self.at(step) < self.config.coarse_until
 
     def densifies(self, step: int) -> bool:
         """True after step ``step`` (0-based) if density adapts now: before ``densify_until``, as 3DGS does, for what is new has to be trained."""
-        c, done = self.config, step + 1
-        every = self.scaled(c.densify_every)
-        return every > 0 and self.scaled(c.densify_from) <= done < self.scaled(c.densify_until) and done % every == 0
+        c = self.config
+        return self._event(c.densify_every, step, c.densify_from, c.densify_until) > 0
 
     def densify_left(self, step: int) -> int:
-        """How many density events are left, this one included."""
-        every, last = self.scaled(self.config.densify_every), self.scaled(self.config.densify_until)
-        return max(1, (last - 1) // every - (step + 1) // every + 1)
+        """How many density events are left after step ``step``, which has one, this one included."""
+        c = self.config
+        event = self._event(c.densify_every, step, c.densify_from, c.densify_until)
+        return max(1, (c.densify_until - 1) // c.densify_every - event + 1)
 
     def resets(self, step: int) -> bool:
-        """True after step ``step`` (0-based) if opacity is reset now.  Each reset is placed by itself: by a rounded interval the one that is
-        due at ``densify_until``, and so none, would fall a few steps before it."""
-        c, done = self.config, step + 1
-        if c.reset_every == 0:
-            return False
-        place = round(done * c.iterations / (self.total * c.reset_every))
-        return place > 0 and place * c.reset_every < c.densify_until and self.scaled(place * c.reset_every) == done
+        """True after step ``step`` (0-based) if opacity is reset now."""
+        return self._event(self.config.reset_every, step, 0, self.config.densify_until) > 0
+
+    def evaluates(self, step: int) -> bool:
+        """True after step ``step`` (0-based) if held-out views are scored now: every ``eval_every`` steps or tenth of the run, and at its end."""
+        every, done = self.config.eval_every, step + 1
+        due = self._event(every, step, 0, MANY) > 0 if every else self.tenth(done) > self.tenth(step)
+        return due or done == self.total
+
+    def _event(self, every: int, step: int, begin: int, end: int) -> int:
+        """Of what comes at every multiple of ``every`` steps of the config from ``begin`` and before ``end``: which is due after step ``step``
+        (0-based), the latest where several are; 0: none.
+
+        Each is placed by itself: multiples of a rounded interval drift, and what is due at the end would fall a few steps before it.
+        """
+        if every == 0:
+            return 0
+        event = min(math.floor(self.at(step + 1) / every), (end - 1) // every)
+        return event if event * every >= max(begin, 1) and event > math.floor(self.at(step) / every) else 0
 
 
 def view_order(count: int, seed: int, step: int, batch: int = 1) -> list[int]:

@@ -43,7 +43,8 @@ class TrainState:
     """Everything that a step changes; a checkpoint holds exactly this.
 
     screen_gradient, seen (N,): summed norm of the screen gradient (normalised device coordinates) and how often each
-    Gaussian showed since the last density event.  total: steps of this run.  unsound: on a GPU, where nobody asks after every
+    Gaussian showed since the last density event.  total: steps of this run.  origin: where its schedule begins (``Schedule``).
+    costs: what its steps cost, where it keeps to minutes (``pace.Costs``), else empty.  unsound: on a GPU, where nobody asks after every
     step, how many steps in a row and since the last reading were not finite; broken: what was not finite, where a CPU skipped a
     step; gains: of cameras, which are found anew at the start (``colour_balance``); no checkpoint holds these.
     """
@@ -56,6 +57,8 @@ class TrainState:
     next_id: int
     step: int = 0
     total: int = 0
+    origin: float = 0.0
+    costs: tuple[float, ...] = ()
     seconds: float = 0.0
     skipped: int = 0
     rolled_back: bool = False

@@ -10,6 +10,7 @@ import torch
 from avatarkit.events import collect
 from avatarkit.recon import calibrate
 from avatarkit.recon.loop import reconstruct, start
+from avatarkit.recon.pace import Costs
 from avatarkit.recon.ranks import ALONE
 from avatarkit.recon.schedule import Schedule
 from avatarkit.recon.step import Aids
@@ -18,10 +19,8 @@ from avatarkit.recon.views import Views
 from .conftest import Parts
 
 
-@pytest.mark.parametrize(("tuned", "several"), [(False, True), (True, True), (False, False)])
-def test_the_count_is_the_time_over_the_mean_step(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch, tuned: bool, several: bool
-) -> None:
+@pytest.mark.parametrize("tuned", [False, True])
+def test_the_count_is_the_time_over_the_mean_step(parts: Parts, monkeypatch: pytest.MonkeyPatch, tuned: bool) -> None:
     config = parts.config(
         minutes=1.0, iterations=100, coarse_until=20, densify_until=60, max_splats=20000, tune_head=tuned, tune_every=4
     )
@@ -31,9 +30,21 @@ def test_the_count_is_the_time_over_the_mean_step(
     state = start(parts.sequence, parts.head, config)
     run, events = collect()
     views = Views(parts.sequence, parts.sequence.capture.indices("train"), config.background)
-    total = calibrate.measured_total(state, views, parts.head, config, run, parts.rasterizer, several=several)
-    mean = 0.2 * 0.01 + (1.35 if several else 1.2) * (0.4 * 0.03 + 0.4 * 0.04) + (0.08 / 4 if tuned else 0.0)
-    assert abs(total - 60.0 / mean) <= 1 and f"{total} steps in 1 minutes" in events[0].text
+    total, costs = calibrate.measured_total(state, views, parts.head, config, run, parts.rasterizer)
+    tuning = 0.08 / 4 if tuned else 0.0
+    assert costs == Costs(0.01 + tuning, 1.15 * 0.02 + tuning, 1.15 * 0.04 + tuning)
+    mean = 0.2 * 0.01 + 1.15 * (0.4 * 0.03 + 0.4 * 0.04) + tuning
+    assert abs(total - 60.0 / mean) <= 1 and f"about {total} steps in 1 minutes" in events[0].text
+
+
+def test_tuning_costs_what_an_update_costs(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With rates of nothing an update returns at once, and its time was left out."""
+    config = parts.config(tune_head=True)
+    state, posed = start(parts.sequence, parts.head, config), []
+    pose = type(parts.head).pose
+    monkeypatch.setattr(type(parts.head), "pose", lambda self, params: posed.append(len(params)) or pose(self, params))
+    calibrate._tuning_seconds(state, parts.head, config)
+    assert posed.count(config.tune_every) == 5
 
 
 def test_measuring_leaves_the_state_alone(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,6 +55,7 @@ def test_measuring_leaves_the_state_alone(parts: Parts, monkeypatch: pytest.Monk
     run, _ = collect()
     measured = reconstruct(parts.sequence, parts.head, config, run, parts.rasterizer)
     assert measured.total == measured.step == 50, "the least that a run has"
+    assert len(measured.costs) == 3 and measured.origin == 0.0
     plain = reconstruct(parts.sequence, parts.head, parts.config(**fixed), collect()[0], parts.rasterizer)
     assert torch.equal(plain.gaussians.means, measured.gaussians.means)
 

@@ -19,6 +19,7 @@ from .conftest import Parts
 def test_a_state_comes_back_to_the_bit(parts: Parts, tmp_path: Path) -> None:
     state = start(parts.sequence, parts.head, parts.config())
     state.step, state.total, state.curve = 3, 24, [{"step": 2, "val_psnr": 20.0}]
+    state.origin, state.costs = -1.25, (0.1, 0.2, 0.3)
     path = checkpoint.save(state, Run(tmp_path))
     again = checkpoint.save(checkpoint.load(path), Run(tmp_path / "again"))
     assert path.name == "step-00000003.safetensors" and again.read_bytes() == path.read_bytes()

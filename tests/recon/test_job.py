@@ -20,6 +20,7 @@ from avatarkit.recon.checkpoint import load_newest
 from avatarkit.recon.job import PARTS, Job, resumed_config, resumed_parts, run_job, shown
 from avatarkit.recon.log import read_scalars
 from avatarkit.recon.loop import start
+from avatarkit.recon.pace import Costs
 from avatarkit.recon.prepare import TRACKED
 
 from .conftest import Parts
@@ -70,7 +71,7 @@ def test_the_steps_that_fit_into_minutes_are_kept_from_the_first_step(
     parts: Parts, tiny_capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed before its first checkpoint a run would else measure another rate."""
-    totals = iter([61, 62])
+    totals = iter([(61, Costs(0.1, 0.2, 0.3)), (62, Costs(1.0, 2.0, 3.0))])
     monkeypatch.setattr("avatarkit.recon.loop.measured_total", lambda *_, **__: next(totals))
     asked = job(parts, tiny_capture, tmp_path, 3)
     asked = replace(asked, config=replace(asked.config, minutes=1.0, run_iterations=None))
@@ -78,7 +79,8 @@ def test_the_steps_that_fit_into_minutes_are_kept_from_the_first_step(
     run.add_sink(lambda event: run.stop() if isinstance(event, Started) and event.stage == "recon" else None)
     monkeypatch.setattr("avatarkit.recon.loop.train_step", lambda *_: pytest.fail("stopped before"))
     run_job(asked, run)
-    assert load_newest(Run(asked.folder)).total == 61  # type: ignore[union-attr]
+    kept = load_newest(Run(asked.folder))
+    assert kept is not None and (kept.total, kept.origin, kept.costs) == (61, 0.0, (0.1, 0.2, 0.3))
 
 
 def test_a_finished_run_resumed_is_scored_again(parts: Parts, tiny_capture: Path, tmp_path: Path) -> None:

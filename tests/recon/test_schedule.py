@@ -34,7 +34,7 @@ def test_opacity_is_reset_as_often_in_a_run_of_any_length_and_never_at_its_end(t
     schedule = Schedule(ReconConfig(iterations=600_000, densify_until=600_000, reset_every=60_000), total)
     resets = [step + 1 for step in range(total) if schedule.resets(step)]
     assert len(resets) == 9
-    assert all(abs(done - (k + 1) * total / 10) <= 0.5 for k, done in enumerate(resets))
+    assert resets == [-(-(k + 1) * total // 10) for k in range(9)], "the first step that has done so much"
 
 
 def test_sh_degree_rises_and_stops_at_the_configured_one() -> None:

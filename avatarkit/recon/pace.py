@@ -1,0 +1,88 @@
+"""How a run keeps to its minutes: what a step costs is foretold from trials, and learnt better on the way.
+
+Trials cannot show how densely trained Gaussians will overlap, how many a threshold will make, or what else the machine does.  So after every
+tenth the steps that are left are counted anew: their cost as foretold, times how much longer the last tenth took than was foretold of it.
+What is left of every schedule stretches over them, and nothing comes twice or falls out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from avatarkit.recon.config import ReconConfig
+from avatarkit.recon.schedule import Schedule
+
+if TYPE_CHECKING:
+    from avatarkit.recon.step import TrainState
+
+SHORTEST, LONGEST = 0.5, 2.0  # the rest of a run, as a part of what it was, at one count
+THRESHOLD_SHAPE = 0.35
+"""Exponent of the share of a run's growth that a threshold has made: with ``gaussianavatars`` 5, 13, 23, 53 and 100 % of the run have made
+30, 42, 60, 83 and 100 % of it."""
+FEWEST = 50  # steps of a run
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds a step takes: coarse pictures, full ones with the first Gaussians, full ones with as many as there will be."""
+
+    coarse: float
+    few: float
+    many: float
+
+    def mean(self, config: ReconConfig, begin: float, end: float) -> float:
+        """Seconds a step takes in the mean between two progresses (0 to 1) of a run."""
+        x = np.linspace(begin, end, 201)
+        middle = 0.5 * (x[1:] + x[:-1])
+        coarse, until = config.coarse_until / config.iterations, config.densify_until / config.iterations
+        grown = np.clip((middle - coarse) / max(until - coarse, 1e-9), 0.0, 1.0)
+        if config.density == "threshold":
+            grown = grown**THRESHOLD_SHAPE
+        return float(np.where(middle < coarse, self.coarse, self.few + grown * (self.many - self.few)).mean())
+
+
+@dataclass
+class Clock:
+    """Counts what is left of a run of ``config.minutes`` anew after every tenth of it.
+
+    progress, seconds: where the last count was made.
+    """
+
+    config: ReconConfig
+    costs: Costs
+    progress: float
+    seconds: float
+
+    @staticmethod
+    def of(state: TrainState, config: ReconConfig, schedule: Schedule) -> Clock | None:
+        """None for a run that has no minutes, or was begun without them."""
+        if config.minutes is None or len(state.costs) != 3:
+            return None
+        return Clock(config, Costs(*state.costs), schedule.progress(state.step), state.seconds)
+
+    def left(self, schedule: Schedule, step: int, seconds: float) -> int | None:
+        """Steps from ``step`` on, ``seconds`` after the run began; None where it is not time to count, or they are as many as planned.
+
+        Coarse steps say nothing of those at full size.
+        """
+        assert self.config.minutes is not None
+        progress, rest = schedule.progress(step), schedule.total - step
+        if schedule.tenth(step) == schedule.tenth(step - 1) or rest < 1:
+            return None
+        began, since = self.progress, seconds - self.seconds
+        self.progress, self.seconds = progress, seconds
+        if progress <= began or progress * self.config.iterations <= self.config.coarse_until:
+            return None
+        taken = since / ((progress - began) * schedule.span)
+        slower = taken / self.costs.mean(self.config, began, progress)
+        fit = (self.config.minutes * 60.0 - seconds) / (slower * self.costs.mean(self.config, progress, 1.0))
+        left = max(1, FEWEST - step, round(min(max(fit, SHORTEST * rest), LONGEST * rest)))
+        return left if left != rest else None
+
+
+def paced(schedule: Schedule, step: int, left: int) -> Schedule:
+    """``schedule`` with ``left`` steps after the first ``step``: progress goes on from where it is."""
+    return Schedule(schedule.config, step + left, step + left - left / (1.0 - schedule.progress(step)))

@@ -21,7 +21,7 @@ from avatarkit.track.motion import at_own_pace
 
 CAMERAS, TIMESTEPS, SIDE = 8, 36, 256
 SAMPLES = 5  # squared, a pixel: with 3 strands of hair are off by 37 dB from what a camera sees, with 5 by some 43
-MINUTES, CLIP_MINUTES = 2.0, 1.5  # a clip is tracked and matted in the rest of five minutes
+MINUTES, CLIP_MINUTES = 2.5, 1.5  # a clip is tracked and matted in the rest of five minutes
 
 
 def run_demo(

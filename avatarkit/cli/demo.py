@@ -15,7 +15,7 @@ from avatarkit.cli.output import ProgressSink, console, metric, short
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where everything goes.")] = Path("demo-out"),
     clip: Annotated[Path | None, typer.Option("--clip", metavar="VIDEO", help="Your own video instead of the synthetic subject.", show_default=False)] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.05, help="Minutes of training. Default: 2, of a clip 1.75.", show_default=False)] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.05, help="Minutes of training. Default: 2.5, of a clip 1.5.", show_default=False)] = None,
     max_frames: Annotated[int | None, typer.Option("--max-frames", metavar="N", help="At most so many frames of your video, spread evenly. Default: 600.", show_default=False)] = None,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
     anyway: Annotated[bool, typer.Option("--anyway", help="Go on with a video that is cut short, shows several people or loses the face for long.")] = False,

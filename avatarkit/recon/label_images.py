@@ -43,13 +43,18 @@ class LabelImages:
 
     def __call__(self, index: int, height: int, width: int) -> Tensor:
         """Of frame ``index``, reduced to (height, width) by area."""
-        if index not in self._classes:
-            sequence, head, pose, segmenter = self._parts
-            image = torch.from_numpy(np.array(sequence.capture.image(index))).permute(2, 0, 1)[None].float() / 255.0
-            with torch.no_grad():
-                found = segmenter.segment(image, [view_of(sequence, head, pose, index)])
-            self._classes[index] = found[0].argmax(0).to(torch.uint8).to(self._device)
+        self.make(index)
         picture = palette(self._device)[self._classes[index].long()].permute(2, 0, 1)[None].contiguous()
         if picture.shape[2:] != (height, width):
             picture = torch.nn.functional.interpolate(picture, size=(height, width), mode="area")
         return picture
+
+    def make(self, index: int) -> None:
+        """The map of frame ``index``, where there is none yet."""
+        if index in self._classes:
+            return
+        sequence, head, pose, segmenter = self._parts
+        image = torch.from_numpy(np.array(sequence.capture.image(index))).permute(2, 0, 1)[None].float() / 255.0
+        with torch.no_grad():
+            found = segmenter.segment(image, [view_of(sequence, head, pose, index)])
+        self._classes[index] = found[0].argmax(0).to(torch.uint8).to(self._device)

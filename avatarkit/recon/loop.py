@@ -110,13 +110,18 @@ def reconstruct(
             step = state.step
             if schedule.resets(step - 1):  # now, so that what is scored, kept or ended with is not next to transparent
                 reset_opacity(state)
-            left = None if clock is None else clock.left(schedule, step, time.monotonic() - began)
+            unseen = max(0, -(-len(views) // config.batch) - step)
+            left = clock.left(schedule, step, time.monotonic() - began, unseen)
             if left is not None:
                 schedule = paced(schedule, step, ranks.from_first(left))
                 state.total, state.origin = schedule.total, schedule.origin
             order = view_order(len(views), config.seed, step, config.batch)
             batch = [views.view(i, schedule.coarse(step)) for i in ranks.share(order)]
             timesteps = [views.timestep(i) for i in order]
+            if aids.label_images is not None:
+                with clock.aside(once=True):
+                    for view in batch:
+                        aids.label_images.make(view.frame)
             logs = (step + 1) % config.log_every == 0 or step + 1 == state.total
             values = train_step(
                 state, batch, head, config, schedule, rasterizer, background, logs, aids, ranks, timesteps
@@ -136,7 +141,8 @@ def reconstruct(
             if config.tune_head and (step + 1) % config.tune_every == 0:
                 tuned = head_tuning.update(state.head, head, config, schedule.head_factor(step), clips)
             if schedule.densifies(step):
-                densify(state, config, schedule, head)
+                with clock.aside():
+                    densify(state, config, schedule, head)
             state.step += 1
             if schedule.densifies(step):
                 state = _alike(state, head, ranks, run, device, weigh)
@@ -152,10 +158,13 @@ def reconstruct(
                     Progress("recon", state.step, state.total, {k: shown[k] for k in ("psnr", "splats", "steps/s")})
                 )
             if held_out is not None and schedule.evaluates(step):
-                if config.tune_head and config.tune_follow:
-                    follow(state, sequence, head)
-                score = _held_out_psnr(state, held_out, head, rasterizer, background, config) if ranks.first else 0.0
-                score = ranks.from_first(score)
+                with clock.aside():
+                    if config.tune_head and config.tune_follow:
+                        follow(state, sequence, head)
+                    score = (
+                        _held_out_psnr(state, held_out, head, rasterizer, background, config) if ranks.first else 0.0
+                    )
+                    score = ranks.from_first(score)
                 state.curve.append(
                     {"step": state.step, "seconds": state.seconds, "val_psnr": score, "splats": len(state.gaussians)}
                 )

@@ -1,12 +1,17 @@
 """How a run keeps to its minutes: what a step costs is foretold from trials, and learnt better on the way.
 
 Trials cannot show how densely trained Gaussians will overlap, how many a threshold will make, or what else the machine does.  So after every
-tenth the steps that are left are counted anew: their cost as foretold, times how much longer the last tenth took than was foretold of it.
-What is left of every schedule stretches over them, and nothing comes twice or falls out.
+tenth the steps that are left are counted anew: their cost as foretold, times how much longer those of the last tenth took than was foretold.
+What a tenth costs however many steps it has, density events and scores of held-out views, is counted by itself, and so is what a view costs when
+it is first seen, its map of labels.
+What is left of every schedule stretches over the steps, and nothing comes twice or falls out.
 """
 
 from __future__ import annotations
 
+import contextlib
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,37 +53,51 @@ class Costs:
 class Clock:
     """Counts what is left of a run of ``config.minutes`` anew after every tenth of it.
 
-    progress, seconds: where the last count was made.
+    progress, step, seconds: where the last count was made.  between, first: seconds since then that steps did not take: of what every part of
+    a run has, and of what is made for each view once.
     """
 
     config: ReconConfig
-    costs: Costs
+    costs: Costs | None
     progress: float
+    step: int
     seconds: float
+    between: float = 0.0
+    first: float = 0.0
 
     @staticmethod
-    def of(state: TrainState, config: ReconConfig, schedule: Schedule) -> Clock | None:
-        """None for a run that has no minutes, or was begun without them."""
-        if config.minutes is None or len(state.costs) != 3:
-            return None
-        return Clock(config, Costs(*state.costs), schedule.progress(state.step), state.seconds)
+    def of(state: TrainState, config: ReconConfig, schedule: Schedule) -> Clock:
+        """Of a run that has no minutes, or was begun without them: one that leaves it alone."""
+        costs = Costs(*state.costs) if config.minutes is not None and len(state.costs) == 3 else None
+        return Clock(config, costs, schedule.progress(state.step), state.step, state.seconds)
 
-    def left(self, schedule: Schedule, step: int, seconds: float) -> int | None:
+    @contextlib.contextmanager
+    def aside(self, *, once: bool = False) -> Iterator[None]:
+        """Around what is no step; ``once``: what comes once for each view."""
+        began = time.monotonic()
+        yield
+        taken = time.monotonic() - began
+        self.between, self.first = self.between + (not once) * taken, self.first + once * taken
+
+    def left(self, schedule: Schedule, step: int, seconds: float, unseen: int) -> int | None:
         """Steps from ``step`` on, ``seconds`` after the run began; None where it is not time to count, or they are as many as planned.
 
-        Coarse steps say nothing of those at full size.
+        unseen: steps from here on that see new views.  Coarse steps say nothing of those at full size.
         """
-        assert self.config.minutes is not None
+        if self.costs is None or self.config.minutes is None:
+            return None
         progress, rest = schedule.progress(step), schedule.total - step
         if schedule.tenth(step) == schedule.tenth(step - 1) or rest < 1:
             return None
-        began, since = self.progress, seconds - self.seconds
-        self.progress, self.seconds = progress, seconds
+        began, since, steps = self.progress, seconds - self.seconds, step - self.step
+        between, first = self.between, self.first
+        self.progress, self.step, self.seconds, self.between, self.first = progress, step, seconds, 0.0, 0.0
         if progress <= began or progress * self.config.iterations <= self.config.coarse_until:
             return None
-        taken = since / ((progress - began) * schedule.span)
-        slower = taken / self.costs.mean(self.config, began, progress)
-        fit = (self.config.minutes * 60.0 - seconds) / (slower * self.costs.mean(self.config, progress, 1.0))
+        slower = (since - between - first) / (steps * self.costs.mean(self.config, began, progress))
+        room = self.config.minutes * 60.0 - seconds - between * (1.0 - progress) / (progress - began)
+        room -= first / steps * min(unseen, rest)
+        fit = room / (max(slower, 1e-9) * self.costs.mean(self.config, progress, 1.0))
         left = max(1, FEWEST - step, round(min(max(fit, SHORTEST * rest), LONGEST * rest)))
         return left if left != rest else None
 

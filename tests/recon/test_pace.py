@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avatarkit.events import Run, Scalars
-from avatarkit.recon import checkpoint, loop
+from avatarkit.recon import checkpoint, loop, pace
 from avatarkit.recon.config import ReconConfig
 from avatarkit.recon.pace import Clock, Costs, paced
 from avatarkit.recon.schedule import Schedule
@@ -29,10 +29,10 @@ COSTS = Costs(0.02, 0.04, 0.08)
 
 def simulated(config: ReconConfig, total: int, seconds: Callable[[float], float]) -> tuple[float, list[Schedule]]:
     """A run whose step at a progress takes ``seconds`` of it: how long it took, and the schedule of each step."""
-    schedule, clock = Schedule(config, total), Clock(config, COSTS, 0.0, 0.0)
+    schedule, clock = Schedule(config, total), Clock(config, COSTS, 0.0, 0, 0.0)
     now, step, used = 0.0, 0, []
     while step < schedule.total:
-        left = clock.left(schedule, step, now)
+        left = clock.left(schedule, step, now, 0)
         if left is not None:
             schedule = paced(schedule, step, left)
         used.append(schedule)
@@ -93,22 +93,49 @@ def test_without_the_counts_on_the_way_the_same_runs_are_late() -> None:
 
 
 def test_coarse_steps_say_nothing_of_full_ones() -> None:
-    clock, schedule = Clock(replace(OURS, coarse_until=3000), COSTS, 0.0, 0.0), Schedule(OURS, 1000)
-    assert [clock.left(schedule, step, 0.1 * step) for step in (0, 99, 100, 200)] == [None] * 4
-    assert clock.left(schedule, 300, 30.0) is not None
-    assert clock.left(schedule, 301, 30.0) is None
+    clock, schedule = Clock(replace(OURS, coarse_until=3000), COSTS, 0.0, 0, 0.0), Schedule(OURS, 1000)
+    assert [clock.left(schedule, step, 0.1 * step, 0) for step in (0, 99, 100, 200)] == [None] * 4
+    assert clock.left(schedule, 300, 30.0, 0) is not None
+    assert clock.left(schedule, 301, 30.0, 0) is None
 
 
 def test_no_count_doubles_or_halves_more_than_once() -> None:
     """A machine that slept, or one that was busy for a while, does not throw the rest of a run away."""
     for seconds, least in ((1e6, 350), (1e-6, 1400)):
-        clock, schedule = Clock(OURS, COSTS, 0.2, 0.0), Schedule(OURS, 1000)
-        assert clock.left(schedule, 300, seconds) == least
+        clock, schedule = Clock(OURS, COSTS, 0.2, 200, 0.0), Schedule(OURS, 1000)
+        assert clock.left(schedule, 300, seconds, 0) == least
+
+
+def test_what_comes_once_a_tenth_does_not_make_steps_dear() -> None:
+    """300 density events of a third of a second each: fewer steps leave them as they are, and a run that took them for slow steps would have
+    ever fewer."""
+    config, schedule = replace(PUBLISHED, minutes=5.0), Schedule(PUBLISHED, 1500)
+    clock = Clock(config, Costs(0.1, 0.1, 0.1), 0.0, 0, 0.0, between=10.0)
+    assert clock.left(schedule, 150, 25.0, 0) == round((300 - 25 - 90) / 0.1)
+    assert clock.between == 0.0
+
+
+def test_what_views_cost_at_first_is_not_expected_again() -> None:
+    """Maps of labels, a tenth of a second each, for as many steps as show new views."""
+    config, schedule = replace(PUBLISHED, minutes=5.0), Schedule(PUBLISHED, 1500)
+    for unseen in (200, 0):
+        clock = Clock(config, Costs(0.1, 0.1, 0.1), 0.0, 0, 0.0, first=15.0)
+        assert clock.left(schedule, 150, 30.0, unseen) == round((300 - 30 - 0.1 * unseen) / 0.1)
+
+
+def test_time_aside_is_measured_as_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, times = Clock(OURS, COSTS, 0.0, 0, 0.0), iter([1.0, 3.0, 10.0, 15.0])
+    monkeypatch.setattr(pace.time, "monotonic", lambda: next(times))
+    with clock.aside(once=True):
+        pass
+    with clock.aside():
+        pass
+    assert (clock.first, clock.between) == (2.0, 5.0)
 
 
 def test_the_last_step_is_not_moved() -> None:
-    clock, schedule = Clock(OURS, COSTS, 0.9, 0.0), Schedule(OURS, 1000)
-    assert clock.left(schedule, 1000, 200.0) is None
+    clock, schedule = Clock(OURS, COSTS, 0.9, 900, 0.0), Schedule(OURS, 1000)
+    assert clock.left(schedule, 1000, 200.0, 0) is None
 
 
 @pytest.mark.parametrize("broken_off", [0, 20, 55])

@@ -34,7 +34,7 @@ class ReconConfig:
     run_iterations: int | None = None
     """Steps of this run (``--iterations``); schedules shrink in proportion.  Default: ``iterations``."""
     minutes: float | None = None
-    """Training time (``--minutes``): steps are counted from the measured rate, and anew after every tenth of the run (``recon.pace``)."""
+    """Training time (``--minutes``): steps are counted from the measured rate, and anew after every twentieth of the run (``recon.pace``)."""
     seed: int = 0
     batch: int = 1
     """Views a step, of all processes together."""

@@ -1,8 +1,8 @@
 """How a run keeps to its minutes: what a step costs is foretold from trials, and learnt better on the way.
 
 Trials cannot show how densely trained Gaussians will overlap, how many a threshold will make, or what else the machine does.  So after every
-tenth the steps that are left are counted anew: their cost as foretold, times how much longer those of the last tenth took than was foretold.
-What a tenth costs however many steps it has, density events and scores of held-out views, is counted by itself, and so is what a view costs when
+twentieth the steps that are left are counted anew: their cost as foretold, corrected by what those of the last twentieth took.
+What a twentieth costs however many steps it has, density events and scores of held-out views, is counted by itself, and so is what a view costs when
 it is first seen, its map of labels.
 What is left of every schedule stretches over the steps, and nothing comes twice or falls out.
 """
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from avatarkit.recon.step import TrainState
 
 SHORTEST, LONGEST = 0.5, 2.0  # the rest of a run, as a part of what it was, at one count
-THRESHOLD_SHAPE = 0.35
+THRESHOLD_SHAPE = 0.4
 """Exponent of the share of a run's growth that a threshold has made: with ``gaussianavatars`` 5, 13, 23, 53 and 100 % of the run have made
 30, 42, 60, 83 and 100 % of it."""
 FEWEST = 50  # steps of a run
+COUNTS = 20  # in a run
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,19 @@ class Costs:
             grown = grown**THRESHOLD_SHAPE
         return float(np.where(middle < coarse, self.coarse, self.few + grown * (self.many - self.few)).mean())
 
+    def adjusted(self, config: ReconConfig, begin: float, end: float, taken: float) -> Costs:
+        """The costs after ``taken`` seconds a step between two progresses: all in proportion; with a threshold, of whose Gaussians nobody knows
+        how many there will be, only what they have added since the first ones."""
+        taken, foretold = max(taken, 1e-9), self.mean(config, begin, end)
+        grown = foretold - self.few
+        if config.density == "budget" or grown <= 0.0 or taken <= self.few:
+            return Costs(*(taken / foretold * cost for cost in (self.coarse, self.few, self.many)))
+        return Costs(self.coarse, self.few, self.few + (self.many - self.few) * (taken - self.few) / grown)
+
 
 @dataclass
 class Clock:
-    """Counts what is left of a run of ``config.minutes`` anew after every tenth of it.
+    """Counts what is left of a run of ``config.minutes`` anew after every twentieth of it.
 
     progress, step, seconds: where the last count was made.  between, first: seconds since then that steps did not take: of what every part of
     a run has, and of what is made for each view once.
@@ -87,17 +97,18 @@ class Clock:
         if self.costs is None or self.config.minutes is None:
             return None
         progress, rest = schedule.progress(step), schedule.total - step
-        if schedule.tenth(step) == schedule.tenth(step - 1) or rest < 1:
+        if schedule.parts(step, COUNTS) == schedule.parts(step - 1, COUNTS) or rest < 1:
             return None
         began, since, steps = self.progress, seconds - self.seconds, step - self.step
         between, first = self.between, self.first
         self.progress, self.step, self.seconds, self.between, self.first = progress, step, seconds, 0.0, 0.0
         if progress <= began or progress * self.config.iterations <= self.config.coarse_until:
             return None
-        slower = (since - between - first) / (steps * self.costs.mean(self.config, began, progress))
-        room = self.config.minutes * 60.0 - seconds - between * (1.0 - progress) / (progress - began)
-        room -= first / steps * min(unseen, rest)
-        fit = room / (max(slower, 1e-9) * self.costs.mean(self.config, progress, 1.0))
+        ahead = self.costs.adjusted(self.config, began, progress, (since - between - first) / steps)
+        later = ahead.mean(self.config, progress, 1.0)
+        dearer = later / ahead.mean(self.config, began, progress)
+        room = self.config.minutes * 60.0 - seconds - dearer * between * (1.0 - progress) / (progress - began)
+        fit = (room - first / steps * min(unseen, rest)) / later
         left = max(1, FEWEST - step, round(min(max(fit, SHORTEST * rest), LONGEST * rest)))
         return left if left != rest else None
 

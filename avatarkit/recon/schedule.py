@@ -41,9 +41,9 @@ class Schedule:
         """``done`` steps of this run in steps of the config."""
         return self.progress(done) * self.config.iterations + SLACK
 
-    def tenth(self, done: int) -> int:
-        """How many whole tenths of the run ``done`` steps are."""
-        return math.floor(10.0 * self.at(done) / self.config.iterations)
+    def parts(self, done: int, of: int) -> int:
+        """How many whole parts, ``of`` in all, of the run ``done`` steps are."""
+        return math.floor(of * self.at(done) / self.config.iterations)
 
     def rate(self, first: float, last: float, step: int) -> float:
         """Exponential decay from ``first`` to ``last`` over the run."""
@@ -105,7 +105,7 @@ class Schedule:
     def evaluates(self, step: int) -> bool:
         """True after step ``step`` (0-based) if held-out views are scored now: every ``eval_every`` steps or tenth of the run, and at its end."""
         every, done = self.config.eval_every, step + 1
-        due = self._event(every, step, 0, MANY) > 0 if every else self.tenth(done) > self.tenth(step)
+        due = self._event(every, step, 0, MANY) > 0 if every else self.parts(done, 10) > self.parts(step, 10)
         return due or done == self.total
 
     def _event(self, every: int, step: int, begin: int, end: int) -> int:

@@ -123,10 +123,10 @@ def _beard(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
 
 
 def _moustache(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-    """Between nose and mouth, and a little down beside its corners."""
-    edge = -1.10 - 0.15 * ((x.abs() - 0.40) / 0.10).clamp(0.0, 1.0)
+    """Between nose and mouth, and down beside its corners; the cheek is the beard's."""
+    edge = -1.10 - 0.35 * ((x.abs() - 0.25) / 0.10).clamp(0.0, 1.0)
     t = ((y - edge) / (2.0 * SOFT) + 0.5).clamp(0.0, 1.0)
-    return below(x.abs(), 0.68) * t * t * (3.0 - 2.0 * t) * below(y, -0.72) * above(z, -0.1)
+    return below(x.abs(), 0.47) * t * t * (3.0 - 2.0 * t) * below(y, -0.72) * above(z, -0.1)
 
 
 ZONES: dict[str, Zone] = {

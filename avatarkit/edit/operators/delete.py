@@ -79,33 +79,32 @@ def delete(scene: Scene, operation: Operation, located: Located) -> Avatar:
     painted = gone & _painted(scene.avatar)
     if bool(painted.any()):
         return _washed(scene, painted)
-    avatar = scene.avatar
+    avatar, staying = scene.avatar, _facial_hair_beside(scene, operation.target)
     if operation.target in GROWING and bool((gone & (avatar.gaussians.groups == 0)).any()):
-        gone = _closed(scene, gone)
+        gone = _closed(scene, gone, staying > PRESENT)
     bare = replace(avatar, gaussians=avatar.gaussians.select(~gone), meta=_without_empty_groups(avatar, gone))
     if not bool((gone & (avatar.gaussians.groups == 0)).any()):
         return bare  # what an edit added covers what was whole before it
     places = spread_places(scene)
     masks = [region_mask(scene, located.weights, place) for place in places]
-    below = _below(scene, operation.target, places, masks, gone, _bearded(scene, operation.target, located, places))
+    hairs = torch.maximum(located.weights, staying)  # their label is skin, too
+    bearded = [region_mask(scene, hairs, place) for place in places] if bool(staying.any()) else None
+    below = _below(scene, operation.target, places, masks, gone, bearded)
     after = scene.with_avatar(bare)
     stain = SHADE_REACH if operation.target == "hair" else STAIN_REACH
-    return _whole(scene, after, gone, below, places, masks, stain)
+    return _whole(scene, after, gone, below, places, masks, stain, staying > PRESENT)
 
 
-def _bearded(scene: Scene, target: str, located: Located, places: list[Place]) -> list[Tensor] | None:
-    """Masks (1, H, W) of all facial hair where one kind of it goes and another stays: its label is skin, too.  None where it is the only one."""
+def _facial_hair_beside(scene: Scene, target: str) -> Tensor:
+    """(N,): the other kinds of facial hair, where ``target`` is one; 0 where it is the only one."""
     others = [membership(scene, name) for name in pieces_shown(scene) if name != target] if target in FACIAL else []
-    if not others:
-        return None
-    hairs = torch.stack([located.weights, *others]).amax(0)
-    return [region_mask(scene, hairs, place) for place in places]
+    return torch.stack([torch.zeros(len(scene.avatar.gaussians)), *others]).amax(0)
 
 
-def _closed(scene: Scene, gone: Tensor) -> Tensor:
-    """``gone`` (N,) bool with the skin between."""
+def _closed(scene: Scene, gone: Tensor, staying: Tensor) -> Tensor:
+    """``gone`` (N,) bool with the skin between, but not the hairs ``staying`` (N,) bool."""
     skin = torch.tensor([name in SKIN_BELOW for name in LABELS])[shares(scene.avatar).argmax(1)]
-    skin &= scene.avatar.gaussians.groups == 0
+    skin &= (scene.avatar.gaussians.groups == 0) & ~staying
     points, hairs = cKDTree(scene.rest.means.numpy()), cKDTree(scene.rest.means[gone].numpy())
     spots = scene.rest.means[skin].numpy()
     around = hairs.query_ball_point(spots, BETWEEN, return_length=True)
@@ -232,9 +231,12 @@ def _hair_thickness(scene: Scene, probabilities: Tensor, hat: Tensor, scalp: Ten
 
 
 def _whole(
-    before: Scene, after: Scene, gone: Tensor, below: _Below, places: list[Place], masks: list[Tensor], stain: float
-) -> Avatar:
-    """Without what nobody ever saw; stains, up to ``stain`` metres around, in the surface's colour; Gaussians for what is a hole then."""
+    before: Scene, after: Scene, gone: Tensor, below: _Below, places: list[Place], masks: list[Tensor], stain: float, staying: Tensor
+) -> Avatar:  # fmt: skip
+    """Without what nobody ever saw; stains, up to ``stain`` metres around, in the surface's colour; Gaussians for what is a hole then.
+
+    staying (N,) bool, of all before: hairs that are no stains.
+    """
     seen = visibility(before, places)[~gone]
     shown = visibility(after, places)
     points = after.rest.means
@@ -244,7 +246,7 @@ def _whole(
     wanted = below.colours[nearest]
     of_surface = torch.tensor([name in SKIN_BELOW for name in LABELS])[label] | (label == below.labels[nearest])
     strange = ciede2000(lab(colours(after.avatar)), lab(wanted)) > STAINED
-    close = (gaps < stain) & of_surface
+    close = (gaps < stain) & of_surface & ~staying[~gone]
     unseen = (shown > LEAST_SHOWN) & (seen < FAINT * shown)
     loose = close & strange & (height > LOOSE + below.lift[nearest])
     kept = ~(unseen | loose)

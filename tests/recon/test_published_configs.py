@@ -170,8 +170,11 @@ def test_a_hundredth_of_the_length_is_the_same_in_proportion(name: str) -> None:
     whole, short = (Schedule(load_config(ReconConfig, name), total) for total in (600_000, 6000))
     assert short.gaussian_rates(5999) == pytest.approx(whole.gaussian_rates(599_999))
     assert short.gaussian_rates(3000)["means"] == pytest.approx(whole.gaussian_rates(300_000)["means"], rel=1e-2)
-    every = short.scaled(whole.config.densify_every)
-    assert every == 20 and [short.densifies(step) for step in (98, 99, 5979, 5999)] == [False, True, True, False]
+    densified = [step + 1 for step in range(6000) if short.densifies(step)]
+    every = whole.config.densify_every
+    assert densified == [-(-place // 100) for place in range(5 * every, 600_000, every)], (
+        "the first that has done so much"
+    )
     assert [short.sh_degree(step) for step in (9, 10, 20, 30)] == [0, 1, 2, 3]
     resets = [step + 1 for step in range(6000) if short.resets(step)]
     assert resets == (list(range(600, 6000, 600)) if name == "gaussianavatars" else [])

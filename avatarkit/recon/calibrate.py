@@ -80,7 +80,7 @@ def _seconds(
         own = ranks.share(order)
         for view in (views.view(j, half) for j in own):  # what is made once and kept does not count
             if aids.label_images is not None:
-                aids.label_images(view.frame, view.cameras.height, view.cameras.width)
+                aids.label_images.make(view.frame)
         began = time.perf_counter()
         batch, timesteps = [views.view(j, half) for j in own], [views.timestep(j) for j in order]
         train_step(

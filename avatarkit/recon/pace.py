@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 SHORTEST, LONGEST = 0.5, 2.0  # the rest of a run, as a part of what it was, at one count
 THRESHOLD_SHAPE = 0.4
-"""Exponent of the share of a run's growth that a threshold has made: with ``gaussianavatars`` 5, 13, 23, 53 and 100 % of the run have made
-30, 42, 60, 83 and 100 % of it."""
+"""A threshold has made the share x to this power of a run's new Gaussians after the share x of its steps: ``gaussianavatars`` 8, 30, 42, 60 and 87 %
+of 161k after 2.5, 7.5, 12.5, 22.5 and 52.5 %."""
 FEWEST = 50  # steps of a run
 COUNTS = 20  # in a run
 
